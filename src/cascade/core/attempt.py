@@ -1,0 +1,71 @@
+"""One try to send one message through one link: what an adapter is given, and what it may answer."""
+
+from dataclasses import dataclass
+
+from cascade.core.content import Content
+from cascade.core.words import MessageType, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`address` is the channel's own: a chat id, a Viber user id, or a phone with its plus.
+
+    `number` counts the message's attempts from 1, whatever the step. `window_s` is how long we shall wait for a
+    receipt: the provider gets it as its own time to live, so that it does not deliver after we moved on.
+    """
+
+    account_id: int
+    message_id: bytes
+    number: int
+    address: str
+    sender: str
+    type: MessageType
+    content: Content
+    window_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider has it; a receipt may follow. One id a part (SMS), in the order of the parts."""
+
+    provider_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """As good as delivered: the channel sends no receipts, so its acceptance is all there will ever be."""
+
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """It will never work for this message on this link: next step. `detail` is the provider's wording, for the
+    operator; never a phone or a secret."""
+
+    reason: Reason
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """It did not work now; the same may work later. `after_s` None: our own backoff decides."""
+
+    reason: Reason
+    after_s: float | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLost:
+    """The request left us and no answer came: it may have been sent. Never to be called sent nor failed."""
+
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """It never left us (no connection, or we are stopping): give it back, this was no attempt."""
+
+
+Outcome = Accepted | Delivered | Rejected | Retry | AnswerLost | NotSent

@@ -1,0 +1,28 @@
+"""What a provider says about a message it took earlier."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cascade.core.words import Reason
+
+
+class ReceiptState(StrEnum):
+    DELIVERED = "delivered"
+    READ = "read"  # implies delivered, and may come first or alone
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`provider_id` is normalised: the same text as in the `Accepted` that it belongs to.
+
+    `recipient` is the phone or address as the provider gave it (no plus), to find a message whose answer was lost;
+    None where the provider does not say. `at_ms` is the provider's time in Unix milliseconds; None where it gave none.
+    """
+
+    provider_id: str
+    state: ReceiptState
+    reason: Reason | None = None
+    detail: str | None = None
+    recipient: str | None = None
+    at_ms: int | None = None

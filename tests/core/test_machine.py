@@ -1,0 +1,203 @@
+"""What happens next: every promise of the cascade as a line of a table."""
+
+from typing import Any
+
+import pytest
+
+from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Rejected, Retry
+from cascade.core.machine import Begun, Claimed, DeadlinePassed, Event, LinkDown, ReceiptCame, Settled, decide
+from cascade.core.message import Message, State, Status
+from cascade.core.receipt import ReceiptState
+from cascade.core.route import Route, Step
+from cascade.core.timeline import Mark
+from cascade.core.words import Channel, MessageType, Reason
+
+T0 = 1_000_000_000_000
+HOUR = 3_600_000
+VIBER = Step(Channel.VIBER_BOT, "viber_bot.1", 60)
+SMS = Step(Channel.SMS, "sms.smpp", None)
+ROUTE: Route = (Step(Channel.TELEGRAM_BOT, "telegram_bot.1", 30), VIBER, SMS)
+EVERYWHERE = {"telegram_bot.1": "501", "viber_bot.1": "abc="}
+
+
+def message(**changes: Any) -> Message:
+    given = Message(MessageType.TRANSACTION, ROUTE, T0 + 24 * HOUR, addresses=EVERYWHERE)
+    return given._replace(**changes)
+
+
+def run(start: Message, *events: Event) -> Message:
+    for event in events:
+        start, _ = decide(start, event)
+    return start
+
+
+QUEUED = run(message(), Begun(T0))
+SENDING = run(QUEUED, Claimed(T0 + 5, T0 + 60_000))
+ON_VIBER = run(SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.BLOCKED)), Claimed(T0 + 15, T0 + 60_000))
+WAITING = run(ON_VIBER, Settled(T0 + 20, 2, 1, Accepted(("77",))))
+ON_SMS = run(WAITING, DeadlinePassed(T0 + 60_020), Claimed(T0 + 60_030, T0 + 120_000))
+SMS_WAITING = run(ON_SMS, Settled(T0 + 60_040, 3, 2, Accepted(("78",))))
+LOST = run(SMS_WAITING, ReceiptCame(T0 + 61_000, 3, 2, 0, ReceiptState.FAILED, Reason.UNDELIVERABLE))
+PROMO_SENDING = SENDING._replace(type=MessageType.PROMO)
+LONG = run(ON_SMS, Settled(T0 + 60_040, 3, 2, Accepted(("78", "79"))))
+DONE = run(WAITING, ReceiptCame(T0 + 30, 2, 1, 0, ReceiptState.DELIVERED))
+
+
+def receipt(at_ms: int, attempt: int, step: int, state: ReceiptState, part: int = 0) -> ReceiptCame:
+    return ReceiptCame(at_ms, attempt, step, part, state)
+
+
+S, W, Q, F = State.SENDING, State.WAITING, State.QUEUED, State.FINAL
+P, D, U, E = Status.PROCESSING, Status.DELIVERED, Status.UNDELIVERABLE, Status.PERMANENT_ERROR
+
+CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
+    # given, event: state, status and step after, what the timeline says
+    "begins at the first step": (message(), Begun(T0), Q, Status.SCHEDULED, 0, []),
+    "begins where the person can be reached": (
+        message(addresses={}), Begun(T0), Q, Status.SCHEDULED, 2, [Mark.SKIPPED, Mark.SKIPPED],
+    ),
+    "no channel at all: permanent error": (
+        message(route=(ROUTE[0], VIBER), addresses={}), Begun(T0), F, E, -1, [Mark.SKIPPED, Mark.SKIPPED],
+    ),
+    "no link for a channel: skipped": (
+        message(route=(Step(Channel.RCS, None, 60), SMS)), Begun(T0), Q, Status.SCHEDULED, 1, [Mark.SKIPPED],
+    ),
+    "its hour has not come: nothing": (
+        message(deadline_at_ms=T0 + 5), DeadlinePassed(T0), State.SCHEDULED, Status.SCHEDULED, -1, [],
+    ),
+    "its hour has come: begins": (message(deadline_at_ms=T0), DeadlinePassed(T0), Q, Status.SCHEDULED, 0, []),
+    "its time to live ended before it began": (
+        message(expires_at_ms=T0), Begun(T0), F, U, -1, [Mark.EXPIRED],
+    ),
+    "claimed: sending": (QUEUED, Claimed(T0 + 5, T0 + 60_000), S, P, 0, []),
+    "claimed after its step ended: left for the timekeeper": (
+        QUEUED, Claimed(T0 + 2 * HOUR, T0 + 3 * HOUR), Q, Status.SCHEDULED, 0, [],
+    ),
+    "a channel without receipts: acceptance is delivery": (
+        SENDING, Settled(T0 + 10, 1, 0, Delivered("9")), F, D, 0, [Mark.DELIVERED],
+    ),
+    "accepted: waits for the receipt": (ON_VIBER, Settled(T0 + 20, 2, 1, Accepted(("77",))), W, P, 1, [Mark.ACCEPTED]),
+    "rejected: next step": (SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.BLOCKED)), Q, P, 1, [Mark.REJECTED]),
+    "content does not fit: skipped to the next step": (
+        SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.CONTENT_UNFIT)), Q, P, 1, [Mark.SKIPPED],
+    ),
+    "rejected at the last step: undeliverable": (
+        ON_SMS, Settled(T0 + 60_040, 3, 2, Rejected(Reason.UNKNOWN_RECIPIENT)), F, U, 2, [Mark.REJECTED],
+    ),
+    "retry: the same step later": (SENDING, Settled(T0 + 10, 1, 0, Retry(Reason.THROTTLED, 2)), Q, P, 0, [Mark.RETRY]),
+    "retry that outlasts the window: next step": (
+        SENDING, Settled(T0 + 10, 1, 0, Retry(Reason.THROTTLED, 10_072)), Q, P, 1, [Mark.RETRY],
+    ),
+    "never left us: back to the lane, no attempt made": (SENDING, Settled(T0 + 10, 1, 0, NotSent()), Q, P, 0, []),
+    "answer lost, transaction: better twice than never": (
+        SENDING, Settled(T0 + 10, 1, 0, AnswerLost()), Q, P, 0, [Mark.UNKNOWN],
+    ),
+    "answer lost, promo: not repeated, waits": (
+        PROMO_SENDING, Settled(T0 + 10, 1, 0, AnswerLost()), W, P, 0, [Mark.UNKNOWN],
+    ),
+    "answer lost, promo, provider knows our id: repeated": (
+        PROMO_SENDING, Settled(T0 + 10, 1, 0, AnswerLost(), True), Q, P, 0, [Mark.UNKNOWN],
+    ),
+    "node lost while sending a transaction: repeated": (
+        SENDING, DeadlinePassed(T0 + 60_000), Q, P, 0, [Mark.UNKNOWN],
+    ),
+    "node lost while sending a promo: not repeated": (
+        PROMO_SENDING, DeadlinePassed(T0 + 60_000), W, P, 0, [Mark.UNKNOWN],
+    ),
+    "lease still runs: nothing": (SENDING, DeadlinePassed(T0 + 59_999), S, P, 0, []),
+    "the late answer to an unknown attempt: no repeat": (
+        run(ON_VIBER, DeadlinePassed(T0 + 60_000)), Settled(T0 + 60_001, 2, 1, Accepted(("77",))), W, P, 1,
+        [Mark.ACCEPTED],
+    ),
+    "silence: next step when the window closes": (WAITING, DeadlinePassed(T0 + 60_020), Q, P, 2, [Mark.TIMED_OUT]),
+    "silence at the last step: undeliverable": (
+        SMS_WAITING, DeadlinePassed(T0 + 24 * HOUR), F, U, 2, [Mark.TIMED_OUT, Mark.EXPIRED],
+    ),
+    "window still open: nothing": (WAITING, DeadlinePassed(T0 + 60_019), W, P, 1, []),
+    "its turn never came: next step": (
+        run(SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.BLOCKED))), DeadlinePassed(T0 + HOUR), Q, P, 2,
+        [Mark.TIMED_OUT],
+    ),
+    "its link is down: next step": (QUEUED, LinkDown(T0 + 31_000), Q, Status.SCHEDULED, 1, [Mark.TIMED_OUT]),
+    "its link is down and there is no other: waits": (
+        run(WAITING, DeadlinePassed(T0 + 60_020)), LinkDown(T0 + 90_000), Q, P, 2, [],
+    ),
+    "delivered": (WAITING, receipt(T0 + 30, 2, 1, ReceiptState.DELIVERED), F, D, 1, [Mark.DELIVERED]),
+    "read implies delivered": (
+        WAITING, receipt(T0 + 30, 2, 1, ReceiptState.READ), F, D, 1, [Mark.DELIVERED, Mark.READ],
+    ),
+    "failed: next step": (WAITING, receipt(T0 + 30, 2, 1, ReceiptState.FAILED), Q, P, 2, [Mark.FAILED]),
+    "receipt twice: once": (DONE, receipt(T0 + 31, 2, 1, ReceiptState.DELIVERED), F, D, 1, []),
+    "failed after delivered: the truth does not go back": (
+        DONE, receipt(T0 + 31, 2, 1, ReceiptState.FAILED), F, D, 1, [],
+    ),
+    "read after delivered": (DONE, receipt(T0 + 31, 2, 1, ReceiptState.READ), F, D, 1, [Mark.READ]),
+    "late delivery of an earlier step, the next one queued: ends the cascade": (
+        run(WAITING, DeadlinePassed(T0 + 60_020)), receipt(T0 + 60_025, 2, 1, ReceiptState.DELIVERED), F, D, 2,
+        [Mark.DELIVERED],
+    ),
+    "late delivery of an earlier step, the next one sending: ends the cascade": (
+        ON_SMS, receipt(T0 + 60_035, 2, 1, ReceiptState.DELIVERED), F, D, 2, [Mark.DELIVERED],
+    ),
+    "the answer of a send that the late delivery overtook": (
+        run(ON_SMS, receipt(T0 + 60_035, 2, 1, ReceiptState.DELIVERED)),
+        Settled(T0 + 60_040, 3, 2, Accepted(("78",))), F, D, 2, [Mark.ACCEPTED],
+    ),
+    "delivered by two channels: counted as a double": (
+        run(SMS_WAITING, receipt(T0 + 60_050, 2, 1, ReceiptState.DELIVERED)),
+        receipt(T0 + 60_060, 3, 2, ReceiptState.DELIVERED), F, D, 2, [Mark.DOUBLE],
+    ),
+    "late failure of an earlier step: a line in the timeline": (
+        SMS_WAITING, receipt(T0 + 60_050, 2, 1, ReceiptState.FAILED), W, P, 2, [Mark.FAILED],
+    ),
+    "undeliverable, then it arrived after all: delivered": (
+        LOST, receipt(T0 + 90_000, 2, 1, ReceiptState.DELIVERED), F, D, 2, [Mark.DELIVERED],
+    ),
+    "one part of two arrived: waits": (
+        LONG, receipt(T0 + 61_000, 3, 2, ReceiptState.DELIVERED), W, P, 2, [Mark.PART_DELIVERED],
+    ),
+    "both parts arrived: delivered": (
+        run(LONG, receipt(T0 + 61_000, 3, 2, ReceiptState.DELIVERED, part=1)),
+        receipt(T0 + 61_001, 3, 2, ReceiptState.DELIVERED, part=0), F, D, 2, [Mark.DELIVERED],
+    ),
+    "the same part twice is not both": (
+        run(LONG, receipt(T0 + 61_000, 3, 2, ReceiptState.DELIVERED, part=1)),
+        receipt(T0 + 61_001, 3, 2, ReceiptState.DELIVERED, part=1), W, P, 2, [Mark.PART_DELIVERED],
+    ),
+    "one part failed: the message failed": (
+        LONG, receipt(T0 + 61_000, 3, 2, ReceiptState.FAILED, part=1), F, U, 2, [Mark.FAILED],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_next(name: str) -> None:
+    given, event, state, status, step, marks = CASES[name]
+    after, entries = decide(given, event)
+    assert (after.state, after.status, after.step, [entry.mark for entry in entries]) == (state, status, step, marks)
+
+
+def test_the_channel_that_delivered_is_remembered() -> None:
+    assert run(ON_SMS, receipt(T0 + 60_035, 2, 1, ReceiptState.DELIVERED)).delivered_step == 1
+
+
+def test_a_retry_waits_as_long_as_the_provider_says() -> None:
+    assert run(SENDING, Settled(T0 + 10, 1, 0, Retry(Reason.THROTTLED, 2.5))).due_at_ms == T0 + 10 + 2_500
+
+
+def test_retries_wait_longer_each_time_and_end_with_the_window() -> None:
+    now = QUEUED
+    waits = []
+    at_ms = T0
+    while now.step == 0:
+        now = run(now, Claimed(at_ms, at_ms + 60_000))
+        now = run(now, Settled(at_ms, now.attempt, 0, Retry(Reason.PROVIDER_DOWN)))
+        waits.append(now.due_at_ms - at_ms)
+        at_ms = now.due_at_ms
+    assert waits == [1_000, 2_000, 4_000, 8_000, 0]  # the next would end beyond 30 s: so Viber, at once
+
+
+def test_a_node_lost_at_the_last_step_does_not_lose_a_transaction() -> None:
+    short = (Step(Channel.SMS, "sms.smpp", 2),)
+    sending = run(message(route=short), Begun(T0), Claimed(T0, T0 + 60_000))
+    assert run(sending, DeadlinePassed(T0 + 60_000)).state is State.QUEUED

@@ -1,0 +1,136 @@
+"""The sandbox put together: the providers' twins over HTTP and SMPP, and the people they reach."""
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import orjson
+import structlog
+from aiohttp import ClientSession, DummyCookieJar, web
+
+from cascade.sandbox.callbacks import RETRIES_S, Callbacks
+from cascade.sandbox.directory import Directory
+from cascade.sandbox.people import People
+from cascade.sandbox.phones import Phones
+from cascade.sandbox.smsc import Smsc
+from cascade.sandbox.telegram_bot import TelegramBot
+from cascade.sandbox.viber_bot import ViberBot
+
+log = structlog.get_logger()
+
+UPLOAD_LIMIT_BYTES = 50 * 1024 * 1024
+SHUTDOWN_S = 1.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """Port 0 is any free one. Without `gateway_url` no gateway is told who has talked to the bots.
+
+    `late_s` is how long a `late` phone's receipt takes; `retries_s` are the delays between the tries of a callback.
+    With `keep_inbox` off nothing that reaches a phone is remembered: for benchmarks, where it would fill the memory.
+    """
+
+    host: str = "127.0.0.1"
+    http_port: int = 8081
+    smsc_port: int = 8082
+    telegram_tokens: tuple[str, ...] = field(default=("your-telegram-key",), repr=False)
+    viber_tokens: tuple[str, ...] = field(default=("your-viber-token",), repr=False)
+    gateway_url: str | None = None
+    gateway_key: str = field(default="", repr=False)
+    late_s: float = 10.0
+    retries_s: Sequence[float] = RETRIES_S
+    keep_inbox: bool = True
+
+
+class Sandbox:
+    """All twins and their people. `http_port` and `smsc_port` are the ports it listens on, once started.
+
+    After `stop` it can be started again, on the same ports: the people stay, the bots must set their webhooks anew.
+    """
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self.settings = settings
+        self.http_port = settings.http_port
+        self.smsc_port = settings.smsc_port
+        self.people = People()
+        self.smsc = Smsc(
+            self.people, settings.host, settings.smsc_port, late_s=settings.late_s, keep_inbox=settings.keep_inbox
+        )
+
+    async def start(self) -> None:
+        """Listen on both ports. Raises OSError when one is taken."""
+        settings = self.settings
+        self._session = ClientSession(cookie_jar=DummyCookieJar())
+        self._callbacks = Callbacks(self._session, retries_s=settings.retries_s)
+        self._callbacks.start()
+        self.telegram_bot = TelegramBot(
+            self.people,
+            settings.telegram_tokens,
+            self._session,
+            retry_s=settings.retries_s[0] if settings.retries_s else 1.0,
+            keep_inbox=settings.keep_inbox,
+        )
+        self.viber_bot = ViberBot(
+            self.people, settings.viber_tokens, self._callbacks, late_s=settings.late_s, keep_inbox=settings.keep_inbox
+        )
+        directory = None
+        if settings.gateway_url is not None:
+            directory = Directory(self._session, settings.gateway_url, settings.gateway_key)
+        phones = Phones(self.people, (self.telegram_bot, self.viber_bot), directory)
+
+        app = web.Application(client_max_size=UPLOAD_LIMIT_BYTES)
+        app.add_routes(self.viber_bot.routes())
+        app.add_routes(phones.routes())
+        app.add_routes([web.get("/counters", self._counters)])
+        app.add_routes(self.telegram_bot.routes())
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        try:
+            await self._runner.setup()
+            await web.TCPSite(self._runner, settings.host, self.http_port).start()
+            await self.smsc.start()
+        except OSError:
+            await self.stop()
+            raise
+        self.http_port = self._runner.addresses[0][1]
+        self.smsc_port = self.smsc.port
+        log.info("sandbox_started", url=self.url, smsc_port=self.smsc_port)
+
+    async def stop(self) -> None:
+        """Close both ports. Callbacks not yet acknowledged are dropped."""
+        await self.smsc.stop()
+        await self.telegram_bot.stop()
+        await self._runner.cleanup()
+        await self._callbacks.stop()
+        await self._session.close()
+
+    @property
+    def url(self) -> str:
+        """Where the providers, the people interface and the phones page are."""
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        return f"http://{host}:{self.http_port}"
+
+    async def _counters(self, request: web.Request) -> web.Response:
+        counters = {
+            "telegram_bot": self.telegram_bot.counters,
+            "viber_bot": self.viber_bot.counters,
+            "sms": {"requests": self.smsc.submits, "accepted": self.smsc.accepted},
+        }
+        return web.Response(body=orjson.dumps(counters), headers={"Content-Type": "application/json"})
+
+
+async def run(settings: SandboxSettings) -> None:
+    """Run the sandbox until SIGINT or SIGTERM. Raises OSError when a port is taken."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in STOP_SIGNALS:
+        loop.add_signal_handler(sign, stopping.set)
+    sandbox = Sandbox(settings)
+    try:
+        await sandbox.start()
+        await stopping.wait()
+        await sandbox.stop()
+    finally:
+        for sign in STOP_SIGNALS:
+            loop.remove_signal_handler(sign)

@@ -1,0 +1,77 @@
+"""The HTTP application: the doors, and one place where our errors become the contract's."""
+
+import uuid
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+import cascade
+from cascade.api import callbacks, health, metrics, send, status, subscribers
+from cascade.api.faults import ErrorCode, InvalidRequest, error_body
+from cascade.api.parts import Parts
+from cascade.api.request_error import RequestError
+from cascade.core.errors import StoreUnavailableError
+
+log = structlog.get_logger()
+
+
+def create_app(parts: Parts) -> FastAPI:
+    app = FastAPI(
+        title="Cascade",
+        version=cascade.__version__,
+        description="One request, and the message reaches the person through the first channel that works.",
+        license_info={"name": "Apache-2.0"},
+    )
+    app.state.parts = parts
+    for door in (send, status, subscribers, callbacks, health):
+        app.include_router(door.router)
+    app.add_exception_handler(InvalidRequest, _invalid)
+    app.add_exception_handler(RequestError, _refused)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(StoreUnavailableError, _unavailable)
+    app.add_exception_handler(Exception, _broken)
+    return app
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidRequest)  # noqa: S101 - registered for nothing else
+    metrics.REFUSED.labels(error.faults[0].code.value).inc()
+    return Response(orjson.dumps(error_body(error.faults)), 400, media_type="application/json")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # noqa: S101
+    metrics.REFUSED.labels(error.code.value).inc()
+    headers = {"WWW-Authenticate": 'Basic realm="Cascade"'} if error.status == 401 else {}
+    if error.status == 503:
+        headers["Retry-After"] = "1"
+    return _one(error.status, error.code, str(error), headers)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: an unknown path, a wrong method."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    code = ErrorCode.NOT_FOUND if error.status_code in (404, 405) else ErrorCode.INVALID_FIELD
+    return _one(error.status_code, code, str(error.detail), dict(error.headers or {}))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    log.error("store_unavailable", path=request.url.path, error=str(error))
+    return _one(503, ErrorCode.UNAVAILABLE, "The store is away; nothing was stored, repeat later", {"Retry-After": "1"})
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    request_id = str(uuid.uuid4())
+    log.error("request_failed", request_id=request_id, path=request.scope.get("route") and request.scope["route"].path)
+    body = {
+        "error": {"code": ErrorCode.INTERNAL_ERROR.value, "message": "Our fault; tell us the requestId"},
+        "requestId": request_id,
+    }
+    return Response(orjson.dumps(body), 500, media_type="application/json")
+
+
+def _one(status_code: int, code: ErrorCode, message: str, headers: dict[str, str]) -> Response:
+    body = orjson.dumps({"error": {"code": code.value, "message": message}})
+    return Response(body, status_code, headers, media_type="application/json")

@@ -1,0 +1,345 @@
+"""The send door's validation: bytes in, drafts or faults out (contract, section 1).
+
+Four passes over the batch: the JSON, the names of the fields, the schema (what one field may hold), and the rules
+between fields. A key that stands twice in one object counts with its last value, as in the JSON parsers of Python,
+JavaScript and PHP.
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import orjson
+from pydantic import ValidationError
+
+from cascade.api.faults import ErrorCode, Fault, InvalidRequest
+from cascade.api.field_names import MAX_FIELDS, PATHS, Unknown, is_canonical, resembled, settle
+from cascade.api.message_schema import BATCH_IN, MAX_TEXT, REQUIRED, RULES, MediaIn
+from cascade.core.content import Button, Content, Media
+from cascade.core.draft import Draft
+from cascade.core.words import MessageType
+
+MAX_SURVEY_TEXT: Final = 85
+MAX_AHEAD_MS: Final = 30 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an account may send in one request. `senders` None: any `fromName` will do."""
+
+    max_batch: int = 5_000
+    max_body_bytes: int = 16 * 1_048_576
+    strict_fields: bool = False
+    senders: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`drafts` in the order of the request; `ignored` maps an index to the names of the fields without effect."""
+
+    drafts: list[Draft]
+    ignored: dict[int, tuple[str, ...]]
+
+
+class TypeRule(NamedTuple):
+    """What a message type may use; `media` names the parts of media it can carry."""
+
+    type: MessageType
+    default_ttl_s: int
+    media: frozenset[str] = frozenset()
+    has_button: bool = False
+
+
+TYPES: Final = {
+    "transaction": TypeRule(MessageType.TRANSACTION, 86_400, frozenset({"file", "fileName", "fileSize"})),
+    "promo": TypeRule(MessageType.PROMO, 259_200, frozenset(MediaIn.__annotations__), has_button=True),
+    "viber_survey": TypeRule(MessageType.VIBER_SURVEY, 604_800),
+    "flashcall": TypeRule(MessageType.FLASHCALL, 300),
+}
+_PLAIN_TYPES = {name: TYPES[name] for name in ("transaction", "promo")}
+_SPECIAL = frozenset({"scheduledSent", "surveyOptions", "media", "button"})
+_RANKS = {path: rank for rank, path in enumerate(RULES)}
+_FREE_TEXTS = ("fromName", "text", "surveyOptions", "media.fileName", "button.text")
+_NUL = b"\\u0000"  # JSON has no other way to write it
+_NUL_WORDS = "holds a NUL character (\\u0000): remove it"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the passes learn about a batch.
+
+    `judged` holds, by index, the paths with a fault, which no further rule looks at; "" is the whole message.
+    `spelled` holds, by index, the client's names of paths that came by another name.
+    """
+
+    faults: list[tuple[int, int, Fault]] = field(default_factory=list)
+    judged: dict[int, set[str]] = field(default_factory=dict)
+    spelled: dict[int, dict[str, str]] = field(default_factory=dict)
+    ignored: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+    def add(self, index: int, path: str, code: ErrorCode, words: str) -> None:
+        """Note what is wrong with `path`, in words that follow its name. Its first fault is its only one."""
+        judged = self.judged.setdefault(index, set())
+        if path in judged or "" in judged:
+            return
+        judged.add(path)
+        name = self.spelled.get(index, {}).get(path, path)
+        message = "Invalid phone number format" if code is ErrorCode.INVALID_PHONE else f"{name or 'A message'} {words}"
+        self.faults.append((index, _rank(path), Fault(code, message, name or None, index)))
+
+    def add_unknown(self, index: int, unknown: Unknown) -> None:
+        """Note a name that is refused. The field it was meant to be is not also missed."""
+        if unknown.path is not None:
+            self.judged.setdefault(index, set()).add(unknown.path)
+        self.faults.append((index, _rank(unknown.path), _unknown_fault(unknown, index)))
+
+    def in_order(self) -> list[Fault]:
+        return [fault for _, _, fault in sorted(self.faults, key=lambda found: found[:2])]
+
+
+def parse_batch(body: bytes, *, route: str, now_ms: int, limits: Limits) -> Batch:
+    """Read a request's body. Raises `InvalidRequest` with every fault of the whole batch."""
+    items = _items(body, limits)
+    findings = Findings()
+    _settle_names(items, findings, is_strict=limits.strict_fields)
+    _check_schema(items, findings)
+    senders = limits.senders
+    has_nul = _NUL in body
+    is_clean = not findings.faults and not has_nul
+    drafts = []
+    for index, item in enumerate(items):
+        if is_clean and _SPECIAL.isdisjoint(item) and (senders is None or item["fromName"] in senders):
+            text = item.get("text")
+            rule = _PLAIN_TYPES.get(item["messageType"])
+            if text and rule is not None:
+                ttl_s = item.get("ttl") or rule.default_ttl_s
+                content = Content(text)
+                drafts.append(Draft(item["id"], item["fromName"], item["toPhone"], rule.type, content, ttl_s, route))
+                continue
+        scheduled_at_ms = _check_rules(index, item, findings, now_ms, senders, has_nul=has_nul)
+        if not findings.faults:
+            drafts.append(_draft(item, route, scheduled_at_ms))
+    if findings.faults:
+        raise InvalidRequest(findings.in_order())
+    return Batch(drafts, findings.ignored)
+
+
+def _items(body: bytes, limits: Limits) -> list[Any]:
+    """The array of the body, or of its envelope; not empty, and not longer than allowed."""
+    if len(body) > limits.max_body_bytes:
+        raise _refusal(
+            ErrorCode.BODY_TOO_LARGE, f"The body is larger than {limits.max_body_bytes} bytes: send smaller batches"
+        )
+    try:
+        items = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        message = f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        raise _refusal(ErrorCode.INVALID_JSON, message) from None
+    if isinstance(items, dict) and "messages" in items:
+        _check_envelope(items, is_strict=limits.strict_fields)
+        items = items["messages"]
+        if not isinstance(items, list):
+            raise _refusal(ErrorCode.INVALID_FIELD, "messages must be an array of message objects", "messages")
+    if not isinstance(items, list):
+        raise _refusal(ErrorCode.INVALID_JSON, "The body must be an array of message objects, even for one: [{…}]")
+    if not items:
+        raise _refusal(ErrorCode.BATCH_EMPTY, "The batch is empty: send at least one message")
+    if len(items) > limits.max_batch:
+        raise _refusal(
+            ErrorCode.BATCH_TOO_LARGE,
+            f"The batch holds {len(items)} messages: send at most {limits.max_batch} in one request",
+        )
+    return items
+
+
+def _check_envelope(envelope: dict[str, Any], *, is_strict: bool) -> None:
+    """Refuse fields of a message beside `messages`: ignored there, a schedule would send a campaign at once."""
+    if len(envelope) > MAX_FIELDS:
+        raise _refusal(ErrorCode.INVALID_FIELD, f"The envelope has more than {MAX_FIELDS} fields: send messages alone")
+    faults = []
+    for name in envelope:
+        if name == "messages":
+            continue
+        if name in PATHS[""] or resembled("", name) is not None:
+            message = f"{name} belongs inside each message, not beside messages: move it"
+            faults.append(Fault(ErrorCode.UNKNOWN_FIELD, message, name))
+        elif is_strict:
+            faults.append(_unknown_fault(Unknown(name), None))
+    if faults:
+        raise InvalidRequest(faults)
+
+
+def _settle_names(items: list[Any], findings: Findings, *, is_strict: bool) -> None:
+    """Bring every message to its canonical names, in place."""
+    for index, item in enumerate(items):
+        if not isinstance(item, dict) or is_canonical(item):
+            continue
+        settled = settle(item)
+        items[index] = settled.item
+        findings.spelled[index] = settled.spelled
+        for path, words in settled.broken:
+            findings.add(index, path, ErrorCode.INVALID_FIELD, words)
+        for unknown in settled.mistyped:
+            findings.add_unknown(index, unknown)
+        if is_strict:
+            for name in settled.ignored:
+                findings.add_unknown(index, Unknown(name))
+        elif settled.ignored:
+            findings.ignored[index] = tuple(settled.ignored)
+
+
+def _check_schema(items: list[Any], findings: Findings) -> None:
+    try:
+        BATCH_IN.validate_python(items)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False)
+    else:
+        return
+    for one in errors:
+        index, *place = one["loc"]
+        path = ".".join(part for part in place if isinstance(part, str))
+        code, words = RULES[path]
+        if one["type"] == "missing" or (one["input"] is None and path in REQUIRED):
+            code, words = ErrorCode.MISSING_FIELD, f"is required: it {words}"
+        elif path == "text" and one["type"] == "string_too_long":
+            code = ErrorCode.TEXT_TOO_LONG
+            words = f"is longer than {MAX_TEXT} characters (a survey's: {MAX_SURVEY_TEXT}): shorten it"
+        findings.add(int(index), path, code, words)
+
+
+def _check_rules(
+    index: int, item: Any, findings: Findings, now_ms: int, senders: frozenset[str] | None, *, has_nul: bool
+) -> int | None:
+    """Check what one field means for another; give the schedule, None for now."""
+    judged: set[str] = findings.judged.get(index, set())
+    if "" in judged:
+        return None
+    values = {name: value for name, value in item.items() if name not in judged} if judged else item
+    if has_nul:
+        for path in _FREE_TEXTS:
+            if _holds_nul(values, path):
+                findings.add(index, path, RULES[path].code, _NUL_WORDS)
+    sender = values.get("fromName")
+    if senders is not None and sender is not None and sender not in senders:
+        words = "is not one of this account's senders: use one of them, or have it added"
+        findings.add(index, "fromName", ErrorCode.INVALID_SENDER, words)
+    if "messageType" in values:
+        _check_type(index, values, TYPES[values["messageType"]], findings)
+    return _schedule(index, values.get("scheduledSent"), findings, now_ms)
+
+
+def _check_type(index: int, values: dict[str, Any], rule: TypeRule, findings: Findings) -> None:
+    """Check what the message's type demands and allows."""
+    text = values.get("text")
+    options = values.get("surveyOptions")
+    misused = f"cannot be sent with messageType {rule.type.value}: remove it"
+    if rule.type is MessageType.FLASHCALL:
+        if text:
+            findings.ignored[index] = (*findings.ignored.get(index, ()), "text")
+    elif not text:
+        words = f"is required for messageType {rule.type.value}: 1 to 4096 characters"
+        findings.add(index, "text", ErrorCode.TEXT_REQUIRED, words)
+    if rule.type is MessageType.VIBER_SURVEY:
+        if text and len(text) > MAX_SURVEY_TEXT:
+            words = f"is longer than the {MAX_SURVEY_TEXT} characters of a survey: shorten it"
+            findings.add(index, "text", ErrorCode.TEXT_TOO_LONG, words)
+        if options is None or len(options) < 2:
+            findings.add(index, "surveyOptions", *RULES["surveyOptions"])
+    elif options:
+        findings.add(index, "surveyOptions", ErrorCode.INVALID_SURVEY_OPTIONS, misused)
+    for name, value in (values.get("media") or {}).items():
+        if value is not None and name not in rule.media:
+            findings.add(index, f"media.{name}", ErrorCode.INVALID_FIELD, misused)
+    if values.get("button") is not None and not rule.has_button:
+        findings.add(index, "button", ErrorCode.INVALID_FIELD, misused)
+
+
+def _schedule(index: int, written: str | None, findings: Findings, now_ms: int) -> int | None:
+    if written is None:
+        return None
+    at_ms = instant_ms(written)
+    if at_ms is None:
+        findings.add(index, "scheduledSent", *RULES["scheduledSent"])
+    elif at_ms > now_ms + MAX_AHEAD_MS:
+        words = "is more than 30 days ahead: choose an earlier time"
+        findings.add(index, "scheduledSent", ErrorCode.INVALID_SCHEDULE, words)
+    elif at_ms > now_ms:
+        return at_ms
+    return None
+
+
+_DATE_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-][0-9]{2}(:?[0-5][0-9])?)?",
+    re.IGNORECASE,
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@lru_cache(maxsize=1_024)
+def instant_ms(written: str) -> int | None:
+    """ISO 8601 to milliseconds since 1970, rounded down; None when it is no date and time.
+
+    Without an offset it is UTC. A date alone is refused, for nobody means midnight UTC by it.
+    """
+    if _DATE_TIME.fullmatch(written) is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(written.upper())
+    except ValueError:
+        return None
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)
+    return (instant - _EPOCH) // _MILLISECOND
+
+
+def _draft(item: dict[str, Any], route: str, scheduled_at_ms: int | None) -> Draft:
+    """The message as core knows it. It broke no rule."""
+    rule = TYPES[item["messageType"]]
+    media = item.get("media") or {}
+    button = item.get("button")
+    is_survey = rule.type is MessageType.VIBER_SURVEY
+    content = Content(
+        "" if rule.type is MessageType.FLASHCALL else item["text"],
+        tuple(item["surveyOptions"]) if is_survey else (),
+        _media(media) if any(value is not None for value in media.values()) else None,
+        Button(button["text"], button["url"]) if button is not None else None,
+    )
+    ttl_s = item.get("ttl") or rule.default_ttl_s
+    return Draft(item["id"], item["fromName"], item["toPhone"], rule.type, content, ttl_s, route, scheduled_at_ms)
+
+
+def _media(media: dict[str, Any]) -> Media:
+    return Media(
+        image=media.get("image"),
+        video=media.get("video"),
+        thumbnail=media.get("thumbnail"),
+        file=media.get("file"),
+        file_name=media.get("fileName"),
+        duration_s=media.get("duration"),
+        size_bytes=media.get("fileSize"),
+    )
+
+
+def _holds_nul(values: dict[str, Any], path: str) -> bool:
+    outer, _, inner = path.partition(".")
+    value = values.get(outer)
+    if inner and isinstance(value, dict):
+        value = value.get(inner)
+    return any(isinstance(part, str) and "\0" in part for part in (value if isinstance(value, list) else [value]))
+
+
+def _rank(path: str | None) -> int:
+    return len(_RANKS) if path is None else _RANKS.get(path, len(_RANKS))
+
+
+def _unknown_fault(unknown: Unknown, index: int | None) -> Fault:
+    shown = unknown.name if len(unknown.name) <= 60 else f"{unknown.name[:60]}…"
+    fix = "remove it" if unknown.meant is None else f"did you mean {unknown.meant}?"
+    return Fault(ErrorCode.UNKNOWN_FIELD, f"{shown} is not a known field: {fix}", unknown.name, index)
+
+
+def _refusal(code: ErrorCode, message: str, name: str | None = None) -> InvalidRequest:
+    return InvalidRequest([Fault(code, message, name)])

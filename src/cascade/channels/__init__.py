@@ -1,0 +1,1 @@
+"""A provider's words, one file for each."""

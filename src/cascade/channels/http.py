@@ -1,0 +1,301 @@
+"""HTTP out, for every channel that speaks it: connections, time-outs, logging and the hiding of secrets, once for all.
+
+An adapter translates an attempt into a request and an answer into an outcome; whatever can go wrong between the two is
+settled here. The client library (aiohttp) is known to this file alone.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any, ClassVar, Protocol
+from urllib.parse import urlencode
+
+import aiohttp
+import orjson
+import structlog
+
+from cascade.channels.base import Capabilities, Settle, TakeReceipts
+from cascade.core.attempt import Accepted, AnswerLost, Attempt, Delivered, NotSent, Outcome, Rejected, Retry
+from cascade.core.content import Content
+from cascade.core.errors import ProviderUnreachableError
+from cascade.core.secret import Secret
+from cascade.core.words import MessageType, Reason
+
+log = structlog.get_logger()
+
+HIDDEN = "***"
+MAX_DETAIL = 200
+PHONE = re.compile(r"\+?\d(?:[ ().-]?\d){6,}")
+HEADERS = {"User-Agent": "cascade", "Accept-Encoding": "identity"}  # small answers; none can unpack into a huge one
+
+NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""Refused, no such host, TLS not agreed, or too slow at any of it: no byte of the request was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """At most one of `json`, `form` and `body` is given. Its repr shows nothing that could be secret or personal."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    json: Any = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+    def content(self) -> tuple[bytes | None, str | None]:
+        """The body's bytes and its `Content-Type`. Raises `TypeError` when `json` holds what JSON cannot."""
+        if self.json is not None:
+            return orjson.dumps(self.json), "application/json"
+        if self.form is not None:
+            return urlencode(self.form).encode(), "application/x-www-form-urlencoded"
+        return self.body, None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """`is_whole` is False when the body was cut off or too long: then no adapter sees it."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    is_whole: bool = True
+
+    def json(self) -> Any:
+        """The body as JSON; whole numbers are exact up to 64 bits. Raises `ValueError` when it is no JSON."""
+        return orjson.loads(self.body)
+
+
+class HttpAdapter(Protocol):
+    """One provider's words: a frozen dataclass. Each of its fields that is a `Secret` is kept out of logs and details.
+
+    `outcome` need not guard its reading: whatever it raises means an answer that cannot be understood.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def fits(self, content: Content, type: MessageType) -> Reason | None:  # noqa: A002 - the word of the house
+        """None when the channel can carry this content, else why not."""
+        ...
+
+    def request(self, attempt: Attempt) -> HttpRequest | Rejected:
+        """The request that sends the attempt, or why there can be none."""
+        ...
+
+    def outcome(self, response: HttpResponse) -> Outcome:
+        """The answer in our words. Never asked about a 3xx, a 5xx or a body that did not arrive whole."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """`window` is how many requests may be unanswered at once: one connection each.
+
+    `connect_s` bounds name look-up, TCP and TLS together, `total_s` everything from the send to the answer's last byte;
+    the first must be the shorter, or a time-out would not tell whether the request left. `keep_alive_s` is how long an
+    unused connection is kept: less than the 5 s after which common servers drop it, since a request that crosses such
+    a drop is an answer lost.
+    """
+
+    window: int = 64
+    connect_s: float = 5.0
+    total_s: float = 15.0
+    keep_alive_s: float = 4.0
+    max_answer_bytes: int = 256 * 1024
+
+    def __post_init__(self) -> None:
+        if self.connect_s >= self.total_s:
+            raise ValueError("connect_s must be less than total_s")
+
+
+class HttpTransport:
+    """The `Transport` of any HTTP adapter. `link` is the name that its log lines carry."""
+
+    def __init__(self, adapter: HttpAdapter, link: str, settings: HttpSettings = HttpSettings()) -> None:
+        self.adapter = adapter
+        self.capabilities = adapter.capabilities
+        self._settings = settings
+        self._log = log.bind(link=link)
+        values = (getattr(adapter, each.name) for each in fields(adapter))
+        self._secrets = tuple(value.reveal() for value in values if isinstance(value, Secret) and value)
+        self._session: aiohttp.ClientSession | None = None
+        self._under_way: set[asyncio.Task[Outcome]] = set()
+        self._on_room: Callable[[], None] = _nobody
+        self._is_stopping = False
+
+    def start(self, on_room: Callable[[], None], take_receipts: TakeReceipts) -> None:
+        """Connections open as they are needed. Receipts come by callback (`adapter.receipts`), not through here."""
+        self._on_room = on_room
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._settings.window, keepalive_timeout=self._settings.keep_alive_s, ttl_dns_cache=60
+            ),
+            timeout=aiohttp.ClientTimeout(total=self._settings.total_s, connect=self._settings.connect_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+        )
+        asyncio.get_running_loop().call_soon(on_room)
+
+    def room(self) -> int:
+        if self._session is None or self._is_stopping:
+            return 0
+        return self._settings.window - len(self._under_way)
+
+    def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:
+        room = self.room()
+        loop = asyncio.get_running_loop()
+        for attempt in attempts[:room]:
+            task = loop.create_task(self._carry(attempt))
+            self._under_way.add(task)
+            task.add_done_callback(partial(self._settle, attempt, settle))
+        for attempt in attempts[room:]:
+            settle(attempt, NotSent())
+
+    async def fetch(self, request: HttpRequest) -> HttpResponse:
+        """Ask the provider something that is no attempt: set a webhook, check credentials. Any status is an answer.
+
+        Raises `ProviderUnreachableError` when no whole answer came.
+        """
+        answer = await self._exchange(request)
+        if not isinstance(answer, HttpResponse):
+            raise ProviderUnreachableError(answer.detail)
+        if not answer.is_whole:
+            raise ProviderUnreachableError(f"HTTP {answer.status}, body cut off or too long")
+        return answer
+
+    async def stop(self, grace_s: float) -> None:
+        self._is_stopping = True
+        try:
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=grace_s)
+        finally:
+            late = tuple(self._under_way)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            if self._session is not None:
+                await self._session.close()
+
+    def _settle(self, attempt: Attempt, settle: Settle, task: asyncio.Task[Outcome]) -> None:
+        self._under_way.discard(task)
+        if task.cancelled():
+            outcome: Outcome = AnswerLost("stopped before the answer came")
+            self._report(attempt, outcome, None)
+        else:
+            outcome = task.result()
+        settle(attempt, outcome)
+        self._on_room()
+
+    async def _carry(self, attempt: Attempt) -> Outcome:
+        try:
+            request = self.adapter.request(attempt)
+        except Exception as fault:  # an adapter's bug costs one step, never the message
+            request = Rejected(Reason.CONTENT_UNFIT, f"no request could be made of it: {type(fault).__name__}")
+        answer = await self._exchange(request) if isinstance(request, HttpRequest) else request
+        status = None
+        if isinstance(answer, HttpResponse):
+            status, outcome = answer.status, self._judge(answer)
+        else:
+            outcome = answer
+        if isinstance(outcome, Accepted | Delivered):
+            return outcome
+        if not isinstance(outcome, NotSent) and outcome.detail is not None:
+            outcome = replace(outcome, detail=redact(outcome.detail, attempt.address, *self._secrets))
+        self._report(attempt, outcome, status)
+        return outcome
+
+    async def _exchange(self, request: HttpRequest) -> HttpResponse | Rejected | Retry | AnswerLost:
+        if self._session is None:
+            return Retry(Reason.PROVIDER_DOWN, detail="the link is not started")
+        try:
+            content, content_type = request.content()
+        except (TypeError, ValueError) as fault:
+            return Rejected(Reason.CONTENT_UNFIT, f"cannot be encoded: {type(fault).__name__}")
+        headers = request.headers if content_type is None else {"Content-Type": content_type, **request.headers}
+        try:
+            async with self._session.request(
+                request.method, request.url, data=content, headers=headers, allow_redirects=False
+            ) as answer:
+                body = await self._body(answer)
+                return HttpResponse(answer.status, answer.headers, body or b"", is_whole=body is not None)
+        except NEVER_LEFT as fault:
+            return Retry(Reason.PROVIDER_DOWN, detail=type(fault).__name__)
+        except aiohttp.InvalidURL:
+            return Rejected(Reason.MISCONFIGURED, "the provider's address is not a URL")
+        except Exception as fault:  # only its type: its text may hold the URL, and the URL the token
+            return AnswerLost(type(fault).__name__)
+
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes | None:
+        """The whole body, or None when it was cut off, too slow or too long; then its connection is not used again."""
+        parts = []
+        room = self._settings.max_answer_bytes
+        try:
+            while part := await answer.content.read(room + 1):
+                parts.append(part)
+                room -= len(part)
+                if room < 0:
+                    answer.close()
+                    return None
+        except (aiohttp.ClientError, TimeoutError):
+            answer.close()
+            return None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _judge(self, response: HttpResponse) -> Outcome:
+        if response.status >= 500:
+            return Retry(Reason.PROVIDER_DOWN, _retry_after_s(response), f"HTTP {response.status}")
+        if 300 <= response.status < 400:
+            return Rejected(Reason.MISCONFIGURED, f"HTTP {response.status}: the provider's address has moved")
+        if not response.is_whole:
+            return _unreadable(response, "cut off or too long")
+        try:
+            return self.adapter.outcome(response)
+        except Exception as fault:  # whatever the adapter stumbled over, the answer was not what is documented
+            return _unreadable(response, f"not understood ({type(fault).__name__})")
+
+    def _report(self, attempt: Attempt, outcome: Outcome, status: int | None) -> None:
+        about = {"message_id": attempt.message_id.hex(), "attempt": attempt.number, "status": status}
+        match outcome:
+            case Rejected(reason, detail):
+                self._log.info("attempt_rejected", reason=reason.value, detail=detail, **about)
+            case Retry(reason, after_s, detail):
+                self._log.info("attempt_deferred", reason=reason.value, after_s=after_s, detail=detail, **about)
+            case AnswerLost(detail):
+                self._log.warning("answer_lost", reason=Reason.NO_ANSWER.value, detail=detail, **about)
+
+
+def _unreadable(response: HttpResponse, how: str) -> Outcome:
+    detail = f"HTTP {response.status}, body {how}"
+    if 200 <= response.status < 300:
+        return AnswerLost(detail)
+    if response.status == 429:
+        return Retry(Reason.THROTTLED, _retry_after_s(response), detail)
+    return Rejected(Reason.PROVIDER_REFUSED, detail)
+
+
+def _retry_after_s(response: HttpResponse) -> float | None:
+    """`Retry-After` where it is a number of seconds; a date is not worth a clock here, our own backoff will do."""
+    value = header(response.headers, "Retry-After")
+    return float(value) if value is not None and value.isdecimal() else None
+
+
+def _nobody() -> None:
+    """Who is told of room before anyone asked to be."""
+
+
+def header(headers: Mapping[str, str], name: str) -> str | None:
+    """A header by its name in any case; None where it is missing."""
+    wanted = name.lower()
+    return next((value for key, value in headers.items() if key.lower() == wanted), None)
+
+
+def redact(text: str, *hidden: str) -> str:
+    """A provider's wording, fit to be kept and logged: at most 200 characters, without phones or what is `hidden`."""
+    for value in filter(None, hidden):
+        text = text.replace(value, HIDDEN)
+    return PHONE.sub(HIDDEN, text)[:MAX_DETAIL]

@@ -1,0 +1,335 @@
+"""The `Transport` of channel sms over SMPP: keeps the binds alive, fills the window, settles each attempt once."""
+
+import asyncio
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from cascade.channels.base import Capabilities, Settle, TakeReceipts
+from cascade.channels.smpp import pdu, statuses
+from cascade.channels.smpp.message import Composer
+from cascade.channels.smpp.receipts import answer_id, is_receipt, read_receipt
+from cascade.channels.smpp.session import BindRefusedError, Session
+from cascade.channels.smpp.settings import BindMode, Receipts, SmppSettings
+from cascade.channels.smpp.throttle import Throttle
+from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
+from cascade.core.errors import ConfigError
+from cascade.core.words import Channel, Reason
+
+_SUBMITTING = {BindMode.TRANSCEIVER: pdu.BIND_TRANSCEIVER, BindMode.PAIR: pdu.BIND_TRANSMITTER}
+_BINDS = {
+    BindMode.TRANSCEIVER: (pdu.BIND_TRANSCEIVER,),
+    BindMode.PAIR: (pdu.BIND_TRANSMITTER, pdu.BIND_RECEIVER),
+}
+
+log = structlog.get_logger()
+
+
+class _Sending:
+    """One attempt on its way. `written` and `answered` count parts; `failure` is the gravest so far."""
+
+    __slots__ = ("answered", "attempt", "failure", "ids", "reported", "settle", "written")
+
+    def __init__(self, attempt: Attempt, settle: Settle, parts: int, reported: range) -> None:
+        self.attempt = attempt
+        self.settle = settle
+        self.ids = [""] * parts
+        self.reported = reported
+        self.written = 0
+        self.answered = 0
+        self.failure: Rejected | Retry | AnswerLost | None = None
+
+    def fail(self, failure: Rejected | Retry | AnswerLost) -> None:
+        """A refusal is graver than a lost answer: without that part nobody can have read the whole text."""
+        if self.failure is None or _gravity(failure) > _gravity(self.failure):
+            self.failure = failure
+
+    def outcome(self) -> Outcome:
+        """Once nothing of it is on the wire.
+
+        A failed part spoils the text, whatever became of the others: a phone does not show it, or shows it torn. So a
+        refused part makes the attempt Rejected or Retry even after another was accepted (its price is lost), and the
+        parts not written yet stay unwritten. A lost answer makes it AnswerLost only when every part was written: else
+        the whole text cannot have arrived, and a repeat does no harm.
+        """
+        if self.written == 0:
+            return NotSent()
+        if self.failure is None and self.written == len(self.ids):
+            # A receipt will name only the ids that it was asked for.
+            ids = [self.ids[part] for part in self.reported] or self.ids
+            return Accepted(tuple(message_id for message_id in ids if message_id))
+        if self.failure is None or (isinstance(self.failure, AnswerLost) and self.written < len(self.ids)):
+            return Retry(Reason.PROVIDER_DOWN, detail="the connection ended between two parts")
+        return self.failure
+
+
+def _gravity(failure: Rejected | Retry | AnswerLost) -> int:
+    return (AnswerLost, Retry, Rejected).index(type(failure))
+
+
+_Part = tuple[bytes, tuple[_Sending, int]]
+"""A submit_sm body, and whose part it is: the attempt and the index."""
+
+
+class SmppTransport:
+    """One account at one SMSC.
+
+    `room` counts attempts, the window counts parts: with long messages in the traffic fewer attempts are let in, and
+    the parts over the window wait here, at most one window of attempts. `random_unit` gives the jitter (0 to 1), `now`
+    the time for absolute validity periods (aware UTC). Raises ConfigError when the CA file cannot be read.
+    """
+
+    def __init__(
+        self,
+        settings: SmppSettings,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        random_unit: Callable[[], float] = random.random,
+    ) -> None:
+        self.capabilities = Capabilities(Channel.SMS, has_receipts=settings.receipts is not Receipts.NONE)
+        self._settings = settings
+        self._random_unit = random_unit
+        self._composer = Composer(settings, now)
+        self._tls = _tls_context(settings) if settings.tls else None
+        self._throttle = Throttle(settings.window, settings.throttle_min_s, settings.throttle_max_s)
+        self._sessions: dict[int, Session[tuple[_Sending, int]]] = {}  # bound ones, by bind command
+        self._queue: deque[_Part] = deque()
+        self._unsettled = 0
+        self._all_settled = asyncio.Event()
+        self._all_settled.set()
+        self._parts_per_attempt = 1.0  # of late, as a moving average
+        self._keepers: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._resume_timer: asyncio.TimerHandle | None = None
+        self._is_stopping = False
+        self._on_room: Callable[[], None] = lambda: None
+        self._take_receipts: TakeReceipts | None = None
+        self._log = log.bind(host=settings.host, port=settings.port)
+
+    @property
+    def connected(self) -> bool:
+        """Whether every bind of the account stands."""
+        return len(self._sessions) == len(_BINDS[self._settings.bind])
+
+    @property
+    def unanswered(self) -> int:
+        """Submits on the wire without an answer yet."""
+        session = self._submitting_session()
+        return session.unanswered if session is not None else 0
+
+    def start(self, on_room: Callable[[], None], take_receipts: TakeReceipts) -> None:
+        self._on_room = on_room
+        self._take_receipts = take_receipts
+        self._keepers = [asyncio.create_task(self._keep_bound(command)) for command in _BINDS[self._settings.bind]]
+
+    def room(self) -> int:
+        free = 0 if self._queue or self._is_stopping else self._free_slots()
+        return max(1, round(free / self._parts_per_attempt)) if free > 0 else 0
+
+    def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:
+        if self._is_stopping or self._submitting_session() is None:
+            for attempt in attempts:
+                settle(attempt, NotSent())
+            return
+        has_refused = False
+        for attempt in attempts:
+            submission = self._composer.compose(attempt)
+            if isinstance(submission, Rejected):
+                settle(attempt, submission)
+                has_refused = True
+                continue
+            sending = _Sending(attempt, settle, len(submission.bodies), submission.reported)
+            self._unsettled += 1
+            self._all_settled.clear()
+            self._parts_per_attempt += (len(submission.bodies) - self._parts_per_attempt) / 16
+            self._queue.extend((body, (sending, index)) for index, body in enumerate(submission.bodies))
+        self._fill_window()
+        if has_refused:
+            asyncio.get_running_loop().call_soon(
+                self.session_progressed
+            )  # nothing else would say that their places are free
+
+    async def stop(self, grace_s: float) -> None:
+        self._is_stopping = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace_s
+        self._give_back(lambda sending: sending.written == 0)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._all_settled.wait()
+        except TimeoutError:
+            self._log.warning("attempts_abandoned", count=self._unsettled)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=max(0.0, deadline - loop.time()))
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        if self._resume_timer is not None:
+            self._resume_timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- what a session tells its owner -------------------------------------------------------------------------------
+
+    def submit_answered(self, token: tuple[_Sending, int], status: int, message_id: str) -> None:
+        sending, index = token
+        if status == statuses.ESME_ROK:
+            sending.ids[index] = answer_id(message_id, self._settings.id_form)
+            self._throttle.accepted()
+        else:
+            refusal = statuses.refusal(status, self._settings.statuses)
+            sending.fail(refusal)
+            if refusal.reason is Reason.THROTTLED:
+                self._slow_down()
+            session = self._submitting_session()
+            if status in statuses.REBIND and session is not None:
+                self._log.warning("bind_doubted", status=statuses.name(status))
+                session.leave()
+        self._part_ended(sending)
+
+    def submit_unanswered(self, token: tuple[_Sending, int]) -> None:
+        sending, _ = token
+        sending.fail(AnswerLost("no answer in time"))
+        self._part_ended(sending)
+
+    def session_progressed(self) -> None:
+        self._fill_window()
+        if self.room() > 0:
+            self._on_room()
+
+    def session_lost(self, tokens: Sequence[tuple[_Sending, int]]) -> None:
+        for sending, _ in tokens:
+            sending.fail(AnswerLost("the connection ended"))
+        for sending, _ in tokens:
+            self._part_ended(sending)
+
+    async def take_deliveries(self, deliveries: Sequence[pdu.Delivery]) -> None:
+        receipts = []
+        for delivery in deliveries:
+            if not is_receipt(delivery):
+                self._log.info("inbound_ignored", esm_class=delivery.esm_class)
+                continue
+            receipt = read_receipt(delivery, self._settings)
+            if receipt is not None:
+                receipts.append(receipt)
+        if receipts and self._take_receipts is not None:
+            await self._take_receipts(receipts)
+
+    # -- the window ---------------------------------------------------------------------------------------------------
+
+    def _submitting_session(self) -> Session[tuple[_Sending, int]] | None:
+        return self._sessions.get(_SUBMITTING[self._settings.bind])
+
+    def _free_slots(self) -> int:
+        session = self._submitting_session()
+        if session is None or not session.is_ready:
+            return 0
+        return 0 if self._throttle.is_paused else self._throttle.window - session.unanswered
+
+    def _slow_down(self) -> None:
+        pause_s = self._throttle.slow_down()
+        if pause_s is not None:
+            self._log.warning("throttle_started", seconds=pause_s)
+            self._resume_timer = asyncio.get_running_loop().call_later(pause_s, self._resume)
+
+    def _resume(self) -> None:
+        self._throttle.resume()
+        self.session_progressed()
+
+    def _fill_window(self) -> None:
+        session = self._submitting_session()
+        free = self._free_slots() if self._queue else 0
+        parts: list[_Part] = []
+        while self._queue and len(parts) < free:
+            part = self._queue.popleft()
+            sending = part[1][0]
+            if sending.failure is None:
+                sending.written += 1
+                parts.append(part)
+        if parts and session is not None:
+            session.submit(parts)
+
+    def _part_ended(self, sending: _Sending) -> None:
+        sending.answered += 1
+        is_complete = sending.answered == len(sending.ids)
+        if is_complete or (sending.failure is not None and sending.answered == sending.written):
+            self._settle(sending)
+
+    def _give_back(self, is_given: Callable[[_Sending], bool]) -> None:
+        """Settle the attempts with parts in the queue that `is_given` picks, and drop those parts."""
+        kept: deque[_Part] = deque()
+        given: dict[_Sending, None] = {}
+        for part in self._queue:
+            sending = part[1][0]
+            if is_given(sending):
+                given[sending] = None
+            else:
+                kept.append(part)
+        self._queue = kept
+        for sending in given:
+            if sending.failure is None and sending.answered == sending.written:
+                self._settle(sending)
+
+    def _settle(self, sending: _Sending) -> None:
+        self._unsettled -= 1
+        if self._unsettled == 0:
+            self._all_settled.set()
+        outcome = sending.outcome()
+        if isinstance(outcome, Rejected | Retry):
+            self._log.info("attempt_rejected", reason=outcome.reason.value, detail=outcome.detail)
+        sending.settle(sending.attempt, outcome)
+
+    # -- the binds ----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _keep_bound(self, command: int) -> None:
+        """Bind, wait for the end, bind again. The pause doubles until a bind has held for as long as the longest."""
+        loop = asyncio.get_running_loop()
+        pause_s = self._settings.reconnect_min_s
+        while not self._is_stopping:
+            session: Session[tuple[_Sending, int]] = Session(self._settings, command, self, self._spawn)
+            try:
+                await session.open(self._tls)
+            except BindRefusedError as error:
+                self._log.warning("bind_refused", status=statuses.name(error.status))
+            except OSError as error:  # TimeoutError and ssl.SSLError are such
+                self._log.warning("connect_failed", error=type(error).__name__)
+            else:
+                bound_at = loop.time()
+                self._log.info("bind_established")
+                self._sessions[command] = session
+                try:
+                    self.session_progressed()
+                    await session.wait_closed()
+                finally:
+                    await session.unbind()  # for `stop`, which cancels us; else it is closed already
+                    del self._sessions[command]
+                    if command == _SUBMITTING[self._settings.bind]:
+                        self._give_back(lambda sending: True)
+                if loop.time() - bound_at >= self._settings.reconnect_max_s:
+                    pause_s = self._settings.reconnect_min_s
+            await asyncio.sleep(pause_s * (0.5 + self._random_unit() / 2))
+            pause_s = min(pause_s * 2, self._settings.reconnect_max_s)
+
+
+def _tls_context(settings: SmppSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.tls_ca_file)
+    except OSError as error:
+        raise ConfigError(
+            "smpp.tls_ca_file", f"it cannot be read ({type(error).__name__})", "Write the path of a PEM file"
+        ) from error
+    if not settings.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,246 @@
+"""Viber REST Bot API: one message to one subscriber of the bot, and the signed callbacks about it.
+
+How content is fitted:
+- a picture or a video goes as such with the text beside it; where Viber would not take it (text over 512, a link that
+  does not end as Viber wants it, a video of unknown size or over 26 MB or 180 s) it becomes a link under the text;
+- a file is always a link, since Viber's file message has no text, unless there is no text to lose;
+- a button is a keyboard button that opens the link without posting it to the chat, which takes Viber 7.6 (API level 3);
+- a survey's options are keyboard buttons: the person is seen to answer with the option's own words, and `tracking_data`
+  brings the message's id back with the answer.
+
+Viber answers HTTP 200 whatever happens: the result is the body's `status`.
+
+Sources: https://developers.viber.com/docs/api/rest-bot-api, https://developers.viber.com/docs/tools/keyboards,
+https://creators.viber.com/docs/bots-api.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import orjson
+import structlog
+
+from cascade.channels.base import Capabilities
+from cascade.channels.http import HttpRequest, HttpResponse, header, redact
+from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
+from cascade.core.content import Content, Media
+from cascade.core.errors import ForgedCallbackError, MalformedCallbackError
+from cascade.core.receipt import Receipt, ReceiptState
+from cascade.core.secret import Secret
+from cascade.core.words import Channel, MessageType, Reason
+
+log = structlog.get_logger()
+
+BASE_URL = "https://chatapi.viber.com"
+MAX_TEXT = 7000
+MAX_CAPTION = 512
+MAX_URL = 2000
+MAX_SENDER = 28
+MAX_BUTTON = 250
+MAX_FILE_NAME = 256
+MAX_REQUEST_BYTES = 30 * 1024
+MAX_VIDEO_BYTES = 26 * 1024 * 1024
+MAX_FILE_BYTES = 50 * 1024 * 1024
+MAX_VIDEO_S = 180
+PICTURES = (".jpg", ".jpeg", ".png", ".gif")
+VIDEOS = (".mp4",)
+SILENT_API_VERSION = 3
+
+REFUSALS = {  # `status` -> what it means; any other is a general error
+    1: Reason.MISCONFIGURED,  # invalidUrl
+    2: Reason.MISCONFIGURED,  # invalidAuthToken
+    3: Reason.INVALID_CONTENT,  # badData
+    4: Reason.INVALID_CONTENT,  # missingData
+    5: Reason.UNKNOWN_RECIPIENT,  # receiverNotRegistered
+    6: Reason.NOT_SUBSCRIBED,  # receiverNotSubscribed
+    7: Reason.MISCONFIGURED,  # publicAccountBlocked
+    8: Reason.MISCONFIGURED,  # publicAccountNotFound
+    9: Reason.MISCONFIGURED,  # publicAccountSuspended
+    10: Reason.MISCONFIGURED,  # webhookNotSet
+    11: Reason.CONTENT_UNFIT,  # receiverNoSuitableDevice
+    13: Reason.CONTENT_UNFIT,  # apiVersionNotSupported
+    14: Reason.INVALID_CONTENT,  # incompatibleWithVersion
+    15: Reason.MISCONFIGURED,  # publicAccountNotAuthorized
+    23: Reason.NO_CREDIT,  # the free messages outside a session are used up
+    24: Reason.NO_CREDIT,  # no balance
+}
+OK = 0
+TOO_MANY_REQUESTS = 12  # also after 100 messages to one person in an hour without a reply
+
+STATES = {"delivered": ReceiptState.DELIVERED, "seen": ReceiptState.READ, "failed": ReceiptState.FAILED}
+OTHER_EVENTS = frozenset({"webhook", "subscribed", "unsubscribed", "conversation_started", "message"})
+
+
+@dataclass(frozen=True)
+class ViberBot:
+    """`avatar` is the https link of the picture beside the sender's name; None: the bot's own."""
+
+    token: Secret
+    base_url: str = BASE_URL
+    avatar: str | None = None
+
+    capabilities: ClassVar[Capabilities] = Capabilities(Channel.VIBER_BOT, has_receipts=True, max_text=MAX_TEXT)
+
+    def fits(self, content: Content, type: MessageType) -> Reason | None:  # noqa: A002 - the word of the house
+        if type is MessageType.FLASHCALL:
+            return Reason.CONTENT_UNFIT
+        fields = message(content)
+        if fields["type"] == "text" and not (fields["text"].strip() and len(fields["text"]) <= MAX_TEXT):
+            return Reason.CONTENT_UNFIT
+        return None
+
+    def request(self, attempt: Attempt) -> HttpRequest | Rejected:
+        content = attempt.content
+        sender = {"name": attempt.sender[:MAX_SENDER]}
+        if self.avatar:
+            sender["avatar"] = self.avatar
+        body = {"receiver": attempt.address, "sender": sender} | message(content)
+        if buttons := keyboard_buttons(content):
+            body["keyboard"] = {"Type": "keyboard", "DefaultHeight": False, "Buttons": buttons}
+        if content.button:
+            body["min_api_version"] = SILENT_API_VERSION
+        if content.options:
+            body["tracking_data"] = attempt.message_id.hex()
+        if len(orjson.dumps(body)) > MAX_REQUEST_BYTES:
+            return Rejected(Reason.CONTENT_UNFIT, "over 30 KB")
+        return self._post("send_message", body)
+
+    def outcome(self, response: HttpResponse) -> Outcome:
+        answer = response.json()
+        status = answer["status"]
+        if status == OK:
+            return Accepted((token_text(answer["message_token"]),))
+        detail = f"{status} {answer.get('status_message')}"
+        if status == TOO_MANY_REQUESTS:
+            return Retry(Reason.THROTTLED, detail=detail)
+        return Rejected(REFUSALS.get(status, Reason.PROVIDER_REFUSED), detail)
+
+    def receipts(self, headers: Mapping[str, str], body: bytes) -> list[Receipt]:
+        """What a callback says about messages: nothing, or one receipt. `body` is raw, as it came.
+
+        Raises `ForgedCallbackError` without a valid signature, `MalformedCallbackError` on anything undocumented.
+        """
+        expected = hmac.new(self.token.reveal().encode(), body, hashlib.sha256).hexdigest()
+        given = header(headers, "X-Viber-Content-Signature") or ""
+        if not hmac.compare_digest(expected.encode(), given.encode()):
+            raise ForgedCallbackError("X-Viber-Content-Signature does not fit the body")
+        try:
+            callback = orjson.loads(body)
+            event = callback["event"]
+            if event not in STATES:
+                if event not in OTHER_EVENTS:
+                    log.warning("event_unknown", channel=Channel.VIBER_BOT.value, event_name=redact(str(event)))
+                return []
+            return [receipt(callback)]
+        except (ValueError, TypeError, LookupError) as error:
+            raise MalformedCallbackError(f"not a Viber callback: {type(error).__name__}") from error
+
+    def set_webhook(self, url: str) -> HttpRequest:
+        """Ask Viber to call `url`, which must answer its `webhook` event with 200 before this request is answered.
+
+        The answer's `status` is 0 when it did. `message` events come without being asked for.
+        """
+        events = [*STATES, "subscribed", "unsubscribed", "conversation_started"]
+        return self._post("set_webhook", {"url": url, "event_types": events})
+
+    def webhook_refusal(self, response: HttpResponse) -> str | None:
+        """Why Viber did not take the webhook; None when it did. Raises `ValueError` when the answer is no JSON."""
+        answer = response.json()
+        return None if answer.get("status") == 0 else str(answer.get("status_message"))
+
+    def _post(self, method: str, body: dict[str, Any]) -> HttpRequest:
+        headers = {"X-Viber-Auth-Token": self.token.reveal()}
+        return HttpRequest("POST", f"{self.base_url}/pa/{method}", headers, json=body)
+
+
+def message(content: Content) -> dict[str, Any]:
+    """The type that carries the content best, and its fields but for sender, receiver and keyboard."""
+    media = content.media or Media()
+    fields: dict[str, Any] = {}
+    caption = ""
+    if is_video(media):
+        caption = with_links(content.text, media.file)
+        fields = {"type": "video", "media": media.video, "size": media.size_bytes}
+        fields |= {"duration": media.duration_s, "thumbnail": media.thumbnail or media.image}
+    elif ends_with(media.image, PICTURES):
+        caption = with_links(content.text, media.video, media.file)
+        fields = {"type": "picture", "media": media.image, "thumbnail": media.thumbnail}
+    elif is_file(media) and not content.text:
+        return {"type": "file", "media": media.file, "size": media.size_bytes, "file_name": media.file_name}
+    if fields and len(caption) <= MAX_CAPTION:
+        return {name: value for name, value in fields.items() if value} | {"text": caption}
+    return {"type": "text", "text": with_links(content.text, media.video, media.image, media.file)}
+
+
+def is_video(media: Media) -> bool:
+    return (
+        ends_with(media.video, VIDEOS)
+        and 0 < (media.size_bytes or 0) <= MAX_VIDEO_BYTES
+        and (media.duration_s or 0) <= MAX_VIDEO_S
+    )
+
+
+def is_file(media: Media) -> bool:
+    return (
+        media.file is not None
+        and len(media.file) <= MAX_URL
+        and 0 < (media.size_bytes or 0) <= MAX_FILE_BYTES
+        and 0 < len(media.file_name or "") <= MAX_FILE_NAME
+    )
+
+
+def ends_with(url: str | None, extensions: tuple[str, ...]) -> bool:
+    return url is not None and len(url) <= MAX_URL and urlsplit(url).path.lower().endswith(extensions)
+
+
+def with_links(text: str, *urls: str | None) -> str:
+    return "\n\n".join(part for part in (text, "\n".join(url for url in urls if url)) if part)
+
+
+def keyboard_buttons(content: Content) -> list[dict[str, Any]]:
+    whole_row = {"Columns": 6, "Rows": 1}
+    buttons: list[dict[str, Any]] = [
+        whole_row | {"Text": label(option), "ActionType": "reply", "ActionBody": option} for option in content.options
+    ]
+    if content.button:
+        opens = {"ActionType": "open-url", "ActionBody": content.button.url, "Silent": True}
+        buttons.append(whole_row | {"Text": label(content.button.text)} | opens)
+    return buttons
+
+
+def label(text: str) -> str:
+    """A button's `Text`, which is HTML of at most 250 characters."""
+    html = escape(text, quote=False)
+    while len(html) > MAX_BUTTON:
+        text = text[:-2] + "…"
+        html = escape(text, quote=False)
+    return html
+
+
+def receipt(callback: dict[str, Any]) -> Receipt:
+    """Raises `ValueError`, `TypeError` or `LookupError` when a field is missing or not what it should be."""
+    state, user_id, at_ms = STATES[callback["event"]], callback.get("user_id"), callback.get("timestamp")
+    has_failed = state is ReceiptState.FAILED
+    return Receipt(
+        provider_id=token_text(callback["message_token"]),
+        state=state,
+        reason=Reason.UNDELIVERABLE if has_failed else None,
+        detail=redact(str(callback.get("desc", ""))) if has_failed else None,
+        recipient=user_id if isinstance(user_id, str) else None,
+        at_ms=at_ms if isinstance(at_ms, int) else None,
+    )
+
+
+def token_text(token: object) -> str:
+    """A `message_token` as text: 64 bits, more than a double holds; samples show it as a number and as a string.
+
+    Raises `ValueError` for anything else.
+    """
+    if type(token) is int or (isinstance(token, str) and token.isascii() and token.isdigit()):
+        return str(token)
+    raise ValueError("message_token is neither a number nor digits")

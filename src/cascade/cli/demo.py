@@ -1,0 +1,258 @@
+"""`cascade demo`: gateway and sandbox in one terminal, with sample messages whose cascades are shown live."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from cascade.channels.smpp.settings import SmppSettings
+from cascade.core.errors import ConfigError
+from cascade.core.secret import Secret
+from cascade.core.words import Channel
+from cascade.sandbox.app import Sandbox, SandboxSettings
+from cascade.serve import Gateway, freeze_memory, http_server, listen, now_ms, open_seal
+from cascade.settings import BotApi, Engine, Http, RouteStep, Settings, Store
+from cascade.store import accounts
+from cascade.store.database import Database
+
+HOST = "127.0.0.1"
+ACCOUNT = "demo"
+API_KEY = "your-api-key"
+VIBER_TOKEN = "your-viber-token"  # noqa: S105 - the credentials of the public examples, on loopback only
+TELEGRAM_TOKEN = "your-telegram-key"  # noqa: S105
+WINDOWS_S = {"standard": 2, "tg-viber": 1}
+LONGEST_S = 60
+SEND_PATH = "/api/CascadeMessage/send_message/async"
+SKIPS = {"not_subscribed": "the person never talked to the bot", "no_channel": "not set up here"}
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """`port` is the gateway's; the sandbox has `port + 1` for HTTP and `port + 2` for SMPP."""
+
+    port: int
+    home: Path
+    is_quiet: bool
+    is_once: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A message, how its recipient behaves, and the channel that should deliver it."""
+
+    story: str
+    person: Mapping[str, str]
+    message: Mapping[str, Any]
+    arrives_by: str
+
+
+SAMPLES = (
+    Sample(
+        "not on Telegram, blocked the Viber bot: arrives by SMS",
+        {"telegram_bot": "absent", "viber_bot": "blocked", "sms": "delivers"},
+        {
+            "id": "order-12345",
+            "fromName": "YourStore",
+            "toPhone": "+380501112233",
+            "messageType": "transaction",
+            "text": "Your order has been confirmed",
+            "ttl": 86_400,
+        },
+        "sms",
+    ),
+    Sample(
+        "talks to the Telegram bot: arrives there, the cheapest way",
+        {"telegram_bot": "delivers"},
+        {
+            "id": "promo-summer-sale",
+            "fromName": "YourBrand",
+            "toPhone": "+380502223344",
+            "messageType": "promo",
+            "text": "Summer Sale! Up to 50% off. Shop now: https://example.com/sale",
+            "ttl": 259_200,
+        },
+        "telegram_bot",
+    ),
+    Sample(
+        "a survey, with buttons in Viber",
+        {"viber_bot": "reads"},
+        {
+            "id": "survey-satisfaction",
+            "fromName": "YourBrand",
+            "toPhone": "+380503334455",
+            "messageType": "viber_survey",
+            "text": "How satisfied are you with our service?",
+            "surveyOptions": ["Very Satisfied", "Satisfied", "Neutral", "Dissatisfied", "Very Dissatisfied"],
+            "ttl": 604_800,
+        },
+        "viber_bot",
+    ),
+)
+
+
+def demo_settings(port: int, home: Path) -> Settings:
+    """The gateway of the demo: loopback only, every provider in the sandbox, windows of seconds."""
+    sandbox = f"http://{HOST}:{port + 1}"
+    channels = (Channel.TELEGRAM_BOT, Channel.VIBER_BOT, Channel.VIBER_BUSINESS, Channel.RCS, Channel.SMS)
+    return Settings.model_construct(
+        **{
+            **Settings.model_construct().__dict__,
+            "store": Store(url=f"sqlite:///{home / 'cascade.db'}"),
+            "http": Http(host=HOST, port=port, public_url=f"http://{HOST}:{port}"),
+            "engine": Engine(drain_s=3),
+            "telegram_bot": BotApi(base_url=sandbox, rate_per_s=30),
+            "viber_bot": BotApi(base_url=sandbox),
+            "smpp": SmppSettings(host=HOST, port=port + 2, system_id="demo", password="demo", window=100),  # noqa: S106
+            "routes": {
+                name: [RouteStep(channel=channel, window_s=window_s) for channel in channels]
+                for name, window_s in WINDOWS_S.items()
+            },
+        }
+    )
+
+
+async def add_demo_account(settings: Settings) -> None:
+    """The account of the public examples with its three credentials."""
+    database = Database(settings.store.path)
+    await database.open(owner=False)
+    try:
+        async with database.transaction() as tx:
+            account_id = await accounts.add_account(tx, ACCOUNT, now_ms())
+            await accounts.add_key(tx, account_id, "demo", Secret(API_KEY), now_ms())
+            seal = open_seal(settings)
+            for channel, token in ((Channel.TELEGRAM_BOT, TELEGRAM_TOKEN), (Channel.VIBER_BOT, VIBER_TOKEN)):
+                await accounts.add_bot(tx, seal, account_id, channel, Secret(token), now_ms())
+    finally:
+        await database.close()
+
+
+async def demo(options: DemoOptions) -> int:
+    """Run until Ctrl-C, or with `is_once` until the samples ended. 0 when they ended as they should."""
+    settings = demo_settings(options.port, options.home)
+    listening = listen(HOST, options.port, "--port")
+    console = Console()
+    sandbox = Sandbox(
+        SandboxSettings(
+            host=HOST,
+            http_port=options.port + 1,
+            smsc_port=options.port + 2,
+            telegram_tokens=(TELEGRAM_TOKEN,),
+            viber_tokens=(VIBER_TOKEN,),
+            gateway_url=f"http://{HOST}:{options.port}",
+            gateway_key=API_KEY,
+        )
+    )
+    try:
+        await sandbox.start()
+    except OSError as error:
+        listening.close()
+        taken = f"{options.port + 1} or {options.port + 2}"
+        raise ConfigError(
+            "--port", f"cannot listen on {taken}: {error}", "Stop what uses it, or name another"
+        ) from error
+    gateway = Gateway(settings)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    server = http_server(gateway.app)
+    try:
+        await add_demo_account(settings)
+        await gateway.start()
+        freeze_memory()
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            await gateway.webhooks_settled()
+            return await _show(console, options, stopping)
+        finally:
+            server.should_exit = True
+            await serving
+            await gateway.stop()
+    finally:
+        listening.close()
+        await sandbox.stop()
+
+
+async def _show(console: Console, options: DemoOptions, stopping: asyncio.Event) -> int:
+    url = f"http://{HOST}:{options.port}"
+    async with aiohttp.ClientSession(headers={"X-Authorization-Key": API_KEY}) as session:
+        await _until_ready(session, url)
+        console.print("[bold green]ready[/]")
+        console.print(f"  gateway   {url}   (API documentation: {url}/docs)", highlight=False)
+        console.print(
+            f"  sandbox   http://{HOST}:{options.port + 1}   (the phones and what reached them)", highlight=False
+        )
+        console.print(f"  SMSC      {HOST}:{options.port + 2}   (SMPP 3.4)\n", highlight=False)
+        has_ended_well = True
+        if not options.is_quiet:
+            has_ended_well = await _samples(console, session, url, options.port, stopping)
+            console.print("Repeat the first one:\n", highlight=False)
+            console.print(_curl(url, SAMPLES[0].message), highlight=False, soft_wrap=True, markup=False)
+    if options.is_once:
+        return 0 if has_ended_well else 1
+    console.print("\nCtrl-C stops it.")
+    await stopping.wait()
+    return 0
+
+
+async def _until_ready(session: aiohttp.ClientSession, url: str) -> None:
+    while True:
+        async with session.get(f"{url}/health/ready") as answer:
+            if answer.status == 200:
+                return
+        await asyncio.sleep(0.05)
+
+
+async def _samples(
+    console: Console, session: aiohttp.ClientSession, url: str, port: int, stopping: asyncio.Event
+) -> bool:
+    """Send each sample and show its cascade as it goes. True when all ended as they should."""
+    has_ended_well = True
+    for sample in SAMPLES:
+        phone = sample.message["toPhone"]
+        async with session.put(f"http://{HOST}:{port + 1}/people/{phone}", json=sample.person) as answer:
+            answer.raise_for_status()
+        async with session.post(f"{url}{SEND_PATH}", json=[sample.message]) as answer:
+            answer.raise_for_status()
+            (sent,) = await answer.json()
+        title = f"{sample.message['messageType']} to {phone}: {sample.story}"
+        status: dict[str, Any] = {}
+        with Live(console=console, refresh_per_second=10) as live:
+            for _ in range(LONGEST_S * 10):
+                async with session.get(f"{url}/bat/message/{sent['messageId']}") as answer:
+                    status = await answer.json()
+                live.update(_table(title, status))
+                if status["finishedAt"] is not None or stopping.is_set():
+                    break
+                await asyncio.sleep(0.1)
+        has_ended_well &= status["deliverystatus"] == "delivered" and status["channel"] == sample.arrives_by
+        console.print(f"\n  {status['deliverystatus']} by {status['channel']}\n", highlight=False)
+    return has_ended_well
+
+
+def _table(title: str, status: Mapping[str, Any]) -> Table:
+    table = Table("time", "channel", "what happened", "why", title=title, title_justify="left")
+    for entry in status["timeline"]:
+        reason = entry.get("reason", "")
+        table.add_row(
+            entry["at"][11:23], entry.get("channel", ""), entry["event"], SKIPS.get(reason, reason.replace("_", " "))
+        )
+    return table
+
+
+def _curl(url: str, message: Mapping[str, Any]) -> str:
+    body = json.dumps([message], indent=2, ensure_ascii=False)
+    return (
+        f"curl -X POST {url}{SEND_PATH} \\\n"
+        f'  -H "Content-Type: application/json" -H "X-Authorization-Key: {API_KEY}" \\\n'
+        f"  -d '{body}'\n\n"
+        f'curl -H "X-Authorization-Key: {API_KEY}" {url}/bat/message/<messageId>'
+    )

@@ -1,0 +1,195 @@
+"""The `cascade` command."""
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cascade.cli import logs
+from cascade.cli.demo import TELEGRAM_TOKEN, VIBER_TOKEN, DemoOptions, demo
+from cascade.core.errors import CascadeError, ConfigError
+from cascade.core.secret import Secret
+from cascade.core.words import Channel
+from cascade.sandbox.app import SandboxSettings
+from cascade.sandbox.app import run as run_sandbox
+from cascade.serve import now_ms, open_seal, serve
+from cascade.settings import Settings, load
+from cascade.store import accounts
+from cascade.store.database import Database, Transaction
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+account_app = typer.Typer(no_args_is_help=True, help="Accounts: who sends.")
+key_app = typer.Typer(no_args_is_help=True, help="API keys of an account.")
+bot_app = typer.Typer(no_args_is_help=True, help="Telegram and Viber bots of an account.")
+app.add_typer(account_app, name="account")
+app.add_typer(key_app, name="key")
+app.add_typer(bot_app, name="bot")
+
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file; the environment wins over it.")]
+console = Console()
+
+
+def main() -> None:
+    """Run a command. A wrong setting is one line that names it and the fix, and exit code 2."""
+    try:
+        app()
+    except CascadeError as error:
+        print(f"cascade: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
+def run(work: Coroutine[Any, Any, int | None]) -> None:
+    """Run to its end on the fastest event loop there is; its result is the exit code."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if sys.platform != "win32":
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        raise typer.Exit(runner.run(work) or 0)
+
+
+@app.command("serve")
+def serve_command(config: Config = None) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C."""
+    settings = load(config)
+    logs.configure(settings.log.level, settings.log.format)
+    run(serve(settings))
+
+
+@app.command("demo")
+def demo_command(
+    port: Annotated[int, typer.Option(help="The gateway; the sandbox takes the next ports.", min=1, max=65532)] = 8080,
+    home: Annotated[Path, typer.Option(help="Where its database lies.")] = Path("cascade-home"),
+    quiet: Annotated[bool, typer.Option("--quiet", help="Send no sample messages.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit after the samples; 1 when one did not end well.")] = False,
+) -> None:
+    """Gateway and sandbox in one terminal: watch a message find its way."""
+    logs.configure("warning", "text")
+    run(demo(DemoOptions(port=port, home=home, is_quiet=quiet, is_once=once)))
+
+
+@app.command("sandbox")
+def sandbox_command(
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="HTTP: providers, people, phones page.", min=0, max=65535)] = 8081,
+    smsc_port: Annotated[int, typer.Option(help="SMPP.", min=0, max=65535)] = 8082,
+    gateway: Annotated[str | None, typer.Option(help="URL of a gateway to tell who talked to the bots.")] = None,
+    key: Annotated[str, typer.Option(envvar="CASCADE_SANDBOX_KEY", help="API key for it.")] = "",
+    telegram_token: Annotated[list[str], typer.Option(help="Bot tokens it takes.")] = [TELEGRAM_TOKEN],  # noqa: B006
+    viber_token: Annotated[list[str], typer.Option(help="Bot tokens it takes.")] = [VIBER_TOKEN],  # noqa: B006
+) -> None:
+    """The providers' twins alone."""
+    logs.configure("info", "text")
+    settings = SandboxSettings(
+        host=host,
+        http_port=port,
+        smsc_port=smsc_port,
+        gateway_url=gateway,
+        gateway_key=key,
+        telegram_tokens=tuple(telegram_token),
+        viber_tokens=tuple(viber_token),
+    )
+    try:
+        run(run_sandbox(settings))
+    except OSError as error:
+        raise ConfigError(
+            "--port, --smsc-port", f"cannot listen: {error}", "Stop what uses it, or name another"
+        ) from error
+
+
+@account_app.command("add")
+def add_account(name: str, config: Config = None) -> None:
+    """Add an account and print its first API key, which is shown this once."""
+    key = secrets.token_urlsafe(32)
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        account_id = await accounts.add_account(tx, name, now_ms())
+        await accounts.add_key(tx, account_id, "first", Secret(key), now_ms())
+
+    _in_store(config, work)
+    console.print(f"account {name!r} added. Its API key, shown this once:", highlight=False)
+    print(key)  # noqa: T201 - bare, to be piped
+
+
+@account_app.command("list")
+def list_accounts(config: Config = None) -> None:
+    """Every account with its number of keys and bots."""
+    table = Table("account", "keys", "bots")
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        for name, keys, bots in await accounts.list_accounts(tx):
+            table.add_row(name, str(keys), str(bots))
+
+    _in_store(config, work)
+    console.print(table)
+
+
+@key_app.command("add")
+def add_key(
+    account: str, name: Annotated[str, typer.Option(help="To tell keys apart.")], config: Config = None
+) -> None:
+    """Make another API key and print it, this once."""
+    key = secrets.token_urlsafe(32)
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        await accounts.add_key(tx, await accounts.find_account(tx, account), name, Secret(key), now_ms())
+
+    _in_store(config, work)
+    print(key)  # noqa: T201
+
+
+@key_app.command("revoke")
+def revoke_key(account: str, name: str, config: Config = None) -> None:
+    """Revoke the account's keys of this name; a running gateway follows within a second."""
+    revoked = 0
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        nonlocal revoked
+        revoked = await accounts.revoke_key(tx, await accounts.find_account(tx, account), name)
+
+    _in_store(config, work)
+    console.print(f"{revoked} revoked")
+    if revoked == 0:
+        raise typer.Exit(1)
+
+
+@bot_app.command("add")
+def add_bot(
+    account: str,
+    channel: Annotated[Channel, typer.Argument(help="telegram_bot or viber_bot")],
+    token: Annotated[str, typer.Option(prompt=True, hide_input=True, envvar="CASCADE_BOT_TOKEN", help="Asked for.")],
+    config: Config = None,
+) -> None:
+    """Register a bot; a running gateway uses it within a second."""
+    if not channel.needs_subscriber:
+        raise ConfigError("channel", f"{channel.value} has no bots", "Write telegram_bot or viber_bot")
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        account_id = await accounts.find_account(tx, account)
+        await accounts.add_bot(tx, open_seal(settings), account_id, channel, Secret(token), now_ms())
+
+    _in_store(config, work)
+    console.print(f"{channel.value} added to {account!r}", highlight=False)
+
+
+def _in_store(config: Path | None, work: Callable[[Transaction, Settings], Coroutine[Any, Any, None]]) -> None:
+    settings = load(config)
+    logs.configure("warning", "text")
+
+    async def inside() -> None:
+        database = Database(settings.store.path)
+        await database.open(owner=False)
+        try:
+            async with database.transaction() as tx:
+                await work(tx, settings)
+        finally:
+            await database.close()
+
+    asyncio.run(inside())

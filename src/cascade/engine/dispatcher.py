@@ -1,0 +1,211 @@
+"""Serves one link: claims what is due in its lanes, in turns, as fast as the link may go, and hands it over.
+
+Nothing is claimed that could not be put on the wire at once, so a message found `sending` after a crash really may
+have been sent.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from cascade.channels.base import Transport
+from cascade.core import content, turns
+from cascade.core.attempt import AnswerLost, Attempt, NotSent, Outcome, Retry
+from cascade.core.errors import StoreUnavailableError
+from cascade.core.machine import LinkDown
+from cascade.core.turns import Lane
+from cascade.core.windows import window_ends_at_ms
+from cascade.core.words import Reason
+from cascade.engine import decisions, metrics
+from cascade.engine.breaker import Breaker
+from cascade.engine.decisions import News
+from cascade.engine.pace import Pace
+from cascade.engine.recorder import Recorder, Result
+from cascade.store import messages
+from cascade.store.database import Database
+from cascade.store.messages import Claimed, Stored
+
+log = structlog.get_logger()
+
+LEASE_MS = 60_000
+"""Longer than any transport waits for an answer."""
+LARGEST_CLAIM = 500
+IDLE_S = 1.0
+STALLED_CHECK_MS = 500
+STORE_RETRY_S = 1.0
+
+
+class Dispatcher:
+    def __init__(
+        self,
+        link: str,
+        transport: Transport,
+        pace: Pace,
+        database: Database,
+        recorder: Recorder,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.link = link
+        self.transport = transport
+        self._pace = pace
+        self._breaker = Breaker()
+        self._database = database
+        self._recorder = recorder
+        self._now_ms = now_ms
+        self._lanes: dict[Lane, int] = {}
+        self._last_account = 0
+        self._in_flight: dict[tuple[bytes, int], Stored] = {}
+        self._stalled_at_ms: int | None = None
+        self._swept_at_ms = 0
+        self._news = asyncio.Event()
+        self._is_stopping = False
+        self._up = metrics.LINK_UP.labels(link)
+        self._in_flight_gauge = metrics.LINK_IN_FLIGHT.labels(link)
+
+    def lane_ready(self, lane: Lane, due_at_ms: int) -> None:
+        """A message of `lane` is due at that time, or earlier than was known."""
+        known = self._lanes.get(lane)
+        if known is None or due_at_ms < known:
+            self._lanes[lane] = due_at_ms
+            self._news.set()
+
+    def room_grew(self) -> None:
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until `stop`. A store that is away is waited for."""
+        while not self._is_stopping:
+            self._news.clear()
+            try:
+                sleep_s = await self._work()
+            except StoreUnavailableError as error:
+                log.error("claim_delayed", link=self.link, error=str(error))
+                sleep_s = STORE_RETRY_S
+                for lane in list(self._lanes):
+                    self._lanes[lane] = 0
+            if sleep_s > 0 and not self._is_stopping:
+                try:
+                    await asyncio.wait_for(self._news.wait(), sleep_s)
+                except TimeoutError:
+                    continue
+
+    async def stop(self, grace_s: float) -> None:
+        """Claim nothing more, wait for the answers under way, give back what never left."""
+        self._is_stopping = True
+        self._news.set()
+        await self.transport.stop(grace_s)
+
+    async def _work(self) -> float:
+        """Do what can be done now; how long to sleep if nothing happens."""
+        now_ms = self._now_ms()
+        room = self._room(now_ms)
+        await self._check_stalled(now_ms, room)
+        ready = [lane for lane, due_at_ms in self._lanes.items() if due_at_ms <= now_ms]
+        if room > 0 and ready:
+            claimed = await self._claim(turns.order(ready, self._last_account), room, now_ms)
+            if claimed:
+                self._send(claimed, now_ms)
+            return 0.0
+        return self._sleep_s(now_ms, room, bool(ready))
+
+    def _room(self, now_ms: int) -> int:
+        room = min(self.transport.room(), LARGEST_CLAIM)
+        for limit in (self._pace.room(now_ms), self._breaker.room(now_ms)):
+            if limit is not None:
+                room = min(room, limit)
+        return room
+
+    def _sleep_s(self, now_ms: int, room: int, has_ready: bool) -> float:
+        waits_ms = [IDLE_S * 1000]
+        if has_ready and room <= 0:
+            waits_ms += [wait for wait in (self._pace.refills_in_ms(), self._breaker.opens_in_ms(now_ms)) if wait > 0]
+        elif self._lanes:
+            waits_ms.append(max(min(self._lanes.values()) - now_ms, 1))
+        return min(waits_ms) / 1000
+
+    async def _claim(self, lanes: list[Lane], room: int, now_ms: int) -> list[Claimed]:
+        claimed: list[Claimed] = []
+        async with self._database.transaction() as tx:
+            for place, lane in enumerate(lanes):
+                equals = sum(later.is_urgent == lane.is_urgent for later in lanes[place:])
+                wanted = turns.quota(room - len(claimed), equals)
+                if wanted <= 0:
+                    break
+                del self._lanes[lane]
+                some = await messages.claim(tx, lane, wanted, now_ms, now_ms + LEASE_MS)
+                claimed += some
+                if len(some) == wanted:
+                    self.lane_ready(lane, now_ms)
+                else:
+                    due_at_ms = await messages.next_due_at_ms(tx, lane)
+                    if due_at_ms is not None:
+                        # What is due and was not claimed has run out of time: the timekeeper takes it away.
+                        self.lane_ready(lane, max(due_at_ms, now_ms + STALLED_CHECK_MS))
+                if some:
+                    self._last_account = lane.account_id
+        return claimed
+
+    def _send(self, claimed: list[Claimed], now_ms: int) -> None:
+        attempts = []
+        for stored, sender, text, extras in claimed:
+            message = stored.message
+            self._in_flight[stored.key.id, message.attempt] = stored
+            window_ends_at = window_ends_at_ms(message.route, message.step, now_ms, message.expires_at_ms)
+            attempts.append(
+                Attempt(
+                    account_id=stored.key.account_id,
+                    message_id=stored.key.id,
+                    number=message.attempt,
+                    address=message.address if message.address is not None else stored.phone,
+                    sender=sender,
+                    type=message.type,
+                    content=content.decode(text, extras),
+                    window_s=max((window_ends_at - now_ms) // 1000, 1),
+                )
+            )
+        self._pace.spend(len(attempts))
+        self._breaker.sent()
+        self.transport.send(attempts, self._settle)
+        self._in_flight_gauge.set(len(self._in_flight))
+
+    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
+        stored = self._in_flight.pop((attempt.message_id, attempt.number))
+        now_ms = self._now_ms()
+        if isinstance(outcome, NotSent):
+            self._breaker.withdrawn()
+        elif isinstance(outcome, AnswerLost) or (isinstance(outcome, Retry) and outcome.reason is Reason.PROVIDER_DOWN):
+            if self._breaker.failed(now_ms):
+                log.warning("breaker_opened", link=self.link)
+        elif self._breaker.answered():
+            log.info("breaker_closed", link=self.link)
+        capabilities = self.transport.capabilities
+        self._recorder.add(
+            Result(stored, self.link, outcome, now_ms, capabilities.takes_our_id, capabilities.has_receipts)
+        )
+        self._in_flight_gauge.set(len(self._in_flight))
+
+    async def _check_stalled(self, now_ms: int, room: int) -> None:
+        """While the link is down, let messages whose window is over go on to the next channel."""
+        is_stalled = self._breaker.is_open or (room <= 0 and not self._in_flight and self.transport.room() <= 0)
+        self._up.set(not is_stalled)
+        if not is_stalled:
+            self._stalled_at_ms = None
+            return
+        if self._stalled_at_ms is None:
+            self._stalled_at_ms = now_ms
+        if now_ms - max(self._stalled_at_ms, self._swept_at_ms) < STALLED_CHECK_MS:
+            return
+        self._swept_at_ms = now_ms
+        for lane in list(self._lanes):
+            async with self._database.reading() as reader:
+                waiting = await messages.waiting_for_link(reader, lane, now_ms - STALLED_CHECK_MS, LARGEST_CLAIM)
+            overdue = {stored.key: stored for stored in waiting if _is_window_over(stored, now_ms)}
+            if overdue:
+                async with self._database.transaction() as tx:
+                    await decisions.apply(tx, [News(key, LinkDown(now_ms)) for key in overdue], overdue)
+
+
+def _is_window_over(stored: Stored, now_ms: int) -> bool:
+    window_s = stored.message.route[stored.message.step].window_s
+    return window_s is not None and now_ms - stored.message.due_at_ms >= window_s * 1000

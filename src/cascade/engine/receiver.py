@@ -1,0 +1,94 @@
+"""Works the receipt inbox: finds the attempt each receipt belongs to, and lets the machine decide."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from cascade.core.errors import StoreUnavailableError
+from cascade.core.machine import ReceiptCame
+from cascade.core.receipt import Receipt
+from cascade.engine import decisions, metrics
+from cascade.engine.decisions import News
+from cascade.store import receipts
+from cascade.store.database import Database
+
+log = structlog.get_logger()
+
+LARGEST_SET = 1_000
+POLL_S = 0.25
+STORE_RETRY_S = 1.0
+SOONEST_RETRY_MS = 100
+LATEST_RETRY_MS = 60_000
+ADOPT_MS = 2_000
+"""How long a receipt may wait for the answer to its own send before it is taken for one whose answer was lost."""
+
+
+class Receiver:
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._now_ms = now_ms
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        self._news.set()
+
+    async def take(self, link: str, came: Sequence[Receipt]) -> None:
+        """Store receipts. When this returns, the provider may be told that we have them."""
+        async with self._database.transaction() as tx:
+            await receipts.add(tx, link, came, self._now_ms())
+        metrics.RECEIPTS.labels(link).inc(len(came))
+
+    async def run(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                worked = await self._work()
+            except StoreUnavailableError as error:
+                log.error("receipts_delayed", error=str(error))
+                await asyncio.sleep(STORE_RETRY_S)
+                continue
+            if worked < LARGEST_SET:
+                try:
+                    await asyncio.wait_for(self._news.wait(), POLL_S)
+                except TimeoutError:
+                    continue
+
+    async def _work(self) -> int:
+        now_ms = self._now_ms()
+        async with self._database.reading() as reader:
+            inbox = await receipts.due(reader, now_ms, LARGEST_SET)
+        if not inbox:
+            return 0
+        async with self._database.transaction() as tx:
+            parts = await receipts.find_parts(tx, {(one.link, one.receipt.provider_id) for one in inbox})
+            news = []
+            done = []
+            for id_, link, receipt, received_at_ms in inbox:
+                age_ms = now_ms - received_at_ms
+                part = parts.get((link, receipt.provider_id))
+                if part is None and age_ms >= ADOPT_MS:
+                    part = await receipts.adopt(tx, link, receipt)
+                if part is not None:
+                    event = ReceiptCame(
+                        received_at_ms,
+                        part.attempt,
+                        part.step,
+                        part.part,
+                        receipt.state,
+                        receipt.reason,
+                        receipt.detail,
+                    )
+                    news.append(News(part.key, event))
+                    done.append(id_)
+                elif age_ms >= receipts.KEPT_MS:
+                    log.warning("receipt_unmatched", link=link, provider_id=receipt.provider_id)
+                    metrics.RECEIPTS_UNMATCHED.inc()
+                    done.append(id_)
+                else:
+                    # It may have overtaken the answer to its own send.
+                    again_in_ms = min(max(age_ms, SOONEST_RETRY_MS), LATEST_RETRY_MS)
+                    await receipts.postpone(tx, [id_], now_ms + again_in_ms)
+            await decisions.apply(tx, news, {})
+            await receipts.done(tx, done)
+        return len(inbox)

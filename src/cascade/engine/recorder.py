@@ -1,0 +1,81 @@
+"""Writes down how attempts ended: everything that settled while the last transaction was being written, in one set."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from cascade.core.attempt import Accepted, Outcome
+from cascade.core.errors import StoreUnavailableError
+from cascade.core.machine import Settled
+from cascade.engine import decisions
+from cascade.engine.decisions import News
+from cascade.store import receipts
+from cascade.store.database import Database
+from cascade.store.messages import Stored
+from cascade.store.receipts import SentPart
+
+log = structlog.get_logger()
+
+LARGEST_SET = 2_000
+STORE_RETRY_S = 1.0
+
+
+class Result(NamedTuple):
+    stored: Stored
+    link: str
+    outcome: Outcome
+    at_ms: int
+    takes_our_id: bool
+    has_receipts: bool
+
+
+class Recorder:
+    """Results wait in memory until they are written; a store that is away delays them and loses none."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[Result] = []
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.on_recorded: Callable[[], None] = lambda: None
+
+    def add(self, result: Result) -> None:
+        self._waiting.append(result)
+        self._idle.clear()
+        self._news.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._news.wait()
+            batch = self._waiting[:LARGEST_SET]
+            try:
+                await self._record(batch)
+            except StoreUnavailableError as error:
+                log.error("results_delayed", waiting=len(self._waiting), error=str(error))
+                await asyncio.sleep(STORE_RETRY_S)
+                continue
+            del self._waiting[: len(batch)]
+            if not self._waiting:
+                self._news.clear()
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Return when everything that settled is written."""
+        await self._idle.wait()
+
+    async def _record(self, batch: list[Result]) -> None:
+        news = []
+        parts = []
+        for stored, link, outcome, at_ms, takes_our_id, has_receipts in batch:
+            message = stored.message
+            news.append(News(stored.key, Settled(at_ms, message.attempt, message.step, outcome, takes_our_id)))
+            if has_receipts and isinstance(outcome, Accepted):
+                for part, provider_id in enumerate(outcome.provider_ids):
+                    parts.append(SentPart(link, provider_id, stored.key, message.attempt, message.step, part))
+        async with self._database.transaction() as tx:
+            await decisions.apply(tx, news, {result.stored.key: result.stored for result in batch})
+            if parts:
+                await receipts.add_parts(tx, parts)

@@ -1,0 +1,125 @@
+"""Starts the engine's loops, gives each link its dispatcher, and drains them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import structlog
+
+from cascade.channels.base import Transport
+from cascade.core.receipt import Receipt
+from cascade.core.turns import Lane
+from cascade.engine.dispatcher import Dispatcher
+from cascade.engine.pace import Pace
+from cascade.engine.receiver import Receiver
+from cascade.engine.recorder import Recorder
+from cascade.engine.timekeeper import Timekeeper
+from cascade.store import messages, receipts
+from cascade.store.database import Database
+
+log = structlog.get_logger()
+
+POLL_LANES_S = 1.0
+RESTART_S = 1.0
+LOST_KEPT_MS = 3 * 24 * 3600 * 1000
+
+
+class LinkSetup(NamedTuple):
+    """A link as the front hall builds it. `rate_per_s` None: no limit but the transport's window."""
+
+    transport: Transport
+    rate_per_s: float | None
+
+
+class Worker:
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._now_ms = now_ms
+        self._recorder = Recorder(database)
+        self._receiver = Receiver(database, now_ms)
+        self._timekeeper = Timekeeper(database, now_ms, self._takes_our_id)
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._is_stopping = False
+
+    async def start(self, links: Mapping[str, LinkSetup]) -> None:
+        """Take over what a dead predecessor left, then begin to serve."""
+        async with self._database.transaction() as tx:
+            now_ms = self._now_ms()
+            released = await messages.release_leases(tx, now_ms)
+            await receipts.forget_lost(tx, now_ms - LOST_KEPT_MS)
+        if released:
+            log.warning("leases_released", messages=released)
+        self._database.on_lane_ready = self._lane_ready
+        self._database.on_receipts_ready = self._receiver.wake
+        for name, setup in links.items():
+            self.add_link(name, setup)
+        self._spawn("recorder", self._recorder.run)
+        self._spawn("receiver", self._receiver.run)
+        self._spawn("timekeeper", self._timekeeper.run)
+        self._spawn("lanes", self._poll_lanes)
+
+    def add_link(self, name: str, setup: LinkSetup) -> None:
+        dispatcher = Dispatcher(
+            name, setup.transport, Pace(setup.rate_per_s), self._database, self._recorder, self._now_ms
+        )
+        self._dispatchers[name] = dispatcher
+        setup.transport.start(dispatcher.room_grew, partial(self.take_receipts, name))
+        self._spawn(f"link {name}", dispatcher.run)
+
+    @property
+    def links(self) -> frozenset[str]:
+        return frozenset(self._dispatchers)
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._tasks) and not self._is_stopping
+
+    async def take_receipts(self, link: str, came: Sequence[Receipt]) -> None:
+        """Store a provider's receipts; when this returns they are safe."""
+        await self._receiver.take(link, came)
+
+    async def stop(self, grace_s: float) -> None:
+        """Claim nothing more, let what is on the wire end within `grace_s`, write down how it ended."""
+        self._is_stopping = True
+        await asyncio.gather(*(dispatcher.stop(grace_s) for dispatcher in self._dispatchers.values()))
+        try:
+            await asyncio.wait_for(self._recorder.idle(), grace_s)
+        except TimeoutError:
+            log.error("results_unwritten")  # the store is away; their leases will say `unknown`
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _takes_our_id(self, link: str) -> bool:
+        dispatcher = self._dispatchers.get(link)
+        return dispatcher is not None and dispatcher.transport.capabilities.takes_our_id
+
+    def _lane_ready(self, lane: Lane, due_at_ms: int) -> None:
+        dispatcher = self._dispatchers.get(lane.link)
+        if dispatcher is not None:
+            dispatcher.lane_ready(lane, due_at_ms)
+
+    async def _poll_lanes(self) -> None:
+        """The safety net under the wake-ups, and how a start finds what was waiting."""
+        while True:
+            async with self._database.reading() as reader:
+                found = await messages.lanes(reader)
+            for lane, due_at_ms in found.items():
+                self._lane_ready(lane, due_at_ms)
+            await asyncio.sleep(POLL_LANES_S)
+
+    def _spawn(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks[name] = asyncio.create_task(self._supervise(name, loop), name=name)
+
+    async def _supervise(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin a loop again that died of something nobody foresaw: one bad row must not end the night's traffic."""
+        while not self._is_stopping:
+            try:
+                await loop()
+            except Exception:
+                log.exception("loop_died", loop=name)
+                await asyncio.sleep(RESTART_S)
+            else:
+                break

@@ -1,0 +1,246 @@
+"""The front hall: builds the parts from the settings, starts them, and stops them in order."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import time
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from cryptography.fernet import Fernet
+
+from cascade.api.app import create_app
+from cascade.api.message_in import Limits
+from cascade.api.parts import Parts
+from cascade.channels.http import HttpSettings, HttpTransport
+from cascade.channels.registry import BOTS
+from cascade.channels.smpp.transport import SmppTransport
+from cascade.channels.viber_bot import ViberBot
+from cascade.core.directory import Directory, PlannedStep
+from cascade.core.errors import ConfigError, ProviderUnreachableError, StoreUnavailableError
+from cascade.core.receipt import Receipt
+from cascade.core.secret import Secret
+from cascade.core.words import Channel
+from cascade.engine.worker import LinkSetup, Worker
+from cascade.settings import BotApi, Settings
+from cascade.store import accounts
+from cascade.store.accounts import Seal
+from cascade.store.database import Database
+
+log = structlog.get_logger()
+
+SMS_LINK = "sms.smpp"
+DIRECTORY_POLL_S = 1.0
+WEBHOOK_RETRY_S = 10.0
+HTTP_GRACE_S = 3
+GC_THRESHOLD = 50_000
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def open_seal(settings: Settings) -> Seal:
+    """The keys that seal secrets: from the settings, or from a file beside the store that the first start makes."""
+    if settings.secrets.keys:
+        return Seal([Secret(key.get_secret_value()) for key in settings.secrets.keys])
+    path = settings.store.path.parent / settings.secrets.key_file
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_bytes(Fernet.generate_key())
+        return Seal([Secret(line) for line in path.read_text(encoding="ascii").split()])
+    except OSError as error:
+        raise ConfigError(
+            "secrets.key_file",
+            f"cannot use {path}: {error.strerror}",
+            "Name a file in a directory that can be written to",
+        ) from error
+
+
+class Gateway:
+    """One process of Cascade. `start`, then serve HTTP with `app`, then `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(settings.store.path)
+        self._worker = Worker(self.database, now_ms)
+        self._transports: dict[str, HttpTransport | SmppTransport] = {}
+        self._directory: Directory
+        self._version = -1
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._webhooks: list[asyncio.Task[None]] = []
+        self.app = create_app(
+            Parts(
+                database=self.database,
+                directory=lambda: self._directory,
+                now_ms=now_ms,
+                limits=Limits(max_batch=settings.http.max_batch, max_body_bytes=settings.http.max_body_bytes),
+                is_ready=lambda: self._worker.is_running,
+                read_receipts=self._read_receipts,
+                take_receipts=self._worker.take_receipts,
+            )
+        )
+
+    async def start(self) -> None:
+        """Open the store, take over what a dead predecessor left, connect the links."""
+        self._seal = open_seal(self.settings)
+        await self.database.open(owner=True)
+        links = {}
+        if self.settings.smpp is not None:
+            links[SMS_LINK] = LinkSetup(SmppTransport(self.settings.smpp), self.settings.smpp.rate_per_s)
+        await self._worker.start(links)
+        await self.refresh()
+        self._spawn(self._watch_directory())
+
+    async def stop(self) -> None:
+        """Drain: claim nothing more, let what is on the wire end, write down how it ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._worker.stop(self.settings.engine.drain_s)
+        await self.database.close()
+        log.info("gateway_stopped")
+
+    async def refresh(self) -> None:
+        """Take in accounts, keys and bots that changed; a new bot gets its link at once."""
+        async with self.database.reading() as reader:
+            if await accounts.version(reader) == self._version:
+                return
+            loaded = await accounts.load(reader, self._seal)
+        for bot in loaded.bots:
+            if bot.link not in self._worker.links:
+                self._add_bot(bot.channel, bot.link, loaded.tokens[bot.link])
+        self._directory = Directory(
+            routes={
+                name: tuple(PlannedStep(step.channel, step.window_s) for step in steps)
+                for name, steps in self.settings.routes.items()
+            },
+            shared={Channel.SMS: SMS_LINK} if self.settings.smpp is not None else {},
+            keys=loaded.keys,
+            bots=loaded.bots,
+        )
+        self._version = loaded.version
+
+    def _add_bot(self, channel: Channel, link: str, token: Secret) -> None:
+        api: BotApi = getattr(self.settings, channel.value)
+        adapter = BOTS[channel](base_url=api.base_url, token=token)
+        transport = HttpTransport(adapter, link, HttpSettings(window=api.window, total_s=api.timeout_s))
+        self._transports[link] = transport
+        self._worker.add_link(link, LinkSetup(transport, api.rate_per_s))
+        if isinstance(adapter, ViberBot) and self.settings.http.public_url is not None:
+            url = f"{self.settings.http.public_url.rstrip('/')}/callbacks/{link}"
+            self._webhooks.append(self._spawn(self._set_webhook(transport, adapter, link, url)))
+
+    async def _set_webhook(self, transport: HttpTransport, adapter: ViberBot, link: str, url: str) -> None:
+        """Tell Viber where to send receipts, until it listens: without them every message would fall through."""
+        while True:
+            try:
+                answer = await transport.fetch(adapter.set_webhook(url))
+                refusal = adapter.webhook_refusal(answer)
+                if refusal is None:
+                    log.info("webhook_set", link=link)
+                    return
+                log.error("webhook_refused", link=link, detail=refusal)
+            except (ProviderUnreachableError, ValueError) as error:
+                log.warning("webhook_delayed", link=link, error=str(error))
+            await asyncio.sleep(WEBHOOK_RETRY_S)
+
+    def _read_receipts(self, link: str, headers: dict[str, str], body: bytes) -> list[Receipt]:
+        transport = self._transports.get(link)
+        if not isinstance(transport, HttpTransport) or not isinstance(transport.adapter, ViberBot):
+            raise LookupError(link)
+        return transport.adapter.receipts(headers, body)
+
+    async def _watch_directory(self) -> None:
+        while True:
+            await asyncio.sleep(DIRECTORY_POLL_S)
+            try:
+                await self.refresh()
+            except (StoreUnavailableError, ConfigError) as error:
+                log.error("directory_not_refreshed", error=str(error))
+
+    async def webhooks_settled(self) -> None:
+        """Return when every provider that calls us back has been told where."""
+        await asyncio.gather(*self._webhooks)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling: it would end the process before the engine has drained."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int, setting: str) -> socket.socket:
+    """A listening socket; `ConfigError` naming `setting` when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.socket(family, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind((host, port))
+        server.listen(2048)
+    except OSError as error:
+        server.close()
+        raise ConfigError(
+            setting, f"cannot listen on {host}:{port}: {error.strerror or error}", "Stop what uses it, or name another"
+        ) from error
+    server.setblocking(False)
+    return server
+
+
+def http_server(app: Any) -> _Server:
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=HTTP_GRACE_S,
+        server_header=False,
+    )
+    return _Server(config)
+
+
+def freeze_memory() -> None:
+    """What is loaded by now stays: keep the collector away from it, and let it look less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 100)
+
+
+async def serve(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT, then drain."""
+    listening = listen(settings.http.host, settings.http.port, "http.port")
+    try:
+        gateway = Gateway(settings)
+        await gateway.start()
+    except BaseException:
+        listening.close()
+        raise
+    server = http_server(gateway.app)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    freeze_memory()
+    host, port = listening.getsockname()[:2]
+    log.info("gateway_ready", url=f"http://{host}:{port}", store=str(Path(settings.store.path)))
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        await gateway.stop()

@@ -1,0 +1,179 @@
+"""Every setting, its default and its check. From a TOML file and from the environment, which wins.
+
+`CASCADE_STORE__URL=sqlite:////var/lib/cascade/cascade.db` is `[store] url = …`. `cascade.example.toml` shows all.
+"""
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cascade.channels.smpp.settings import SmppSettings
+from cascade.core.errors import ConfigError
+from cascade.core.words import Channel
+
+PREFIX = "CASCADE_"
+SQLITE = "sqlite:///"
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Store(Section):
+    """`url`: `sqlite:///relative.db` or `sqlite:////absolute.db`."""
+
+    url: str = "sqlite:///cascade.db"
+
+    @property
+    def path(self) -> Path:
+        """The file; `ConfigError` when the URL names none."""
+        if not self.url.startswith(SQLITE) or len(self.url) == len(SQLITE):
+            raise ConfigError("store.url", f"{self.url!r} is no store", "Write sqlite:///cascade.db")
+        return Path(self.url.removeprefix(SQLITE))
+
+
+class Http(Section):
+    """`public_url`: where providers can reach us, for their callbacks; None: they are not told."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    public_url: str | None = None
+    max_batch: Positive = 5_000
+    max_body_bytes: Positive = 16 * 1024 * 1024
+
+
+class Secrets(Section):
+    """`keys` seal bot tokens in the store: the first seals, all open. Empty: one is made in `key_file`."""
+
+    keys: list[SecretStr] = []
+    key_file: str = "cascade.key"
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Engine(Section):
+    """`drain_s`: how long a stop waits for answers under way."""
+
+    drain_s: Annotated[float, Field(ge=0, le=60)] = 5.0
+
+
+class BotApi(Section):
+    """A bot provider. `window`: requests unanswered at once, for each bot. `rate_per_s`: sends a second, each bot."""
+
+    base_url: str
+    window: Positive = 50
+    rate_per_s: Annotated[float, Field(gt=0)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=30)] = 15.0
+
+
+class RouteStep(Section):
+    """`window_s`: how long to wait for a receipt; absent: for the rest of the message's time to live."""
+
+    channel: Channel
+    window_s: Positive | None = None
+
+
+def _route(*windows_s: int) -> list[RouteStep]:
+    """Every channel of the contract in its order; the last one keeps the rest of the time to live."""
+    bots_first = (Channel.TELEGRAM_BOT, Channel.VIBER_BOT, Channel.VIBER_BUSINESS, Channel.RCS)
+    steps = [
+        RouteStep(channel=channel, window_s=window_s) for channel, window_s in zip(bots_first, windows_s, strict=True)
+    ]
+    return [*steps, RouteStep(channel=Channel.SMS)]
+
+
+class Settings(BaseSettings):
+    """`routes` must hold `standard` and `tg-viber`. `smpp` None: no SMS."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    store: Store = Store()
+    http: Http = Http()
+    secrets: Secrets = Secrets()
+    log: Log = Log()
+    engine: Engine = Engine()
+    telegram_bot: BotApi = BotApi(base_url="https://api.telegram.org", rate_per_s=30)
+    viber_bot: BotApi = BotApi(base_url="https://chatapi.viber.com")
+    smpp: SmppSettings | None = None
+    routes: dict[str, Annotated[list[RouteStep], Field(min_length=1)]] = {
+        "standard": _route(30, 60, 60, 60),
+        "tg-viber": _route(15, 20, 30, 30),
+    }
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over what `load` read from the file."""
+        return env_settings, init_settings
+
+
+def load(path: Path | None) -> Settings:
+    """The settings of a TOML file and the environment. Raises `ConfigError` with the setting's name and the fix."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError("--config", f"cannot read {path}: {error.strerror}", "Name a file that exists") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError("--config", f"{path} is not TOML: {error}", "Mend that line") from error
+    _check_environment()
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise _config_error(error) from None
+    for name in ("standard", "tg-viber"):
+        if name not in settings.routes:
+            raise ConfigError("routes", f"there is no route {name!r}", "Both send endpoints need theirs: add it")
+    return settings
+
+
+def _check_environment() -> None:
+    """A mistyped variable would be ignored in silence."""
+    known = set(Settings.model_fields)
+    for name in os.environ:
+        section = name.removeprefix(PREFIX).split("__")[0].lower()
+        if name.startswith(PREFIX) and section not in known:
+            raise ConfigError(name, "no such setting", _did_you_mean(section, known))
+
+
+def _config_error(error: ValidationError) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    setting = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _names(first["loc"][:-1])
+        return ConfigError(setting, "no such setting", _did_you_mean(str(first["loc"][-1]), known))
+    return ConfigError(setting, first["msg"], "See cascade.example.toml for what it takes")
+
+
+def _names(place: tuple[int | str, ...]) -> set[str]:
+    """The settings that exist at a place in the tree, as far as they have fixed names."""
+    fields: dict[str, Any] = dict(Settings.model_fields)
+    for part in place:
+        field = fields.get(str(part))
+        annotation = getattr(field, "annotation", None)
+        if annotation == SmppSettings | None:
+            return set(SmppSettings.__dataclass_fields__)
+        fields = dict(getattr(annotation, "model_fields", {}))
+    return set(fields)
+
+
+def _did_you_mean(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(sorted(known)) or 'nothing'}"

@@ -1,0 +1,126 @@
+"""Accounts, their API keys and their bots. Keys are kept as digests; bot tokens are used again, so they are sealed."""
+
+from typing import NamedTuple
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from cascade.core.directory import Bot, digest
+from cascade.core.errors import CascadeError, ConfigError
+from cascade.core.secret import Secret
+from cascade.core.words import Channel
+from cascade.store.database import Reader, Transaction
+
+
+class UnknownAccountError(CascadeError):
+    """No account has this name."""
+
+
+class Accounts(NamedTuple):
+    """Everything a directory is made of, as of one version."""
+
+    version: int
+    keys: dict[bytes, int]
+    bots: tuple[Bot, ...]
+    tokens: dict[str, Secret]
+    """By link."""
+
+
+class Seal:
+    """Encrypts what must be readable again. The first key seals, all of them open: that is how keys are rotated."""
+
+    def __init__(self, keys: list[Secret]) -> None:
+        try:
+            self._fernet = MultiFernet([Fernet(key.reveal()) for key in keys])
+        except ValueError as error:
+            raise ConfigError(
+                "secrets.keys", "a key is not 32 bytes in URL-safe base64", "Make one with `cascade key new-seal`"
+            ) from error
+
+    def close(self, secret: Secret) -> bytes:
+        return self._fernet.encrypt(secret.reveal().encode())
+
+    def open(self, sealed: bytes) -> Secret:
+        try:
+            return Secret(self._fernet.decrypt(sealed).decode())
+        except InvalidToken as error:
+            raise ConfigError(
+                "secrets.keys", "no key opens the bot tokens in the store", "Put back the key that sealed them"
+            ) from error
+
+
+async def add_account(tx: Transaction, name: str, now_ms: int) -> int:
+    """Add an account, or find the one of this name; its id."""
+    await tx.execute(
+        "INSERT INTO account (name, created_at_ms) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, now_ms)
+    )
+    return await find_account(tx, name)
+
+
+async def find_account(reader: Reader, name: str) -> int:
+    rows = await reader.rows("SELECT id FROM account WHERE name = ?", (name,))
+    if not rows:
+        raise UnknownAccountError(f"no account is named {name!r}; `cascade account list` names them")
+    account_id: int = rows[0][0]
+    return account_id
+
+
+async def list_accounts(reader: Reader) -> list[tuple[str, int, int]]:
+    """Name, number of keys and number of bots of each account."""
+    return [
+        (name, keys, bots)
+        for name, keys, bots in await reader.rows(
+            "SELECT name, (SELECT count(*) FROM api_key WHERE account_id = account.id),"
+            " (SELECT count(*) FROM bot WHERE account_id = account.id) FROM account ORDER BY name"
+        )
+    ]
+
+
+async def add_key(tx: Transaction, account_id: int, name: str, key: Secret, now_ms: int) -> None:
+    await tx.execute(
+        "INSERT INTO api_key (digest, account_id, name, created_at_ms) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (digest) DO NOTHING",
+        (digest(key.reveal()), account_id, name, now_ms),
+    )
+    await _changed(tx)
+
+
+async def revoke_key(tx: Transaction, account_id: int, name: str) -> int:
+    """Forget the account's keys of this name; how many there were."""
+    count = await tx.execute("DELETE FROM api_key WHERE account_id = ? AND name = ?", (account_id, name))
+    await _changed(tx)
+    return count
+
+
+async def add_bot(tx: Transaction, seal: Seal, account_id: int, channel: Channel, token: Secret, now_ms: int) -> None:
+    """Register a bot with its account. A token that is already registered stays with the account that has it."""
+    await tx.execute(
+        "INSERT INTO bot (account_id, channel, token_digest, sealed_token, created_at_ms) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (channel, token_digest) DO NOTHING",
+        (account_id, channel.value, digest(token.reveal()), seal.close(token), now_ms),
+    )
+    await _changed(tx)
+
+
+async def _changed(tx: Transaction) -> None:
+    await tx.execute("UPDATE directory_version SET version = version + 1")
+
+
+async def version(reader: Reader) -> int:
+    """Grows whenever an account, key or bot changes."""
+    rows = await reader.rows("SELECT version FROM directory_version")
+    number: int = rows[0][0]
+    return number
+
+
+async def load(reader: Reader, seal: Seal) -> Accounts:
+    number = await version(reader)
+    keys: dict[bytes, int] = dict(await reader.rows("SELECT digest, account_id FROM api_key"))
+    bots = []
+    tokens = {}
+    for id_, account_id, channel, token_digest, sealed in await reader.rows(
+        "SELECT id, account_id, channel, token_digest, sealed_token FROM bot ORDER BY id"
+    ):
+        bot = Bot(id_, account_id, Channel(channel), token_digest)
+        bots.append(bot)
+        tokens[bot.link] = seal.open(sealed)
+    return Accounts(number, keys, tuple(bots), tokens)

@@ -1,0 +1,374 @@
+"""Messages: stored once, claimed by one node at a time, and changed only by whoever holds their fence."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from cascade.core import route as routes
+from cascade.core import timeline
+from cascade.core.message import Message, State, Status
+from cascade.core.timeline import Entry
+from cascade.core.turns import Lane
+from cascade.core.words import MessageType
+from cascade.store.database import Reader, Row, Transaction
+
+STATES = {state.value: state for state in State}
+STATUSES = {status.value: status for status in Status}
+TYPES = {type_.value: type_ for type_ in MessageType}
+IN_LIST = 500
+"""Keys looked up by one statement: a fixed number, so that the statement is prepared once."""
+
+
+class Key(NamedTuple):
+    account_id: int
+    id: bytes
+
+
+class NewMessage(NamedTuple):
+    """What is stored at acceptance. `extras` is JSON, None when there is nothing but text."""
+
+    key: Key
+    tracking_id: str
+    sender: str
+    phone: str
+    text: str
+    extras: str | None
+    accepted_at_ms: int
+    message: Message
+    entries: list[Entry]
+
+
+class Stored(NamedTuple):
+    """A message as it was read, with the fence that a later write must show."""
+
+    key: Key
+    fence: int
+    phone: str
+    message: Message
+
+
+class Claimed(NamedTuple):
+    """A message to send now, held until its deadline."""
+
+    stored: Stored
+    sender: str
+    text: str
+    extras: str | None
+
+
+class Change(NamedTuple):
+    """What a decision made of a message."""
+
+    stored: Stored
+    message: Message
+    entries: list[Entry]
+    at_ms: int
+
+
+class Record(NamedTuple):
+    """All that a client may see of one message."""
+
+    key: Key
+    tracking_id: str
+    sender: str
+    phone: str
+    accepted_at_ms: int
+    finished_at_ms: int | None
+    message: Message
+    entries: list[Entry]
+
+
+ADD = """
+    INSERT INTO message (account_id, id, tracking_id, sender, phone, type, is_urgent, text, extras, route,
+        accepted_at_ms, expires_at_ms, state, status, step, link, address, due_at_ms, deadline_at_ms, step_ends_at_ms,
+        finished_at_ms, timeline)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+STATE_COLUMNS = """account_id, id, fence, phone, type, route, expires_at_ms, state, status, step, attempt, tries,
+    address, due_at_ms, deadline_at_ms, step_ends_at_ms, delivered_step, delivered, is_read, open_parts"""
+
+CLAIM = f"""
+    UPDATE message SET state = 'sending', status = 'processing', fence = fence + 1, attempt = attempt + 1,
+        tries = tries + 1, deadline_at_ms = ?
+    WHERE account_id = ? AND id IN (
+        SELECT id FROM message
+        WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued' AND due_at_ms <= ?
+            AND step_ends_at_ms > ?
+        ORDER BY due_at_ms LIMIT ?)
+    RETURNING {STATE_COLUMNS}, sender, text, extras
+"""  # noqa: S608 - constants only
+
+PAST_DEADLINE = f"""
+    SELECT {STATE_COLUMNS} FROM message WHERE deadline_at_ms <= ? ORDER BY deadline_at_ms LIMIT ?
+"""  # noqa: S608
+
+WAITING_FOR_LINK = f"""
+    SELECT {STATE_COLUMNS} FROM message
+    WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued' AND due_at_ms <= ?
+    ORDER BY due_at_ms LIMIT ?
+"""  # noqa: S608
+
+LOAD = f"""
+    SELECT {STATE_COLUMNS} FROM message WHERE account_id = ? AND id IN ({", ".join("?" * IN_LIST)})
+"""  # noqa: S608
+
+CHANGE = """
+    UPDATE message SET state = ?, status = ?, step = ?, attempt = ?, tries = ?, link = ?, address = ?, due_at_ms = ?,
+        deadline_at_ms = ?, step_ends_at_ms = ?, delivered_step = ?, delivered = ?, is_read = ?, open_parts = ?,
+        finished_at_ms = coalesce(?, finished_at_ms), timeline = timeline || ?, fence = fence + 1
+    WHERE account_id = ? AND id = ? AND fence = ?
+"""
+
+FENCES = f"SELECT id, fence FROM message WHERE account_id = ? AND id IN ({', '.join('?' * IN_LIST)})"  # noqa: S608
+
+# A loose scan of the queue's index: one look-up for each lane, however many messages wait in it.
+LANES = """
+    WITH RECURSIVE lane (account_id, link, is_urgent, due_at_ms) AS (
+        SELECT * FROM (
+            SELECT account_id, link, is_urgent, due_at_ms FROM message WHERE state = 'queued'
+            ORDER BY account_id, link, is_urgent, due_at_ms LIMIT 1)
+        UNION ALL
+        SELECT next.account_id, next.link, next.is_urgent, next.due_at_ms
+        FROM lane JOIN message AS next ON next.rowid = (
+            SELECT rowid FROM message
+            WHERE state = 'queued' AND (account_id, link, is_urgent) > (lane.account_id, lane.link, lane.is_urgent)
+            ORDER BY account_id, link, is_urgent, due_at_ms LIMIT 1))
+    SELECT account_id, link, is_urgent, due_at_ms FROM lane
+"""
+
+NEXT_DUE = """
+    SELECT min(due_at_ms) FROM message WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued'
+"""
+
+RECORD = f"""
+    SELECT {STATE_COLUMNS}, tracking_id, sender, accepted_at_ms, finished_at_ms, timeline
+    FROM message WHERE account_id = ? AND id = ?
+"""  # noqa: S608
+
+RELEASE_LEASES = "UPDATE message SET deadline_at_ms = ? WHERE state = 'sending' AND deadline_at_ms > ?"
+
+STATE_COUNTS = "SELECT state, count(*) FROM message GROUP BY state"
+
+
+async def add(tx: Transaction, new: Iterable[NewMessage]) -> None:
+    """Store accepted messages, each already begun or waiting for its hour."""
+    rows = []
+    lanes: dict[Lane, int] = {}
+    for key, tracking_id, sender, phone, text, extras, accepted_at_ms, message, entries in new:
+        is_urgent = message.type.is_urgent
+        link = message.link if message.state is State.QUEUED else None
+        if link is not None:
+            lane = Lane(key.account_id, link, is_urgent)
+            lanes[lane] = min(lanes.get(lane, message.due_at_ms), message.due_at_ms)
+        rows.append(
+            (
+                key.account_id,
+                key.id,
+                tracking_id,
+                sender,
+                phone,
+                message.type.value,
+                is_urgent,
+                text,
+                extras,
+                routes.encode(message.route),
+                accepted_at_ms,
+                message.expires_at_ms,
+                message.state.value,
+                message.status.value,
+                message.step,
+                link,
+                message.address,
+                message.due_at_ms,
+                message.deadline_at_ms,
+                message.step_ends_at_ms,
+                accepted_at_ms if message.is_final else None,
+                timeline.encode(entries),
+            )
+        )
+    await tx.many(ADD, rows)
+    for lane, due_at_ms in lanes.items():
+        tx.lane_ready(lane, due_at_ms)
+
+
+async def claim(tx: Transaction, lane: Lane, limit: int, now_ms: int, lease_ends_at_ms: int) -> list[Claimed]:
+    """Take up to `limit` of the lane's due messages, oldest first. No two nodes get the same one."""
+    account_id, link, is_urgent = lane
+    rows = await tx.rows(CLAIM, (lease_ends_at_ms, account_id, account_id, link, is_urgent, now_ms, now_ms, limit))
+    claimed = [Claimed(_stored(row), *row[20:]) for row in rows]
+    claimed.sort(key=lambda one: one.stored.message.due_at_ms)  # RETURNING promises no order
+    return claimed
+
+
+async def past_deadline(reader: Reader, now_ms: int, limit: int) -> list[Stored]:
+    """Messages of any state that should have left it by now, the longest overdue first."""
+    return [_stored(row) for row in await reader.rows(PAST_DEADLINE, (now_ms, limit))]
+
+
+async def waiting_for_link(reader: Reader, lane: Lane, due_before_ms: int, limit: int) -> list[Stored]:
+    """Messages of the lane that could have been sent since before that time, oldest first."""
+    rows = await reader.rows(WAITING_FOR_LINK, (*lane, due_before_ms, limit))
+    return [_stored(row) for row in rows]
+
+
+async def load(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:
+    """The messages that exist among `keys`."""
+    found = {}
+    for account_id, ids in _by_account(keys):
+        for row in await reader.rows(LOAD, (account_id, *ids)):
+            stored = _stored(row)
+            found[stored.key] = stored
+    return found
+
+
+async def change(tx: Transaction, changes: Sequence[Change]) -> list[Key]:
+    """Write decisions. Returns those refused because the message changed since it was read: read and decide anew."""
+    changed = await tx.many(CHANGE, [_change_row(one) for one in changes])
+    refused: list[Key] = []
+    if changed != len(changes):
+        written = {one.stored.key: one.stored.fence + 1 for one in changes}
+        for account_id, ids in _by_account(written):
+            rows = await tx.rows(FENCES, (account_id, *ids))
+            refused += [key for id_, fence in rows if written[key := Key(account_id, id_)] != fence]
+    refused_keys = set(refused)
+    for one in changes:
+        message = one.message
+        if message.state is State.QUEUED and one.stored.key not in refused_keys and message.link is not None:
+            lane = Lane(one.stored.key.account_id, message.link, message.type.is_urgent)
+            tx.lane_ready(lane, message.due_at_ms)
+    return refused
+
+
+async def lanes(reader: Reader) -> dict[Lane, int]:
+    """Every lane that holds a message, with the time at which its first one is due."""
+    rows = await reader.rows(LANES)
+    return {Lane(account_id, link, bool(is_urgent)): due_at_ms for account_id, link, is_urgent, due_at_ms in rows}
+
+
+async def next_due_at_ms(reader: Reader, lane: Lane) -> int | None:
+    """When the lane's first message is due; None when it is empty."""
+    rows = await reader.rows(NEXT_DUE, lane)
+    due_at_ms: int | None = rows[0][0]
+    return due_at_ms
+
+
+async def record(reader: Reader, key: Key) -> Record | None:
+    rows = await reader.rows(RECORD, key)
+    if not rows:
+        return None
+    row = rows[0]
+    stored = _stored(row)
+    tracking_id, sender, accepted_at_ms, finished_at_ms, text = row[20:]
+    return Record(
+        stored.key,
+        tracking_id,
+        sender,
+        stored.phone,
+        accepted_at_ms,
+        finished_at_ms,
+        stored.message,
+        timeline.decode(text),
+    )
+
+
+async def release_leases(tx: Transaction, now_ms: int) -> int:
+    """End every lease now: the only node there is has just started, so whoever held them is dead."""
+    return await tx.execute(RELEASE_LEASES, (now_ms, now_ms))
+
+
+async def state_counts(reader: Reader) -> dict[State, int]:
+    return {STATES[state]: count for state, count in await reader.rows(STATE_COUNTS)}
+
+
+def _by_account(keys: Iterable[Key]) -> Iterable[tuple[int, list[bytes | None]]]:
+    """The ids of each account in lists of exactly `IN_LIST`, filled up with None."""
+    by_account: dict[int, list[bytes | None]] = {}
+    for account_id, id_ in keys:
+        by_account.setdefault(account_id, []).append(id_)
+    for account_id, ids in by_account.items():
+        for start in range(0, len(ids), IN_LIST):
+            part = ids[start : start + IN_LIST]
+            yield account_id, part + [None] * (IN_LIST - len(part))
+
+
+def _stored(row: Row) -> Stored:
+    (
+        account_id,
+        id_,
+        fence,
+        phone,
+        type_,
+        route,
+        expires_at_ms,
+        state,
+        status,
+        step,
+        attempt,
+        tries,
+        address,
+        due_at_ms,
+        deadline_at_ms,
+        step_ends_at_ms,
+        delivered_step,
+        delivered,
+        is_read,
+        open_parts,
+    ) = row[:20]
+    return Stored(
+        Key(account_id, id_),
+        fence,
+        phone,
+        Message(
+            TYPES[type_],
+            routes.decode(route),
+            expires_at_ms,
+            STATES[state],
+            STATUSES[status],
+            step,
+            attempt,
+            tries,
+            address,
+            due_at_ms,
+            deadline_at_ms,
+            step_ends_at_ms,
+            delivered_step,
+            tuple(map(int, delivered.split(","))) if delivered else (),
+            bool(is_read),
+            _decode_parts(open_parts) if open_parts else (),
+        ),
+    )
+
+
+def _change_row(one: Change) -> Row:
+    (key, fence, _, before), message, entries, at_ms = one
+    has_ended = message.status is not before.status and message.state is State.FINAL
+    return (
+        message.state.value,
+        message.status.value,
+        message.step,
+        message.attempt,
+        message.tries,
+        message.link if message.state is not State.FINAL else None,
+        message.address,
+        message.due_at_ms,
+        message.deadline_at_ms,
+        message.step_ends_at_ms,
+        message.delivered_step,
+        ",".join(map(str, message.delivered)) if message.delivered else "",
+        message.is_read,
+        _encode_parts(message.open_parts) if message.open_parts else "",
+        at_ms if has_ended else None,
+        timeline.encode(entries),
+        key.account_id,
+        key.id,
+        fence,
+    )
+
+
+def _encode_parts(open_parts: tuple[tuple[int, int], ...]) -> str:
+    return ",".join(f"{attempt}:{missing:x}" for attempt, missing in open_parts)
+
+
+def _decode_parts(text: str) -> tuple[tuple[int, int], ...]:
+    pairs = (pair.split(":") for pair in text.split(","))
+    return tuple((int(attempt), int(missing, 16)) for attempt, missing in pairs)

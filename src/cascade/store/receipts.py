@@ -1,0 +1,174 @@
+"""The receipt inbox, and the table that leads from a provider's id to the attempt it belongs to.
+
+A receipt is stored here before its provider is told that we have it. One that matches nothing yet, since it overtook
+the answer to its own send, stays and is looked at again until it is too old.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from cascade.core.receipt import Receipt, ReceiptState
+from cascade.core.words import Reason
+from cascade.store.database import Reader, Transaction
+from cascade.store.messages import IN_LIST, Key
+
+KEPT_MS = 24 * 3600 * 1000
+"""How long an unmatched receipt is kept: a provider's answer does not come later than that."""
+
+
+class InboxReceipt(NamedTuple):
+    id: int
+    link: str
+    receipt: Receipt
+    received_at_ms: int
+
+
+class LostAnswer(NamedTuple):
+    """An attempt that may have gone out: its provider's id never reached us. `recipient` as receipts spell it."""
+
+    link: str
+    recipient: str
+    key: Key
+    attempt: int
+    step: int
+    at_ms: int
+
+
+class SentPart(NamedTuple):
+    """One part of an attempt that a provider accepted. `part` counts from 0."""
+
+    link: str
+    provider_id: str
+    key: Key
+    attempt: int
+    step: int
+    part: int
+
+
+ADD = """
+    INSERT INTO receipt (link, provider_id, state, reason, detail, recipient, at_ms, received_at_ms, due_at_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+DUE = """
+    SELECT id, link, provider_id, state, reason, detail, recipient, at_ms, received_at_ms FROM receipt
+    WHERE due_at_ms <= ? ORDER BY due_at_ms, id LIMIT ?
+"""
+DONE = "DELETE FROM receipt WHERE id = ?"
+POSTPONE = "UPDATE receipt SET due_at_ms = ? WHERE id = ?"
+# A provider that starts its ids anew overwrites the oldest: a receipt is for the latest message with that id.
+ADD_PART = """
+    INSERT INTO sent_part (link, provider_id, account_id, message_id, attempt, step, part)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (link, provider_id) DO UPDATE SET account_id = excluded.account_id, message_id = excluded.message_id,
+        attempt = excluded.attempt, step = excluded.step, part = excluded.part
+"""
+FIND_PARTS = f"""
+    SELECT link, provider_id, account_id, message_id, attempt, step, part FROM sent_part
+    WHERE link = ? AND provider_id IN ({", ".join("?" * IN_LIST)})
+"""  # noqa: S608 - constants only
+
+ADD_LOST = """
+    INSERT INTO lost_answer (link, recipient, account_id, message_id, attempt, step, at_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+OLDEST_LOST = """
+    SELECT account_id, message_id, attempt, step, at_ms FROM lost_answer
+    WHERE link = ? AND recipient = ? ORDER BY at_ms LIMIT 1
+"""
+FOUND = "DELETE FROM lost_answer WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?"
+FORGET_LOST = "DELETE FROM lost_answer WHERE at_ms < ?"
+
+
+async def add(tx: Transaction, link: str, receipts: Sequence[Receipt], now_ms: int) -> None:
+    """Put receipts into the inbox and wake whoever works it."""
+    await tx.many(
+        ADD,
+        [
+            (
+                link,
+                receipt.provider_id,
+                receipt.state.value,
+                receipt.reason.value if receipt.reason else None,
+                receipt.detail,
+                receipt.recipient,
+                receipt.at_ms,
+                now_ms,
+                now_ms,
+            )
+            for receipt in receipts
+        ],
+    )
+    tx.receipts_ready()
+
+
+async def due(reader: Reader, now_ms: int, limit: int) -> list[InboxReceipt]:
+    """The oldest receipts to be worked now."""
+    return [
+        InboxReceipt(
+            id_,
+            link,
+            Receipt(provider_id, ReceiptState(state), Reason(reason) if reason else None, detail, recipient, at_ms),
+            received_at_ms,
+        )
+        for id_, link, provider_id, state, reason, detail, recipient, at_ms, received_at_ms in await reader.rows(
+            DUE, (now_ms, limit)
+        )
+    ]
+
+
+async def done(tx: Transaction, ids: Iterable[int]) -> None:
+    await tx.many(DONE, [(id_,) for id_ in ids])
+
+
+async def postpone(tx: Transaction, ids: Iterable[int], due_at_ms: int) -> None:
+    await tx.many(POSTPONE, [(due_at_ms, id_) for id_ in ids])
+
+
+async def add_parts(tx: Transaction, parts: Sequence[SentPart]) -> None:
+    """Remember whose the provider's ids are."""
+    await tx.many(
+        ADD_PART,
+        [(link, provider_id, *key, attempt, step, part) for link, provider_id, key, attempt, step, part in parts],
+    )
+
+
+async def find_parts(reader: Reader, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SentPart]:
+    """The parts that are known among (link, provider id)."""
+    by_link: dict[str, list[str | None]] = {}
+    for link, provider_id in ids:
+        by_link.setdefault(link, []).append(provider_id)
+    found = {}
+    for link, provider_ids in by_link.items():
+        for start in range(0, len(provider_ids), IN_LIST):
+            some = provider_ids[start : start + IN_LIST]
+            for row in await reader.rows(FIND_PARTS, (link, *some, *[None] * (IN_LIST - len(some)))):
+                _, provider_id, account_id, message_id, attempt, step, part = row
+                found[link, provider_id] = SentPart(link, provider_id, Key(account_id, message_id), attempt, step, part)
+    return found
+
+
+async def add_lost(tx: Transaction, lost: Sequence[LostAnswer]) -> None:
+    """Remember attempts whose receipts can be told by their recipient alone."""
+    await tx.many(
+        ADD_LOST,
+        [(link, recipient, *key, attempt, step, at_ms) for link, recipient, key, attempt, step, at_ms in lost],
+    )
+
+
+async def adopt(tx: Transaction, link: str, receipt: Receipt) -> SentPart | None:
+    """Give a receipt that matches nothing to the oldest attempt to its recipient whose answer was lost."""
+    if receipt.recipient is None:
+        return None
+    rows = await tx.rows(OLDEST_LOST, (link, receipt.recipient))
+    if not rows:
+        return None
+    account_id, message_id, attempt, step, _ = rows[0]
+    await tx.execute(FOUND, (link, receipt.recipient, message_id, attempt))
+    part = SentPart(link, receipt.provider_id, Key(account_id, message_id), attempt, step, 0)
+    await add_parts(tx, [part])
+    return part
+
+
+async def forget_lost(tx: Transaction, before_ms: int) -> None:
+    """No receipt comes for what was sent before that time."""
+    await tx.execute(FORGET_LOST, (before_ms,))

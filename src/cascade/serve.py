@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import signal
 import socket
@@ -90,8 +91,8 @@ class Gateway:
 
     async def start(self) -> None:
         """Open the store, take over what a dead predecessor left, connect the links."""
-        self._seal = open_seal(self.settings)
         await self.database.open(owner=True)
+        self._seal = open_seal(self.settings)
         links = {}
         if self.settings.smpp is not None:
             links[SMS_LINK] = LinkSetup(SmppTransport(self.settings.smpp), self.settings.smpp.rate_per_s)
@@ -186,7 +187,7 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int, setting: str) -> socket.socket:
-    """A listening socket; `ConfigError` naming `setting` when the port is taken."""
+    """A listening socket; `ConfigError` naming `setting` when the port is taken, `http.host` when it is not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     server = socket.socket(family, socket.SOCK_STREAM)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -195,6 +196,10 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
         server.listen(2048)
     except OSError as error:
         server.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise ConfigError(
+                "http.host", f"{host} is no address of this machine", "Write 127.0.0.1, or 0.0.0.0 for all it has"
+            ) from error
         raise ConfigError(
             setting, f"cannot listen on {host}:{port}: {error.strerror or error}", "Stop what uses it, or name another"
         ) from error

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from cascade.channels.smpp.settings import SmppSettings
 from cascade.core.errors import ConfigError
 from cascade.core.words import Channel
 
 PREFIX = "CASCADE_"
+BOT_TOKEN_VARIABLE = "CASCADE_BOT_TOKEN"  # noqa: S105 - a name
+SANDBOX_KEY_VARIABLE = "CASCADE_SANDBOX_KEY"
+OTHER_VARIABLES = frozenset({BOT_TOKEN_VARIABLE, SANDBOX_KEY_VARIABLE})
+"""Variables of single commands: secrets that a command line would show to every process. No settings."""
 SQLITE = "sqlite:///"
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(ge=1)]
@@ -35,7 +39,7 @@ class Store(Section):
     def path(self) -> Path:
         """The file; `ConfigError` when the URL names none."""
         if not self.url.startswith(SQLITE) or len(self.url) == len(SQLITE):
-            raise ConfigError("store.url", f"{self.url!r} is no store", "Write sqlite:///cascade.db")
+            raise ConfigError("store.url", "it names no SQLite file", "Write sqlite:///cascade.db")
         return Path(self.url.removeprefix(SQLITE))
 
 
@@ -138,6 +142,8 @@ def load(path: Path | None) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         raise _config_error(error) from None
+    except SettingsError as error:
+        raise _unreadable_variable(error) from None
     for name in ("standard", "tg-viber"):
         if name not in settings.routes:
             raise ConfigError("routes", f"there is no route {name!r}", "Both send endpoints need theirs: add it")
@@ -146,10 +152,10 @@ def load(path: Path | None) -> Settings:
 
 def _check_environment() -> None:
     """A mistyped variable would be ignored in silence."""
-    known = set(Settings.model_fields)
+    known = {PREFIX + section.upper() for section in Settings.model_fields}
     for name in os.environ:
-        section = name.removeprefix(PREFIX).split("__")[0].lower()
-        if name.startswith(PREFIX) and section not in known:
+        section = name.split("__")[0].upper()
+        if section.startswith(PREFIX) and section not in known | OTHER_VARIABLES:
             raise ConfigError(name, "no such setting", _did_you_mean(section, known))
 
 
@@ -160,6 +166,15 @@ def _config_error(error: ValidationError) -> ConfigError:
         known = _names(first["loc"][:-1])
         return ConfigError(setting, "no such setting", _did_you_mean(str(first["loc"][-1]), known))
     return ConfigError(setting, first["msg"], "See cascade.example.toml for what it takes")
+
+
+def _unreadable_variable(error: SettingsError) -> ConfigError:
+    """A section, list or table in the environment is JSON. The library names the section in its text alone."""
+    section = str(error).split('"')[1]
+    written = f"{PREFIX}{section.upper()}"
+    return ConfigError(
+        written, "the environment gives it, or a list or table in it, as something else than JSON", "Write JSON"
+    )
 
 
 def _names(place: tuple[int | str, ...]) -> set[str]:

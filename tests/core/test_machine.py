@@ -5,7 +5,18 @@ from typing import Any
 import pytest
 
 from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Rejected, Retry
-from cascade.core.machine import Begun, Claimed, DeadlinePassed, Event, LinkDown, ReceiptCame, Settled, decide
+from cascade.core.machine import (
+    Begun,
+    Cancelled,
+    Claimed,
+    DeadlinePassed,
+    Event,
+    LinkDown,
+    ReceiptCame,
+    Rescheduled,
+    Settled,
+    decide,
+)
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import ReceiptState
 from cascade.core.route import Route, Step
@@ -40,6 +51,11 @@ SMS_WAITING = run(ON_SMS, Settled(T0 + 60_040, 3, 2, Accepted(("78",))))
 LOST = run(SMS_WAITING, ReceiptCame(T0 + 61_000, 3, 2, 0, ReceiptState.FAILED, Reason.UNDELIVERABLE))
 PROMO_SENDING = SENDING._replace(type=MessageType.PROMO)
 LONG = run(ON_SMS, Settled(T0 + 60_040, 3, 2, Accepted(("78", "79"))))
+UNTIL_READ = run(
+    message(route=(VIBER._replace(is_until_read=True), SMS)), Begun(T0), Claimed(T0, T0 + 60_000),
+    Settled(T0 + 10, 1, 0, Accepted(("77",))),
+)  # fmt: skip
+DEAR: Route = (SMS._replace(cost_micros=60), SMS._replace(cost_micros=40))
 DONE = run(WAITING, ReceiptCame(T0 + 30, 2, 1, 0, ReceiptState.DELIVERED))
 
 
@@ -167,7 +183,36 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     "one part failed: the message failed": (
         LONG, receipt(T0 + 61_000, 3, 2, ReceiptState.FAILED, part=1), F, U, 2, [Mark.FAILED],
     ),
+    "delivered, but the step waits until it is read": (
+        UNTIL_READ, receipt(T0 + 30, 1, 0, ReceiptState.DELIVERED), W, P, 0, [Mark.DELIVERED],
+    ),
+    "read at a step that waits for it: done": (
+        run(UNTIL_READ, receipt(T0 + 30, 1, 0, ReceiptState.DELIVERED)), receipt(T0 + 40, 1, 0, ReceiptState.READ),
+        F, D, 0, [Mark.READ],
+    ),
+    "not read in time: the next channel too": (
+        run(UNTIL_READ, receipt(T0 + 30, 1, 0, ReceiptState.DELIVERED)), DeadlinePassed(T0 + 60_010), Q, P, 1,
+        [Mark.TIMED_OUT],
+    ),
+    "a step that would cost too much is skipped": (
+        message(route=DEAR, max_cost_micros=50), Begun(T0), Q, Status.SCHEDULED, 1, [Mark.SKIPPED],
+    ),
+    "what was spent counts": (
+        run(message(route=(DEAR[1], DEAR[1]), max_cost_micros=50), Begun(T0), Claimed(T0, T0 + 60_000),
+            Settled(T0, 1, 0, Accepted(("1",)))),
+        receipt(T0 + 5, 1, 0, ReceiptState.FAILED), F, U, 0, [Mark.FAILED, Mark.SKIPPED],
+    ),
+    "cancelled before it began": (QUEUED, Cancelled(T0 + 1), F, E, 0, [Mark.CANCELLED]),
+    "cancelled too late: nothing": (SENDING, Cancelled(T0 + 6), S, P, 0, []),
+    "rescheduled before it began": (
+        QUEUED, Rescheduled(T0 + 1, T0 + HOUR), State.SCHEDULED, Status.SCHEDULED, -1, [Mark.RESCHEDULED],
+    ),
+    "rescheduled too late: nothing": (WAITING, Rescheduled(T0 + 30, T0 + HOUR), W, P, 1, []),
 }  # fmt: skip
+
+
+def test_a_rescheduled_message_takes_its_time_to_live_along() -> None:
+    assert run(QUEUED, Rescheduled(T0 + 1, T0 + HOUR)).expires_at_ms == QUEUED.expires_at_ms + HOUR
 
 
 @pytest.mark.parametrize("name", CASES)

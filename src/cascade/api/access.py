@@ -6,8 +6,7 @@ from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
 
-from cascade.api.faults import ErrorCode
-from cascade.api.request_error import RequestError
+from cascade.api.faults import ErrorCode, RequestError
 from cascade.core.directory import Bot
 from cascade.core.words import Channel
 
@@ -33,10 +32,10 @@ async def caller(request: Request) -> Caller:
     """The account that every credential sent belongs to; `RequestError` 401 when one is wrong or none came."""
     directory = request.app.state.parts.directory()
     headers = request.headers
-    accounts = set()
-    key = headers.get("x-authorization-key") or _basic_key(headers.get("authorization"))
-    if key is not None:
-        accounts.add(directory.account_of_key(key))
+    accounts: set[int | None] = set()
+    sent = (headers.get("x-authorization-key"), _basic_key(headers.get("authorization")))
+    keys = [key for key in sent if key is not None]
+    accounts.update(directory.account_of_key(key) for key in keys)
     bots = []
     for header, channel in (("x-viber-auth-token", Channel.VIBER_BOT), ("x-tg-bot-key", Channel.TELEGRAM_BOT)):
         token = headers.get(header)
@@ -50,7 +49,7 @@ async def caller(request: Request) -> Caller:
     (account_id,) = accounts
     if account_id is None:
         raise unauthorized()
-    return Caller(account_id, tuple(bots), is_limited=key is None)
+    return Caller(account_id, tuple(bots), is_limited=not keys)
 
 
 CurrentCaller = Annotated[Caller, Depends(caller)]

@@ -5,20 +5,21 @@ import uuid
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 import cascade
 from cascade.api import callbacks, health, metrics, send, status, subscribers
-from cascade.api.faults import ErrorCode, InvalidRequest, error_body
+from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError, error_body
 from cascade.api.parts import Parts
-from cascade.api.request_error import RequestError
 from cascade.core.errors import StoreUnavailableError
 
 log = structlog.get_logger()
 
 
 def create_app(parts: Parts) -> FastAPI:
-    app = FastAPI(
+    app = FastAPIOffline(  # its /docs brings the page's scripts along: FastAPI's own fetches them from the internet
+        redoc_url=None,
         title="Cascade",
         version=cascade.__version__,
         description="One request, and the message reaches the person through the first channel that works.",
@@ -38,7 +39,7 @@ def create_app(parts: Parts) -> FastAPI:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidRequest)  # noqa: S101 - registered for nothing else
     metrics.REFUSED.labels(error.faults[0].code.value).inc()
-    return Response(orjson.dumps(error_body(error.faults)), 400, media_type="application/json")
+    return Response(error_body(error.faults), 400, media_type="application/json")
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -58,13 +59,13 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    log.error("store_unavailable", path=request.url.path, error=str(error))
+    log.error("store_unavailable", path=_route_path(request), error=str(error))
     return _one(503, ErrorCode.UNAVAILABLE, "The store is away; nothing was stored, repeat later", {"Retry-After": "1"})
 
 
 async def _broken(request: Request, error: Exception) -> Response:
     request_id = str(uuid.uuid4())
-    log.error("request_failed", request_id=request_id, path=request.scope.get("route") and request.scope["route"].path)
+    log.error("request_failed", request_id=request_id, path=_route_path(request), error=type(error).__name__)
     body = {
         "error": {"code": ErrorCode.INTERNAL_ERROR.value, "message": "Our fault; tell us the requestId"},
         "requestId": request_id,
@@ -72,6 +73,11 @@ async def _broken(request: Request, error: Exception) -> Response:
     return Response(orjson.dumps(body), 500, media_type="application/json")
 
 
+def _route_path(request: Request) -> str | None:
+    """The path as the door declares it: the one that came may hold a bot's token."""
+    path: str | None = getattr(request.scope.get("route"), "path", None)
+    return path
+
+
 def _one(status_code: int, code: ErrorCode, message: str, headers: dict[str, str]) -> Response:
-    body = orjson.dumps({"error": {"code": code.value, "message": message}})
-    return Response(body, status_code, headers, media_type="application/json")
+    return Response(error_body([Fault(code, message)]), status_code, headers, media_type="application/json")

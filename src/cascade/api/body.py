@@ -2,8 +2,7 @@
 
 from fastapi import Request
 
-from cascade.api.faults import ErrorCode
-from cascade.api.request_error import RequestError
+from cascade.api.faults import ErrorCode, RequestError
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:

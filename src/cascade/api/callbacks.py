@@ -4,9 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from cascade.api import metrics
 from cascade.api.body import read_body
-from cascade.api.faults import ErrorCode
+from cascade.api.faults import ErrorCode, RequestError
 from cascade.api.parts import Parts
-from cascade.api.request_error import RequestError
 from cascade.core.errors import ForgedCallbackError, MalformedCallbackError
 
 router = APIRouter(prefix="/callbacks", include_in_schema=False)

@@ -3,9 +3,8 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from cascade.api.faults import ErrorCode
+from cascade.api.faults import ErrorCode, RequestError
 from cascade.api.parts import Parts
-from cascade.api.request_error import RequestError
 from cascade.store import accounts
 
 router = APIRouter(tags=["Operations"])

@@ -1,11 +1,12 @@
 """`POST /api/CascadeMessage/send_message[/tg-viber][/async]`: bytes in, stored messages out."""
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import uuid_utils
 from fastapi import APIRouter, Request, Response
 
+from cascade.api import metrics
 from cascade.api.access import Caller, CurrentCaller
 from cascade.api.body import read_body
 from cascade.api.message_in import Batch, parse_batch
@@ -14,14 +15,17 @@ from cascade.api.parts import Parts
 from cascade.core.content import encode_extras
 from cascade.core.machine import Begun, decide
 from cascade.core.message import NO_ADDRESSES, Message, State
-from cascade.core.route import Route
+from cascade.core.route import Route, Step
 from cascade.core.timeline import Entry
+from cascade.core.words import Channel, MessageType
 from cascade.store import messages, subscribers
 from cascade.store.database import Transaction
 from cascade.store.messages import Key, NewMessage
 
 router = APIRouter(tags=["Sending"])
 PATH = "/api/CascadeMessage/send_message"
+FLASHCALL: Final[Route] = (Step(Channel.FLASHCALL, None, None),)
+"""A flash call is a phone call and never a text, whichever route was asked for. No link places one yet."""
 
 
 @router.post(f"{PATH}/async", summary="Send by the standard route", responses=SEND_RESPONSES, openapi_extra=SEND_BODY)
@@ -49,6 +53,7 @@ async def _send(request: Request, caller: Caller, route_name: str) -> Response:
     async with parts.database.transaction() as tx:
         new = await _begin(tx, caller.account_id, route, batch, now_ms)
         await messages.add(tx, new)
+    metrics.ACCEPTED.inc(len(new))
     return Response(_answer(new, batch), media_type="application/json")
 
 
@@ -61,7 +66,8 @@ async def _begin(tx: Transaction, account_id: int, route: Route, batch: Batch, n
     for draft in batch.drafts:
         begins_at_ms = draft.scheduled_at_ms
         expires_at_ms = (begins_at_ms or now_ms) + draft.ttl_s * 1000
-        message = Message(draft.type, route, expires_at_ms, addresses=known.get(draft.phone, NO_ADDRESSES))
+        own_route = FLASHCALL if draft.type is MessageType.FLASHCALL else route
+        message = Message(draft.type, own_route, expires_at_ms, addresses=known.get(draft.phone, NO_ADDRESSES))
         entries: list[Entry] = []
         if begins_at_ms is None:
             message, entries = decide(message, begun)

@@ -7,10 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from cascade.api.access import CurrentCaller
-from cascade.api.faults import ErrorCode
+from cascade.api.faults import ErrorCode, RequestError
 from cascade.api.openapi import STATUS_RESPONSES
 from cascade.api.parts import Parts
-from cascade.api.request_error import RequestError
 from cascade.core.timeline import Entry, Mark
 from cascade.core.words import Channel
 from cascade.store import messages

@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cascade.api.access import CurrentCaller
 from cascade.api.body import read_body
-from cascade.api.faults import ErrorCode, Fault, InvalidRequest
+from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError
 from cascade.api.parts import Parts
-from cascade.api.request_error import RequestError
 from cascade.core.words import Channel
 from cascade.store import subscribers
 from cascade.store.subscribers import Subscriber

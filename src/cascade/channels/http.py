@@ -8,7 +8,6 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urlencode
 
@@ -152,7 +151,7 @@ class HttpTransport:
         for attempt in attempts[:room]:
             task = loop.create_task(self._carry(attempt))
             self._under_way.add(task)
-            task.add_done_callback(partial(self._settle, attempt, settle))
+            task.add_done_callback(self._settling(attempt, settle))
         for attempt in attempts[room:]:
             settle(attempt, NotSent())
 
@@ -181,15 +180,18 @@ class HttpTransport:
             if self._session is not None:
                 await self._session.close()
 
-    def _settle(self, attempt: Attempt, settle: Settle, task: asyncio.Task[Outcome]) -> None:
-        self._under_way.discard(task)
-        if task.cancelled():
-            outcome: Outcome = AnswerLost("stopped before the answer came")
-            self._report(attempt, outcome, None)
-        else:
-            outcome = task.result()
-        settle(attempt, outcome)
-        self._on_room()
+    def _settling(self, attempt: Attempt, settle: Settle) -> Callable[[asyncio.Task[Outcome]], None]:
+        def settled(task: asyncio.Task[Outcome]) -> None:  # no `partial`: its repr shows the phone when a loop logs it
+            self._under_way.discard(task)
+            if task.cancelled():
+                outcome: Outcome = AnswerLost("stopped before the answer came")
+                self._report(attempt, outcome, None)
+            else:
+                outcome = task.result()
+            settle(attempt, outcome)
+            self._on_room()
+
+        return settled
 
     async def _carry(self, attempt: Attempt) -> Outcome:
         try:

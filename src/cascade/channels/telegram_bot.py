@@ -29,7 +29,7 @@ MAX_TEXT = 4096  # in UTF-16 units, as is the caption's
 MAX_CAPTION = 1024
 MAX_FETCHED_BYTES = 20 * 1024 * 1024  # of a video or file that Telegram fetches by its link
 FETCHED_FILES = (".pdf", ".zip")
-NO_PREVIEW = {"is_disabled": True}
+NO_PREVIEW: dict[str, Any] = {"is_disabled": True}
 
 MEANINGS = {  # part of the description, in lower case -> what it means. Telegram has no finer codes than 400 and 403
     "chat not found": Reason.UNKNOWN_RECIPIENT,
@@ -89,18 +89,16 @@ class TelegramBot:
 
 def message(content: Content) -> tuple[str, dict[str, Any]]:
     """The method that carries the content best, and its fields but for the chat and the keyboard."""
-    media = content.media or Media()
+    media = content.media
+    if media is None:
+        return "sendMessage", {"text": content.text, "link_preview_options": NO_PREVIEW}
     shown, fields = native(media)
     caption = with_links(content.text, [link for link in links(media) if link not in fields.values()])
     if shown and utf16_units(caption) <= MAX_CAPTION:
         return f"send{shown.capitalize()}", fields | ({"caption": caption} if caption else {})
-    preview = media.video or media.image
-    return "sendMessage", {
-        "text": with_links(content.text, links(media)),
-        "link_preview_options": {"url": preview, "prefer_large_media": True, "show_above_text": True}
-        if preview
-        else NO_PREVIEW,
-    }
+    seen = media.video or media.image
+    preview = {"url": seen, "prefer_large_media": True, "show_above_text": True} if seen else NO_PREVIEW
+    return "sendMessage", {"text": with_links(content.text, links(media)), "link_preview_options": preview}
 
 
 def native(media: Media) -> tuple[str | None, dict[str, Any]]:

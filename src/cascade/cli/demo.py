@@ -165,8 +165,11 @@ async def demo(options: DemoOptions) -> int:
         loop.add_signal_handler(number, stopping.set)
     server = http_server(gateway.app)
     try:
-        await add_demo_account(settings)
-        await gateway.start()
+        try:
+            await add_demo_account(settings)
+            await gateway.start()
+        except ConfigError as error:  # the demo has one setting about its files
+            raise ConfigError("--home", error.problem, error.fix) from error
         freeze_memory()
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:
@@ -186,9 +189,11 @@ async def _show(console: Console, options: DemoOptions, stopping: asyncio.Event)
     async with aiohttp.ClientSession(headers={"X-Authorization-Key": API_KEY}) as session:
         await _until_ready(session, url)
         console.print("[bold green]ready[/]")
-        console.print(f"  gateway   {url}   (API documentation: {url}/docs)", highlight=False)
+        console.print(f"  gateway   {url}   (API documentation: {url}/docs)", highlight=False, soft_wrap=True)
         console.print(
-            f"  sandbox   http://{HOST}:{options.port + 1}   (the phones and what reached them)", highlight=False
+            f"  sandbox   http://{HOST}:{options.port + 1}   (the phones and what reached them)",
+            highlight=False,
+            soft_wrap=True,
         )
         console.print(f"  SMSC      {HOST}:{options.port + 2}   (SMPP 3.4)\n", highlight=False)
         has_ended_well = True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from cryptography.fernet import Fernet
 from rich.console import Console
 from rich.table import Table
 
@@ -19,7 +20,7 @@ from cascade.core.words import Channel
 from cascade.sandbox.app import SandboxSettings
 from cascade.sandbox.app import run as run_sandbox
 from cascade.serve import now_ms, open_seal, serve
-from cascade.settings import Settings, load
+from cascade.settings import BOT_TOKEN_VARIABLE, SANDBOX_KEY_VARIABLE, Settings, load
 from cascade.store import accounts
 from cascade.store.database import Database, Transaction
 
@@ -81,7 +82,7 @@ def sandbox_command(
     port: Annotated[int, typer.Option(help="HTTP: providers, people, phones page.", min=0, max=65535)] = 8081,
     smsc_port: Annotated[int, typer.Option(help="SMPP.", min=0, max=65535)] = 8082,
     gateway: Annotated[str | None, typer.Option(help="URL of a gateway to tell who talked to the bots.")] = None,
-    key: Annotated[str, typer.Option(envvar="CASCADE_SANDBOX_KEY", help="API key for it.")] = "",
+    key: Annotated[str, typer.Option(envvar=SANDBOX_KEY_VARIABLE, help="API key for it.")] = "",
     telegram_token: Annotated[list[str], typer.Option(help="Bot tokens it takes.")] = [TELEGRAM_TOKEN],  # noqa: B006
     viber_token: Annotated[list[str], typer.Option(help="Bot tokens it takes.")] = [VIBER_TOKEN],  # noqa: B006
 ) -> None:
@@ -160,11 +161,17 @@ def revoke_key(account: str, name: str, config: Config = None) -> None:
         raise typer.Exit(1)
 
 
+@key_app.command("new-seal")
+def new_seal() -> None:
+    """Print a new key for `secrets.keys`, which seals the bot tokens in the store."""
+    print(Fernet.generate_key().decode())  # noqa: T201
+
+
 @bot_app.command("add")
 def add_bot(
     account: str,
     channel: Annotated[Channel, typer.Argument(help="telegram_bot or viber_bot")],
-    token: Annotated[str, typer.Option(prompt=True, hide_input=True, envvar="CASCADE_BOT_TOKEN", help="Asked for.")],
+    token: Annotated[str, typer.Option(prompt=True, hide_input=True, envvar=BOT_TOKEN_VARIABLE, help="Asked for.")],
     config: Config = None,
 ) -> None:
     """Register a bot; a running gateway uses it within a second."""

@@ -62,7 +62,21 @@ class LinkDown(NamedTuple):
     at_ms: int
 
 
-Event = Begun | Claimed | Settled | ReceiptCame | DeadlinePassed | LinkDown
+class Cancelled(NamedTuple):
+    """The client wants it no more. Too late once it has begun."""
+
+    at_ms: int
+
+
+class Rescheduled(NamedTuple):
+    """The client gives it another hour, now at the earliest; its time to live moves along. Too late once it has
+    begun."""
+
+    at_ms: int
+    begins_at_ms: int
+
+
+Event = Begun | Claimed | Settled | ReceiptCame | DeadlinePassed | LinkDown | Cancelled | Rescheduled
 Decision = tuple[Message, list[Entry]]
 
 
@@ -96,6 +110,13 @@ def decide(message: Message, event: Event) -> Decision:
             if message.state is State.QUEUED and _has_later_link(message):
                 timed_out = _entry(message, at_ms, Mark.TIMED_OUT, Reason.PROVIDER_DOWN, attempt=0)
                 return _next_step(message, at_ms, [timed_out])
+        case Cancelled(at_ms):
+            if not message.has_begun:
+                cancelled = Entry(at_ms, message.step, 0, Mark.CANCELLED, Reason.CANCELLED)
+                return _end(message, Status.PERMANENT_ERROR), [cancelled]
+        case Rescheduled(at_ms, begins_at_ms):
+            if not message.has_begun:
+                return _reschedule(message, at_ms, max(begins_at_ms, at_ms))
     return message, []
 
 
@@ -106,7 +127,7 @@ def may_move_on(event: Event) -> bool:
             return isinstance(outcome, Rejected | Retry | AnswerLost)
         case ReceiptCame(state=state):
             return state is ReceiptState.FAILED
-        case Claimed():
+        case Claimed() | Cancelled() | Rescheduled():
             return False
     return True
 
@@ -120,10 +141,11 @@ def _settled(message: Message, event: Settled) -> Decision:
             parts = len(provider_ids)
             if parts > 1:
                 message = message._replace(open_parts=(*message.open_parts, (attempt, (1 << parts) - 1)))
+            message = _charge(message, step)
             entry = Entry(at_ms, step, attempt, Mark.ACCEPTED, None, ",".join(provider_ids))
             return (_wait(message, at_ms) if is_current else message), [entry]
         case Delivered(provider_id):
-            return _delivered(message, at_ms, attempt, step, [], provider_id)
+            return _delivered(_charge(message, step), at_ms, attempt, step, [], provider_id)
         case NotSent():
             if is_current and message.state is State.SENDING:
                 return message._replace(
@@ -168,6 +190,8 @@ def _receipt(message: Message, event: ReceiptCame) -> Decision:
     if state is ReceiptState.READ and not message.is_read:
         read = [Entry(at_ms, step, attempt, Mark.READ)]
         message = message._replace(is_read=True)
+    elif message.route[step].is_until_read and attempt == message.attempt and message.state is State.WAITING:
+        return _arrived_unread(message, at_ms, attempt, step)
     return _delivered(message, at_ms, attempt, step, read)
 
 
@@ -222,14 +246,25 @@ def _unknown(message: Message, at_ms: int, takes_our_id: bool, entries: list[Ent
 def _delivered(
     message: Message, at_ms: int, attempt: int, step: int, entries: list[Entry], provider_id: str | None = None
 ) -> Decision:
-    if attempt in message.delivered:
+    is_new = attempt not in message.delivered
+    if is_new:
+        message = message._replace(delivered=(*message.delivered, attempt))
+        if message.status is Status.DELIVERED:
+            return message, [*entries, Entry(at_ms, step, attempt, Mark.DOUBLE, None, provider_id)]
+        entries = [Entry(at_ms, step, attempt, Mark.DELIVERED, None, provider_id), *entries]
+    if message.status is Status.DELIVERED or not (is_new or message.is_read):
         return message, entries
-    message = message._replace(delivered=(*message.delivered, attempt))
-    if message.status is Status.DELIVERED:
-        return message, [*entries, Entry(at_ms, step, attempt, Mark.DOUBLE, None, provider_id)]
-    return message._replace(state=State.FINAL, status=Status.DELIVERED, deadline_at_ms=None, delivered_step=step), [
-        Entry(at_ms, step, attempt, Mark.DELIVERED, None, provider_id),
-        *entries,
+    return _end(message, Status.DELIVERED)._replace(delivered_step=step), entries
+
+
+def _arrived_unread(message: Message, at_ms: int, attempt: int, step: int) -> Decision:
+    """Delivered, but this step waits for the person to read it: until its window closes."""
+    if attempt in message.delivered:
+        return message, []
+    delivered = (*message.delivered, attempt)
+    first_step = step if message.delivered_step is None else message.delivered_step
+    return message._replace(delivered=delivered, delivered_step=first_step), [
+        Entry(at_ms, step, attempt, Mark.DELIVERED)
     ]
 
 
@@ -250,11 +285,13 @@ def _next_step(message: Message, at_ms: int, entries: list[Entry]) -> Decision:
         entries.append(_entry(message, at_ms, Mark.EXPIRED, Reason.TTL_EXPIRED, attempt=0))
         return _fail(message, Status.UNDELIVERABLE), entries
     for index in range(message.step + 1, len(route)):
-        channel, link, _ = route[index]
+        channel, link, _, _, cost_micros = route[index]
         if link is None:
             entries.append(Entry(at_ms, index, 0, Mark.SKIPPED, Reason.NO_CHANNEL))
         elif channel.needs_subscriber and link not in message.addresses:
             entries.append(Entry(at_ms, index, 0, Mark.SKIPPED, Reason.NOT_SUBSCRIBED))
+        elif message.max_cost_micros is not None and message.cost_micros + cost_micros > message.max_cost_micros:
+            entries.append(Entry(at_ms, index, 0, Mark.SKIPPED, Reason.OVER_MAX_COST))
         else:
             ends_at_ms = windows.queue_ends_at_ms(route, index, at_ms, expires_at_ms, message.type.is_urgent)
             return message._replace(
@@ -274,7 +311,33 @@ def _has_later_link(message: Message) -> bool:
 
 
 def _fail(message: Message, status: Status) -> Message:
+    """No channel is left. What arrived unread at a step that waited for more did arrive."""
+    return _end(message, Status.DELIVERED if message.delivered else status)
+
+
+def _end(message: Message, status: Status) -> Message:
     return message._replace(state=State.FINAL, status=status, deadline_at_ms=None)
+
+
+def _charge(message: Message, step: int) -> Message:
+    """A provider took it: from now on it costs."""
+    cost_micros = message.route[step].cost_micros
+    return message._replace(cost_micros=message.cost_micros + cost_micros) if cost_micros else message
+
+
+def _reschedule(message: Message, at_ms: int, begins_at_ms: int) -> Decision:
+    # A scheduled message's time to live counts from its hour, any other's from when it came to its lane.
+    counted_from_ms = message.deadline_at_ms if message.state is State.SCHEDULED else message.due_at_ms
+    moved_ms = begins_at_ms - (counted_from_ms or at_ms)
+    return message._replace(
+        state=State.SCHEDULED,
+        step=-1,
+        address=None,
+        due_at_ms=begins_at_ms,
+        deadline_at_ms=begins_at_ms,
+        step_ends_at_ms=begins_at_ms,
+        expires_at_ms=message.expires_at_ms + moved_ms,
+    ), [Entry(at_ms, message.step, 0, Mark.RESCHEDULED)]
 
 
 def _entry(message: Message, at_ms: int, mark: Mark, reason: Reason, *, attempt: int | None = None) -> Entry:

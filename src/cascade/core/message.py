@@ -52,8 +52,9 @@ class Message(NamedTuple):
     `step_ends_at_ms` bounds the step's queueing and retries; `deadline_at_ms` is when the present state must end.
     `address` is the recipient on the step's channel, None: the phone. `delivered` lists the attempts that reached the
     person, so more than one is a double. `open_parts` holds, for attempts of several parts, a bit for each part whose
-    receipt is missing. `addresses` is what the decision may need to know of the world: the recipient's addresses by
-    link, for the links that have a directory; it is not stored with the message.
+    receipt is missing. `cost_micros` is what the accepted attempts cost in all; a step that would take it over
+    `max_cost_micros` is skipped. `addresses` is what the decision may need to know of the world: the recipient's
+    addresses by link, for the links that have a directory; it is not stored with the message.
     """
 
     type: MessageType
@@ -72,11 +73,18 @@ class Message(NamedTuple):
     delivered: tuple[int, ...] = ()
     is_read: bool = False
     open_parts: tuple[tuple[int, int], ...] = ()
+    cost_micros: int = 0
+    max_cost_micros: int | None = None
     addresses: Mapping[str, str] = NO_ADDRESSES
 
     @property
     def is_final(self) -> bool:
         return self.state is State.FINAL
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether an attempt was begun: from then on it can neither be cancelled nor rescheduled."""
+        return self.attempt > 0 or self.state not in (State.SCHEDULED, State.QUEUED)
 
     @property
     def link(self) -> str | None:

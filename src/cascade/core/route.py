@@ -11,22 +11,41 @@ class Step(NamedTuple):
     """One channel of a route. `link` names the account at the provider that carries it, None: there is no such link.
 
     `window_s`: how long to wait for a receipt after the provider accepted; None: for the rest of the time to live.
+    `is_until_read`: delivered is not enough, the step waits until the person has read it. `cost_micros`: what the
+    whole message costs on this channel, in millionths of the account's currency.
     """
 
     channel: Channel
     link: str | None
     window_s: int | None
+    is_until_read: bool = False
+    cost_micros: int = 0
 
 
 Route = tuple[Step, ...]
 
 
+@lru_cache(maxsize=4096)
 def encode(route: Route) -> str:
     """The route as it is stored with each message, so that a change of configuration leaves messages on their way
     alone."""
-    return json.dumps([[step.channel.value, step.link, step.window_s] for step in route], separators=(",", ":"))
+    return json.dumps(
+        [
+            [
+                step.channel.value,
+                step.link,
+                step.window_s,
+                *([int(step.is_until_read), step.cost_micros] if any(step[3:]) else []),
+            ]
+            for step in route
+        ],
+        separators=(",", ":"),
+    )
 
 
 @lru_cache(maxsize=4096)
 def decode(text: str) -> Route:
-    return tuple(Step(Channel(channel), link, window_s) for channel, link, window_s in json.loads(text))
+    return tuple(
+        Step(Channel(channel), link, window_s, *((bool(rest[0]), rest[1]) if rest else ()))
+        for channel, link, window_s, *rest in json.loads(text)
+    )

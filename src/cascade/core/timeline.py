@@ -22,6 +22,8 @@ class Mark(StrEnum):
     TIMED_OUT = "timed_out"  # the step's time ran out
     DOUBLE = "double"  # it reached the person a second time
     EXPIRED = "expired"  # the message's own time ran out
+    CANCELLED = "cancelled"  # withdrawn by the client before it began
+    RESCHEDULED = "rescheduled"  # given another hour by the client before it began
 
 
 class Entry(NamedTuple):

@@ -63,4 +63,5 @@ class Reason(StrEnum):
     NODE_LOST = "node_lost"  # our node died while it was sending
     QUEUE_TOO_LONG = "queue_too_long"  # its turn at the link did not come in time
     TTL_EXPIRED = "ttl_expired"  # the message's own time to live ran out
+    OVER_MAX_COST = "over_max_cost"  # the step would take the message's cost over its limit
     CANCELLED = "cancelled"

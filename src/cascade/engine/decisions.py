@@ -63,10 +63,10 @@ def _lost_answers(change: Change) -> list[LostAnswer]:
     lost = []
     for entry in change.entries:
         if entry.mark is Mark.UNKNOWN:
-            channel, link, _ = change.message.route[entry.step]
-            if link is not None and channel.confirms_delivery:
+            step = change.message.route[entry.step]
+            if step.link is not None and step.channel.confirms_delivery:
                 recipient = change.stored.message.address or change.stored.phone.removeprefix("+")
-                lost.append(LostAnswer(link, recipient, change.stored.key, entry.attempt, entry.step, entry.at_ms))
+                lost.append(LostAnswer(step.link, recipient, change.stored.key, entry.attempt, entry.step, entry.at_ms))
     return lost
 
 

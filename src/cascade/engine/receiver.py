@@ -20,8 +20,9 @@ POLL_S = 0.25
 STORE_RETRY_S = 1.0
 SOONEST_RETRY_MS = 100
 LATEST_RETRY_MS = 60_000
-ADOPT_MS = 2_000
-"""How long a receipt may wait for the answer to its own send before it is taken for one whose answer was lost."""
+ADOPT_MS = 500
+"""How long a receipt waits for the answer to its own send before it is taken for one whose answer was lost: less than
+the pause before an unknown attempt is repeated, so that a repeat the receipt makes needless is not sent."""
 
 
 class Receiver:

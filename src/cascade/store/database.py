@@ -124,9 +124,13 @@ class Database:
             self._reader = self._connect()
             self._reader.execute("PRAGMA query_only = ON")
         except (sqlite3.Error, OSError) as error:
+            self._close_files()
             raise ConfigError(
                 "store.url", f"cannot open {self._path}: {error}", "Name a file in a directory that can be written to"
             ) from error
+        except ConfigError:
+            self._close_files()
+            raise
 
     def _own(self) -> None:
         if fcntl is None:
@@ -150,19 +154,22 @@ class Database:
 
     def _migrate(self) -> None:
         (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-        if version > len(schema.MIGRATIONS):
+        if version > schema.VERSION:
             raise ConfigError(
                 "store.url",
                 f"{self._path} was written by a newer cascade (version {version})",
                 "Start that one, or restore a backup from before the upgrade",
             )
-        for number, statements in enumerate(schema.MIGRATIONS[version:], version + 1):
-            self._writer.executescript(f"BEGIN IMMEDIATE; {statements}; PRAGMA user_version = {number}; COMMIT")
+        if version == 0:
+            self._writer.executescript(";".join(["BEGIN IMMEDIATE", *schema.sqlite_statements(), "COMMIT"]))
 
     async def close(self) -> None:
         while self._committing:
             await asyncio.wait(self._committing)
         self._disk.shutdown()
+        self._close_files()
+
+    def _close_files(self) -> None:
         for name in ("_reader", "_writer"):
             connection = self.__dict__.pop(name, None)
             if connection is not None:
@@ -201,13 +208,16 @@ class Database:
             transaction = _SqliteTransaction(connection)
             try:
                 yield transaction
-            except BaseException as error:
-                connection.execute("ROLLBACK TO unit")
                 connection.execute("RELEASE unit")
+            except BaseException as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK TO unit")
+                    connection.execute("RELEASE unit")
+                else:  # on a full disk SQLite takes back the whole transaction, and with it the units before this one
+                    self._fail(group, error)
                 if isinstance(error, sqlite3.OperationalError):
                     raise StoreUnavailableError(str(error)) from error
                 raise
-            connection.execute("RELEASE unit")
         await asyncio.shield(group)
         for lane, due_at_ms in transaction.lanes.items():
             self.on_lane_ready(lane, due_at_ms)
@@ -217,14 +227,21 @@ class Database:
     async def _commit(self, group: asyncio.Future[None]) -> None:
         """Commit after everyone who is already waiting for a turn has had it."""
         async with self._turn:
-            self._group = None
+            if group.done():
+                return
             try:
                 await asyncio.get_running_loop().run_in_executor(self._disk, self._writer.execute, "COMMIT")
             except sqlite3.Error as error:
-                log.error("commit_failed", error=str(error))
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
-                group.set_exception(StoreUnavailableError(str(error)))
-                group.exception()  # nobody may be left to read it
+                self._fail(group, error)
             else:
+                self._group = None
                 group.set_result(None)
+
+    def _fail(self, group: asyncio.Future[None], error: BaseException) -> None:
+        """Tell every unit of the group that nothing of it was stored."""
+        log.error("commit_failed", error=str(error))
+        self._group = None
+        group.set_exception(StoreUnavailableError(str(error)))
+        group.exception()  # nobody may be left to read it

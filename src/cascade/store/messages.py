@@ -42,6 +42,7 @@ class Stored(NamedTuple):
 
     key: Key
     fence: int
+    tracking_id: str
     phone: str
     message: Message
 
@@ -80,12 +81,14 @@ class Record(NamedTuple):
 ADD = """
     INSERT INTO message (account_id, id, tracking_id, sender, phone, type, is_urgent, text, extras, route,
         accepted_at_ms, expires_at_ms, state, status, step, link, address, due_at_ms, deadline_at_ms, step_ends_at_ms,
-        finished_at_ms, timeline)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        max_cost_micros, finished_at_ms, timeline)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
-STATE_COLUMNS = """account_id, id, fence, phone, type, route, expires_at_ms, state, status, step, attempt, tries,
-    address, due_at_ms, deadline_at_ms, step_ends_at_ms, delivered_step, delivered, is_read, open_parts"""
+STATE_COLUMNS = """account_id, id, fence, tracking_id, phone, type, route, expires_at_ms, state, status, step,
+    attempt, tries, address, due_at_ms, deadline_at_ms, step_ends_at_ms, delivered_step, delivered, is_read, open_parts,
+    cost_micros, max_cost_micros"""
+STATE_WIDTH = 23
 
 CLAIM = f"""
     UPDATE message SET state = 'sending', status = 'processing', fence = fence + 1, attempt = attempt + 1,
@@ -115,13 +118,13 @@ LOAD = f"""
 CHANGE = """
     UPDATE message SET state = ?, status = ?, step = ?, attempt = ?, tries = ?, link = ?, address = ?, due_at_ms = ?,
         deadline_at_ms = ?, step_ends_at_ms = ?, delivered_step = ?, delivered = ?, is_read = ?, open_parts = ?,
-        finished_at_ms = coalesce(?, finished_at_ms), timeline = timeline || ?, fence = fence + 1
+        expires_at_ms = ?, cost_micros = ?, finished_at_ms = coalesce(?, finished_at_ms), timeline = timeline || ?,
+        fence = fence + 1
     WHERE account_id = ? AND id = ? AND fence = ?
 """
 
-FENCES = f"SELECT id, fence FROM message WHERE account_id = ? AND id IN ({', '.join('?' * IN_LIST)})"  # noqa: S608
-
-# A loose scan of the queue's index: one look-up for each lane, however many messages wait in it.
+# A loose scan of the queue's index: three look-ups for each lane, however many messages wait in it. Three, since of
+# (account_id, link, is_urgent) > (...) the planner seeks the first column alone and then walks through whole lanes.
 LANES = """
     WITH RECURSIVE lane (account_id, link, is_urgent, due_at_ms) AS (
         SELECT * FROM (
@@ -129,10 +132,16 @@ LANES = """
             ORDER BY account_id, link, is_urgent, due_at_ms LIMIT 1)
         UNION ALL
         SELECT next.account_id, next.link, next.is_urgent, next.due_at_ms
-        FROM lane JOIN message AS next ON next.rowid = (
-            SELECT rowid FROM message
-            WHERE state = 'queued' AND (account_id, link, is_urgent) > (lane.account_id, lane.link, lane.is_urgent)
-            ORDER BY account_id, link, is_urgent, due_at_ms LIMIT 1))
+        FROM lane JOIN message AS next ON next.rowid = coalesce(
+            (SELECT rowid FROM message
+             WHERE state = 'queued' AND account_id = lane.account_id AND link = lane.link AND is_urgent > lane.is_urgent
+             ORDER BY is_urgent, due_at_ms LIMIT 1),
+            (SELECT rowid FROM message
+             WHERE state = 'queued' AND account_id = lane.account_id AND link > lane.link
+             ORDER BY link, is_urgent, due_at_ms LIMIT 1),
+            (SELECT rowid FROM message
+             WHERE state = 'queued' AND account_id > lane.account_id
+             ORDER BY account_id, link, is_urgent, due_at_ms LIMIT 1)))
     SELECT account_id, link, is_urgent, due_at_ms FROM lane
 """
 
@@ -141,7 +150,7 @@ NEXT_DUE = """
 """
 
 RECORD = f"""
-    SELECT {STATE_COLUMNS}, tracking_id, sender, accepted_at_ms, finished_at_ms, timeline
+    SELECT {STATE_COLUMNS}, sender, accepted_at_ms, finished_at_ms, timeline
     FROM message WHERE account_id = ? AND id = ?
 """  # noqa: S608
 
@@ -182,6 +191,7 @@ async def add(tx: Transaction, new: Iterable[NewMessage]) -> None:
                 message.due_at_ms,
                 message.deadline_at_ms,
                 message.step_ends_at_ms,
+                message.max_cost_micros,
                 accepted_at_ms if message.is_final else None,
                 timeline.encode(entries),
             )
@@ -195,7 +205,7 @@ async def claim(tx: Transaction, lane: Lane, limit: int, now_ms: int, lease_ends
     """Take up to `limit` of the lane's due messages, oldest first. No two nodes get the same one."""
     account_id, link, is_urgent = lane
     rows = await tx.rows(CLAIM, (lease_ends_at_ms, account_id, account_id, link, is_urgent, now_ms, now_ms, limit))
-    claimed = [Claimed(_stored(row), *row[20:]) for row in rows]
+    claimed = [Claimed(_stored(row), *row[STATE_WIDTH:]) for row in rows]
     claimed.sort(key=lambda one: one.stored.message.due_at_ms)  # RETURNING promises no order
     return claimed
 
@@ -223,19 +233,13 @@ async def load(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:
 
 async def change(tx: Transaction, changes: Sequence[Change]) -> list[Key]:
     """Write decisions. Returns those refused because the message changed since it was read: read and decide anew."""
-    changed = await tx.many(CHANGE, [_change_row(one) for one in changes])
-    refused: list[Key] = []
-    if changed != len(changes):
-        written = {one.stored.key: one.stored.fence + 1 for one in changes}
-        for account_id, ids in _by_account(written):
-            rows = await tx.rows(FENCES, (account_id, *ids))
-            refused += [key for id_, fence in rows if written[key := Key(account_id, id_)] != fence]
-    refused_keys = set(refused)
+    refused = []
     for one in changes:
-        message = one.message
-        if message.state is State.QUEUED and one.stored.key not in refused_keys and message.link is not None:
-            lane = Lane(one.stored.key.account_id, message.link, message.type.is_urgent)
-            tx.lane_ready(lane, message.due_at_ms)
+        key, message = one.stored.key, one.message
+        if not await tx.execute(CHANGE, _change_row(one)):
+            refused.append(key)
+        elif message.state is State.QUEUED and message.link is not None:
+            tx.lane_ready(Lane(key.account_id, message.link, message.type.is_urgent), message.due_at_ms)
     return refused
 
 
@@ -258,10 +262,10 @@ async def record(reader: Reader, key: Key) -> Record | None:
         return None
     row = rows[0]
     stored = _stored(row)
-    tracking_id, sender, accepted_at_ms, finished_at_ms, text = row[20:]
+    sender, accepted_at_ms, finished_at_ms, text = row[STATE_WIDTH:]
     return Record(
         stored.key,
-        tracking_id,
+        stored.tracking_id,
         sender,
         stored.phone,
         accepted_at_ms,
@@ -296,6 +300,7 @@ def _stored(row: Row) -> Stored:
         account_id,
         id_,
         fence,
+        tracking_id,
         phone,
         type_,
         route,
@@ -313,10 +318,13 @@ def _stored(row: Row) -> Stored:
         delivered,
         is_read,
         open_parts,
-    ) = row[:20]
+        cost_micros,
+        max_cost_micros,
+    ) = row[:STATE_WIDTH]
     return Stored(
         Key(account_id, id_),
         fence,
+        tracking_id,
         phone,
         Message(
             TYPES[type_],
@@ -335,12 +343,14 @@ def _stored(row: Row) -> Stored:
             tuple(map(int, delivered.split(","))) if delivered else (),
             bool(is_read),
             _decode_parts(open_parts) if open_parts else (),
+            cost_micros,
+            max_cost_micros,
         ),
     )
 
 
 def _change_row(one: Change) -> Row:
-    (key, fence, _, before), message, entries, at_ms = one
+    (key, fence, _, _, before), message, entries, at_ms = one
     has_ended = message.status is not before.status and message.state is State.FINAL
     return (
         message.state.value,
@@ -357,6 +367,8 @@ def _change_row(one: Change) -> Row:
         ",".join(map(str, message.delivered)) if message.delivered else "",
         message.is_read,
         _encode_parts(message.open_parts) if message.open_parts else "",
+        message.expires_at_ms,
+        message.cost_micros,
         at_ms if has_ended else None,
         timeline.encode(entries),
         key.account_id,

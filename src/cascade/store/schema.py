@@ -1,110 +1,188 @@
-"""The tables, as SQLite has them. `PRAGMA user_version` counts the migrations that a file has seen.
+"""The tables, written once for both engines.
 
-`account_id` leads every key, so that the tables can be distributed by account. The two partial indexes hold only what
-is alive: a table of ten million finished messages costs the queue nothing.
+`account_id` leads every key of what belongs to an account, so that the tables can be distributed by it. The partial
+indexes hold only what is alive: ten million finished messages cost the queue nothing. `VERSION` counts the changes that
+a store may have to catch up with.
 """
 
-MIGRATIONS = (
-    """
-    CREATE TABLE account (
-        id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL UNIQUE,
-        created_at_ms INTEGER NOT NULL
-    );
-    CREATE TABLE api_key (
-        digest BLOB PRIMARY KEY,
-        account_id INTEGER NOT NULL REFERENCES account (id),
-        name TEXT NOT NULL,
-        created_at_ms INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE bot (
-        id INTEGER PRIMARY KEY,
-        account_id INTEGER NOT NULL REFERENCES account (id),
-        channel TEXT NOT NULL,
-        token_digest BLOB NOT NULL,
-        sealed_token BLOB NOT NULL,
-        created_at_ms INTEGER NOT NULL,
-        UNIQUE (channel, token_digest)
-    );
-    CREATE TABLE subscriber (
-        account_id INTEGER NOT NULL,
-        link TEXT NOT NULL,
-        phone TEXT NOT NULL,
-        address TEXT NOT NULL,
-        profile TEXT NOT NULL,
-        updated_at_ms INTEGER NOT NULL,
-        PRIMARY KEY (account_id, link, phone)
-    ) WITHOUT ROWID;
-    CREATE TABLE directory_version (version INTEGER NOT NULL);
-    INSERT INTO directory_version VALUES (0);
-
-    CREATE TABLE message (
-        account_id INTEGER NOT NULL,
-        id BLOB NOT NULL,
-        tracking_id TEXT NOT NULL,
-        sender TEXT NOT NULL,
-        phone TEXT NOT NULL,
-        type TEXT NOT NULL,
-        is_urgent INTEGER NOT NULL,
-        text TEXT NOT NULL,
-        extras TEXT,
-        route TEXT NOT NULL,
-        accepted_at_ms INTEGER NOT NULL,
-        expires_at_ms INTEGER NOT NULL,
-        state TEXT NOT NULL,
-        status TEXT NOT NULL,
-        step INTEGER NOT NULL,
-        attempt INTEGER NOT NULL DEFAULT 0,
-        tries INTEGER NOT NULL DEFAULT 0,
-        link TEXT,
-        address TEXT,
-        due_at_ms INTEGER NOT NULL,
-        deadline_at_ms INTEGER,
-        step_ends_at_ms INTEGER NOT NULL,
-        fence INTEGER NOT NULL DEFAULT 0,
-        delivered_step INTEGER,
-        delivered TEXT NOT NULL DEFAULT '',
-        is_read INTEGER NOT NULL DEFAULT 0,
-        open_parts TEXT NOT NULL DEFAULT '',
-        finished_at_ms INTEGER,
-        timeline TEXT NOT NULL
-    );
-    CREATE UNIQUE INDEX message_by_id ON message (account_id, id);
-    CREATE INDEX message_queue ON message (account_id, link, is_urgent, due_at_ms) WHERE state = 'queued';
-    CREATE INDEX message_deadline ON message (deadline_at_ms) WHERE deadline_at_ms IS NOT NULL;
-
-    CREATE TABLE sent_part (
-        link TEXT NOT NULL,
-        provider_id TEXT NOT NULL,
-        account_id INTEGER NOT NULL,
-        message_id BLOB NOT NULL,
-        attempt INTEGER NOT NULL,
-        step INTEGER NOT NULL,
-        part INTEGER NOT NULL,
-        PRIMARY KEY (link, provider_id)
-    ) WITHOUT ROWID;
-    CREATE TABLE receipt (
-        id INTEGER PRIMARY KEY,
-        link TEXT NOT NULL,
-        provider_id TEXT NOT NULL,
-        state TEXT NOT NULL,
-        reason TEXT,
-        detail TEXT,
-        recipient TEXT,
-        at_ms INTEGER,
-        received_at_ms INTEGER NOT NULL,
-        due_at_ms INTEGER NOT NULL
-    );
-    CREATE INDEX receipt_due ON receipt (due_at_ms);
-    CREATE TABLE lost_answer (
-        link TEXT NOT NULL,
-        recipient TEXT NOT NULL,
-        account_id INTEGER NOT NULL,
-        message_id BLOB NOT NULL,
-        attempt INTEGER NOT NULL,
-        step INTEGER NOT NULL,
-        at_ms INTEGER NOT NULL,
-        PRIMARY KEY (link, recipient, message_id, attempt)
-    ) WITHOUT ROWID;
-    """,
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
 )
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+VERSION = 1
+
+metadata = MetaData()
+
+# SQLite numbers rows by itself only where the key is spelled INTEGER.
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _partly(index: Index, condition: str) -> Index:
+    """An index that holds only the rows of `condition`."""
+    for options in index.dialect_options["sqlite"], index.dialect_options["postgresql"]:
+        options["where"] = text(condition)
+    return index
+
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_at_ms", BigInteger, nullable=False),
+    # What sets one account apart; NULL: the configuration's value.
+    Column("is_strict", Boolean, nullable=False, server_default=text("FALSE")),
+    Column("senders", Text),  # JSON array; NULL: any sender
+    Column("send_rate", Integer),
+    Column("send_burst", Integer),
+    Column("read_rate", Integer),
+    Column("read_burst", Integer),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("scopes", Text, nullable=False, server_default="send,read,admin"),
+    Column("expires_at_ms", BigInteger),
+    Column("allowed_networks", Text),  # JSON array of CIDR; NULL: from anywhere
+    Column("last_used_at_ms", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+bot = Table(
+    "bot",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("token_digest", LargeBinary, nullable=False),
+    Column("sealed_token", LargeBinary, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    UniqueConstraint("channel", "token_digest"),
+)
+
+directory_version = Table("directory_version", metadata, Column("version", BigInteger, nullable=False))
+
+subscriber = Table(
+    "subscriber",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("link", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "link", "phone"),
+    sqlite_with_rowid=False,
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("id", LargeBinary, nullable=False),
+    Column("tracking_id", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("is_urgent", Boolean, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("extras", Text),
+    Column("route", Text, nullable=False),
+    Column("accepted_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("link", Text),
+    Column("address", Text),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("deadline_at_ms", BigInteger),
+    Column("step_ends_at_ms", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("delivered_step", Integer),
+    Column("delivered", Text, nullable=False, server_default=""),
+    Column("is_read", Boolean, nullable=False, server_default=text("FALSE")),
+    Column("open_parts", Text, nullable=False, server_default=""),
+    Column("cost_micros", BigInteger, nullable=False, server_default="0"),
+    Column("max_cost_micros", BigInteger),
+    Column("finished_at_ms", BigInteger),
+    Column("timeline", Text, nullable=False),
+    Index("message_by_id", "account_id", "id", unique=True),
+    _partly(Index("message_queue", "account_id", "link", "is_urgent", "due_at_ms"), "state = 'queued'"),
+    _partly(Index("message_deadline", "deadline_at_ms"), "deadline_at_ms IS NOT NULL"),
+)
+
+sent_part = Table(
+    "sent_part",
+    metadata,
+    Column("link", Text, nullable=False),
+    Column("provider_id", Text, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("part", Integer, nullable=False),
+    PrimaryKeyConstraint("link", "provider_id"),
+    sqlite_with_rowid=False,
+)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("link", Text, nullable=False),
+    Column("provider_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("recipient", Text),
+    Column("at_ms", BigInteger),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Index("receipt_due", "due_at_ms"),
+)
+
+lost_answer = Table(
+    "lost_answer",
+    metadata,
+    Column("link", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("link", "recipient", "message_id", "attempt"),
+    sqlite_with_rowid=False,
+)
+
+
+def sqlite_statements() -> list[str]:
+    """What makes an empty SQLite file a store of this version."""
+    dialect = sqlite.dialect()
+    statements = []
+    for table in metadata.sorted_tables:
+        statements.append(str(CreateTable(table).compile(dialect=dialect)))
+        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=str)]
+    return [*statements, "INSERT INTO directory_version VALUES (0)", f"PRAGMA user_version = {VERSION}"]

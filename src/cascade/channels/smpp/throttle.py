@@ -35,7 +35,7 @@ class Throttle:
         self.is_paused = False
 
     def accepted(self) -> None:
-        """The SMSC took a submit. A whole window of these is one more place; fully wide again, all is forgotten."""
+        """The SMSC took a submit. About a window of these is one more place; fully wide again, all is forgotten."""
         if self.is_paused:
             return
         self._window = min(self._full_window, self._window + 1 / self._window)

@@ -1,0 +1,1 @@
+"""SMPP: the codec, and sessions against three different peers."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -188,11 +189,11 @@ async def test_a_phone_behaves_as_it_was_set(behaviour: Behaviour) -> None:
     assert smsc.accepted_by_destination[PHONE] == answers.count(ROK)
 
 
-async def test_a_late_phone_gets_its_message_and_receipt_late() -> None:
+async def test_a_late_phone_gets_its_message_at_once_and_only_the_receipt_is_late() -> None:
     people = people_with(Behaviour.LATE)
     async with running(people, late_s=0.5) as smsc, by_smpp34(smsc) as session:
         await submit_by_smpp34(session, PHONE)
-        assert texts(people) == []
+        assert texts(people) == ["hello"]
         await submit_by_smpp34(session, OTHER_PHONE)
         assert await receipts_by_smpp34(session, 2) == [(OTHER_PHONE, "DELIVRD"), (PHONE, "DELIVRD")]
     assert texts(people) == ["hello"]
@@ -225,7 +226,7 @@ async def submit_by_smpp34(session: smpp34.Smsc, phone: str) -> smpp34.SubmitSmR
 
 async def receipts_by_smpp34(session: smpp34.Smsc, count: int) -> list[tuple[str, str]]:
     """(phone, stat) of the next receipts; smpp34 may swap those that come together."""
-    seen = []
+    seen: list[tuple[str, str]] = []
     async with asyncio.timeout(PATIENCE_S):
         while len(seen) < count:
             event = await session.next()
@@ -486,6 +487,26 @@ async def test_pdus_may_come_in_crumbs_and_in_heaps() -> None:
     assert smsc.accepted_by_destination == {PHONE: 501}
 
 
+async def test_a_client_that_does_not_read_is_not_read_from() -> None:
+    body = submit_body()
+    submits = (struct.pack(">IIII", 16 + len(body), SUBMIT, 0, 7) + body) * 500
+    async with running(receipt_window=1_000_000) as smsc, connected(smsc) as wire:
+        (session,) = smsc.sessions
+        sent = 0
+        async with asyncio.timeout(PATIENCE_S):
+            while session.has_room:  # until what it is sent piles up
+                wire.write(submits)
+                sent += 500
+                await asyncio.sleep(0)
+        taken = smsc.submits
+        wire.write(submits)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert smsc.submits == taken
+        came = Counter([(await wire.next()).command for _ in range(2 * (sent + 500))])
+    assert came == {SUBMIT | RESP: sent + 500, DELIVER: sent + 500}
+
+
 # By a raw socket: submits.
 
 UDH = b"\x05\x00\x03\x01\x02"
@@ -696,11 +717,18 @@ VALIDITY = {  # name: (validity_period, stat of a receipt that takes 0.2 s)
 @pytest.mark.parametrize("name", VALIDITY)
 async def test_a_message_that_outlives_its_validity_expires(name: str) -> None:
     validity, stat = VALIDITY[name]
-    people = people_with(Behaviour.LATE)
-    async with running(people, late_s=0.2) as smsc, connected(smsc) as wire:
+    people = People()
+    async with running(people, receipt_delay_s=0.2) as smsc, connected(smsc) as wire:
         await wire.submit(validity=validity)
         assert (await wire.receipt()).receipt["stat"] == stat
     assert len(texts(people)) == (stat == "DELIVRD")
+
+
+async def test_a_late_receipt_tells_of_a_message_that_came_in_time() -> None:
+    people = people_with(Behaviour.LATE)
+    async with running(people, late_s=0.2) as smsc, connected(smsc) as wire:
+        await wire.submit(validity=b"000000000000100R")
+        assert (await wire.receipt()).receipt["stat"] == "DELIVRD"
 
 
 async def test_a_scheduled_message_waits() -> None:

@@ -112,6 +112,7 @@ class Message:
     closed_s: int = 0
     state: smpp.State = smpp.ENROUTE
     revoked: bool = False
+    has_reached: bool = False
     entry: Received | None = None
 
 
@@ -476,10 +477,13 @@ class Smsc:
         behaviour = person.on(CHANNEL)
         if behaviour in REFUSALS:
             raise smpp.PduError(REFUSALS[behaviour])
-        delay_s = self.late_s if behaviour is Behaviour.LATE else self.receipt_delay_s
+        delay_s = self.receipt_delay_s
         end_state = UNREACHED.get(behaviour, smpp.DELIVERED)
         if submit.schedule or submit.validity:
             delay_s, end_state = self._timed(submit, delay_s, end_state)
+        is_late = behaviour is Behaviour.LATE
+        if is_late:  # it arrives in time, whatever its validity; only the word of it is late
+            delay_s += self.late_s
         if behaviour is Behaviour.THROTTLED and person.is_first_try(CHANNEL):
             raise smpp.PduError(smpp.ESME_RTHROTTLED)
 
@@ -491,11 +495,11 @@ class Smsc:
         message = Message(number, account, phone, submit, text, part, copies, int(time.time()))
         if self._keep_inbox or (delay_s > 0 and copies):
             self._messages[message_id] = message
-        if behaviour is Behaviour.SILENT:
+        if is_late or behaviour is Behaviour.SILENT:
             self._reach(message)
-        elif delay_s > 0:
+        if delay_s > 0 and behaviour is not Behaviour.SILENT:
             self.wheel.after(delay_s, partial(self._close, message, end_state))
-        else:
+        elif behaviour is not Behaviour.SILENT:
             self._close(message, end_state)
         return None if behaviour is Behaviour.ANSWER_LOST else message_id
 
@@ -589,9 +593,10 @@ class Smsc:
         return smpp.encode_receipt(submit.destination, submit.source, text, tlvs)
 
     def _reach(self, message: Message) -> None:
-        """Show the message on its phone; a part of a long one when the last part has come."""
-        if not self._keep_inbox:
+        """Show the message on its phone, once; a part of a long one when the last part has come."""
+        if not self._keep_inbox or message.has_reached:
             return
+        message.has_reached = True
         part, parts = message.part, {1: message}
         if part is not None:
             key = (message.account.system_id, message.submit.source, message.phone, part.reference, part.total)

@@ -22,7 +22,7 @@ from cascade.channels.http import HttpSettings, HttpTransport
 from cascade.channels.registry import BOTS
 from cascade.channels.smpp.transport import SmppTransport
 from cascade.channels.viber_bot import ViberBot
-from cascade.core.directory import Directory, PlannedStep
+from cascade.core.directory import Directory, PlannedStep, Rate
 from cascade.core.errors import ConfigError, ProviderUnreachableError, StoreUnavailableError
 from cascade.core.receipt import Receipt
 from cascade.core.secret import Secret
@@ -77,17 +77,19 @@ class Gateway:
         self._version = -1
         self._tasks: set[asyncio.Task[None]] = set()
         self._webhooks: list[asyncio.Task[None]] = []
-        self.app = create_app(
-            Parts(
-                database=self.database,
-                directory=lambda: self._directory,
-                now_ms=now_ms,
-                limits=Limits(max_batch=settings.http.max_batch, max_body_bytes=settings.http.max_body_bytes),
-                is_ready=lambda: self._worker.is_running,
-                read_receipts=self._read_receipts,
-                take_receipts=self._worker.take_receipts,
-            )
+        self._parts = Parts(
+            database=self.database,
+            directory=lambda: self._directory,
+            now_ms=now_ms,
+            limits=Limits(max_batch=settings.http.max_batch, max_body_bytes=settings.http.max_body_bytes),
+            is_ready=lambda: self._worker.is_running,
+            read_receipts=self._read_receipts,
+            take_receipts=self._worker.take_receipts,
+            send_rate=Rate(settings.limits.send_rate, settings.limits.send_burst),
+            read_rate=Rate(settings.limits.read_rate, settings.limits.read_burst),
+            repeat_ms=settings.limits.repeat_s * 1000,
         )
+        self.app = create_app(self._parts)
 
     async def start(self) -> None:
         """Open the store, take over what a dead predecessor left, connect the links."""
@@ -124,10 +126,18 @@ class Gateway:
                 for name, steps in self.settings.routes.items()
             },
             shared={Channel.SMS: SMS_LINK} if self.settings.smpp is not None else {},
+            accounts=loaded.accounts,
             keys=loaded.keys,
             bots=loaded.bots,
         )
         self._version = loaded.version
+
+    async def _write_keys_used(self) -> None:
+        if self._parts.keys_used:
+            used_at_ms = dict(self._parts.keys_used)
+            self._parts.keys_used.clear()
+            async with self.database.transaction() as tx:
+                await accounts.keys_used(tx, used_at_ms)
 
     def _add_bot(self, channel: Channel, link: str, token: Secret) -> None:
         api: BotApi = getattr(self.settings, channel.value)
@@ -164,6 +174,7 @@ class Gateway:
             await asyncio.sleep(DIRECTORY_POLL_S)
             try:
                 await self.refresh()
+                await self._write_keys_used()
             except (StoreUnavailableError, ConfigError) as error:
                 log.error("directory_not_refreshed", error=str(error))
 
@@ -207,7 +218,7 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
     return server
 
 
-def http_server(app: Any) -> _Server:
+def http_server(app: Any, trusted_proxies: list[str]) -> _Server:
     config = uvicorn.Config(
         app,
         loop="none",
@@ -218,6 +229,8 @@ def http_server(app: Any) -> _Server:
         log_config=None,
         timeout_graceful_shutdown=HTTP_GRACE_S,
         server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
     )
     return _Server(config)
 
@@ -238,7 +251,7 @@ async def serve(settings: Settings) -> None:
     except BaseException:
         listening.close()
         raise
-    server = http_server(gateway.app)
+    server = http_server(gateway.app, settings.http.trusted_proxies)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)

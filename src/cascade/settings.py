@@ -44,11 +44,13 @@ class Store(Section):
 
 
 class Http(Section):
-    """`public_url`: where providers can reach us, for their callbacks; None: they are not told."""
+    """`public_url`: where providers can reach us, for their callbacks; None: they are not told.
+    `trusted_proxies`: addresses whose X-Forwarded-For is believed."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
     public_url: str | None = None
+    trusted_proxies: list[str] = []
     max_batch: Positive = 5_000
     max_body_bytes: Positive = 16 * 1024 * 1024
 
@@ -58,6 +60,17 @@ class Secrets(Section):
 
     keys: list[SecretStr] = []
     key_file: str = "cascade.key"
+
+
+class Limits(Section):
+    """Of an account that has none of its own. Rates: requests a second and the burst above it; 0: no limit.
+    `repeat_s`: for how long a repeat of the same id and content is answered with the first message; 0: never."""
+
+    send_rate: Annotated[int, Field(ge=0)] = 100
+    send_burst: Positive = 150
+    read_rate: Annotated[int, Field(ge=0)] = 50
+    read_burst: Positive = 75
+    repeat_s: Annotated[int, Field(ge=0)] = 86_400
 
 
 class Log(Section):
@@ -105,6 +118,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     secrets: Secrets = Secrets()
     log: Log = Log()
+    limits: Limits = Limits()
     engine: Engine = Engine()
     telegram_bot: BotApi = BotApi(base_url="https://api.telegram.org", rate_per_s=30)
     viber_bot: BotApi = BotApi(base_url="https://chatapi.viber.com")

@@ -12,6 +12,7 @@ import cascade
 from cascade.api import callbacks, health, metrics, send, status, subscribers
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError, error_body
 from cascade.api.parts import Parts
+from cascade.api.rates import RateHeaders
 from cascade.core.errors import StoreUnavailableError
 
 log = structlog.get_logger()
@@ -26,6 +27,7 @@ def create_app(parts: Parts) -> FastAPI:
         license_info={"name": "Apache-2.0"},
     )
     app.state.parts = parts
+    app.add_middleware(RateHeaders)
     for door in (send, status, subscribers, callbacks, health):
         app.include_router(door.router)
     app.add_exception_handler(InvalidRequest, _invalid)

@@ -7,7 +7,7 @@ import uuid_utils
 from fastapi import APIRouter, Request, Response
 
 from cascade.api import metrics
-from cascade.api.access import Caller, CurrentCaller
+from cascade.api.access import Caller, SendCaller
 from cascade.api.body import read_body
 from cascade.api.message_in import Batch, parse_batch
 from cascade.api.openapi import SEND_BODY, SEND_RESPONSES
@@ -30,7 +30,7 @@ FLASHCALL: Final[Route] = (Step(Channel.FLASHCALL, None, None),)
 
 @router.post(f"{PATH}/async", summary="Send by the standard route", responses=SEND_RESPONSES, openapi_extra=SEND_BODY)
 @router.post(PATH, include_in_schema=False)
-async def send_standard(request: Request, caller: CurrentCaller) -> Response:
+async def send_standard(request: Request, caller: SendCaller) -> Response:
     """Telegram Bot, Viber Bot, Viber Business, RCS, SMS, in that order. 200 means that a crash loses nothing."""
     return await _send(request, caller, "standard")
 
@@ -39,7 +39,7 @@ async def send_standard(request: Request, caller: CurrentCaller) -> Response:
     f"{PATH}/tg-viber/async", summary="Send by both bots first", responses=SEND_RESPONSES, openapi_extra=SEND_BODY
 )
 @router.post(f"{PATH}/tg-viber", include_in_schema=False)
-async def send_tg_viber(request: Request, caller: CurrentCaller) -> Response:
+async def send_tg_viber(request: Request, caller: SendCaller) -> Response:
     """The same channels tuned for speed: both bots with short windows, RCS and SMS as the last resort."""
     return await _send(request, caller, "tg-viber")
 

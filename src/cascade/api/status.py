@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from cascade.api.access import CurrentCaller
+from cascade.api.access import ReadCaller
 from cascade.api.faults import ErrorCode, RequestError
 from cascade.api.openapi import STATUS_RESPONSES
 from cascade.api.parts import Parts
@@ -22,7 +22,7 @@ ENDS = {Mark.DELIVERED, Mark.REJECTED, Mark.FAILED, Mark.UNKNOWN, Mark.RETRY, Ma
 
 
 @router.get("/bat/message/{message_id}", summary="Status and timeline of a message", responses=STATUS_RESPONSES)
-async def get_status(message_id: str, request: Request, caller: CurrentCaller) -> dict[str, Any]:
+async def get_status(message_id: str, request: Request, caller: ReadCaller) -> dict[str, Any]:
     """Another account's message and one that does not exist are answered alike."""
     parts: Parts = request.app.state.parts
     record = None

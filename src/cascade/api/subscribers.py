@@ -6,7 +6,7 @@ import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from cascade.api.access import CurrentCaller
+from cascade.api.access import SendCaller
 from cascade.api.body import read_body
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError
 from cascade.api.parts import Parts
@@ -53,13 +53,13 @@ VIBER = TypeAdapter(list[ViberUser])
 
 
 @router.post("/tg_bot/{token}", summary="Tell a Telegram bot's subscribers")
-async def put_telegram(token: str, request: Request, caller: CurrentCaller) -> dict[str, int]:
+async def put_telegram(token: str, request: Request, caller: SendCaller) -> dict[str, int]:
     """An object or an array of up to 5,000. A phone that is known gets its new chat id."""
     return await _put(request, caller.account_id, Channel.TELEGRAM_BOT, token, TELEGRAM)
 
 
 @router.post("/viber_bot/{token}", summary="Tell a Viber bot's subscribers")
-async def put_viber(token: str, request: Request, caller: CurrentCaller) -> dict[str, int]:
+async def put_viber(token: str, request: Request, caller: SendCaller) -> dict[str, int]:
     """An object or an array of up to 5,000. A phone that is known gets its new user id."""
     return await _put(request, caller.account_id, Channel.VIBER_BOT, token, VIBER)
 

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 HIDDEN = "***"
 MAX_DETAIL = 200
-PHONE = re.compile(r"\+?\d(?:[ ().-]?\d){6,}")
+PHONE = re.compile(r"\+?\d(?:[ ().-]{0,2}\d){6,}")
 HEADERS = {"User-Agent": "cascade", "Accept-Encoding": "identity"}  # small answers; none can unpack into a huge one
 
 NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)

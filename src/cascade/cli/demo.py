@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from cascade.channels.smpp.settings import SmppSettings
+from cascade.core.directory import ApiKey
 from cascade.core.errors import ConfigError
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
@@ -126,7 +127,7 @@ async def add_demo_account(settings: Settings) -> None:
     try:
         async with database.transaction() as tx:
             account_id = await accounts.add_account(tx, ACCOUNT, now_ms())
-            await accounts.add_key(tx, account_id, "demo", Secret(API_KEY), now_ms())
+            await accounts.add_key(tx, ApiKey(account_id, "demo"), Secret(API_KEY), now_ms())
             seal = open_seal(settings)
             for channel, token in ((Channel.TELEGRAM_BOT, TELEGRAM_TOKEN), (Channel.VIBER_BOT, VIBER_TOKEN)):
                 await accounts.add_bot(tx, seal, account_id, channel, Secret(token), now_ms())
@@ -163,7 +164,7 @@ async def demo(options: DemoOptions) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    server = http_server(gateway.app)
+    server = http_server(gateway.app, [])
     try:
         try:
             await add_demo_account(settings)

@@ -4,6 +4,8 @@ import asyncio
 import secrets
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from rich.table import Table
 
 from cascade.cli import logs
 from cascade.cli.demo import TELEGRAM_TOKEN, VIBER_TOKEN, DemoOptions, demo
+from cascade.core.directory import Account, ApiKey, Rate, Scope
 from cascade.core.errors import CascadeError, ConfigError
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
@@ -112,7 +115,7 @@ def add_account(name: str, config: Config = None) -> None:
 
     async def work(tx: Transaction, settings: Settings) -> None:
         account_id = await accounts.add_account(tx, name, now_ms())
-        await accounts.add_key(tx, account_id, "first", Secret(key), now_ms())
+        await accounts.add_key(tx, ApiKey(account_id, "first"), Secret(key), now_ms())
 
     _in_store(config, work)
     console.print(f"account {name!r} added. Its API key, shown this once:", highlight=False)
@@ -132,18 +135,83 @@ def list_accounts(config: Config = None) -> None:
     console.print(table)
 
 
+@account_app.command("limit")
+def limit_account(
+    name: str,
+    strict: Annotated[bool, typer.Option(help="Refuse every unknown field.")] = False,
+    sender: Annotated[list[str] | None, typer.Option(help="A fromName it may use; none given: any.")] = None,
+    send_rate: Annotated[str | None, typer.Option(help="PER_SECOND:BURST for sending, such as 100:150.")] = None,
+    read_rate: Annotated[str | None, typer.Option(help="PER_SECOND:BURST for reading.")] = None,
+    config: Config = None,
+) -> None:
+    """Set what sets this account apart from the configuration; what is not given is the configuration's again."""
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        account = Account(
+            await accounts.find_account(tx, name),
+            name,
+            strict,
+            frozenset(sender) if sender else None,
+            _rate("--send-rate", send_rate),
+            _rate("--read-rate", read_rate),
+        )
+        await accounts.limit_account(tx, account)
+
+    _in_store(config, work)
+    console.print(f"{name!r} is limited anew", highlight=False)
+
+
+def _rate(option: str, text: str | None) -> Rate | None:
+    if text is None:
+        return None
+    per_s, _, burst = text.partition(":")
+    if not (per_s.isdecimal() and burst.isdecimal() and int(burst) >= 1):
+        raise ConfigError(option, f"{text!r} is no rate", "Write requests a second and burst, such as 100:150")
+    return Rate(int(per_s), int(burst))
+
+
 @key_app.command("add")
 def add_key(
-    account: str, name: Annotated[str, typer.Option(help="To tell keys apart.")], config: Config = None
+    account: str,
+    name: Annotated[str, typer.Option(help="To tell keys apart.")],
+    scope: Annotated[list[Scope] | None, typer.Option(help="What it may do; none given: all.")] = None,
+    days: Annotated[int | None, typer.Option(help="It expires after so many days.", min=1)] = None,
+    network: Annotated[list[str] | None, typer.Option(help="CIDR it may be used from; none given: anywhere.")] = None,
+    config: Config = None,
 ) -> None:
     """Make another API key and print it, this once."""
     key = secrets.token_urlsafe(32)
+    try:
+        networks = tuple(ip_network(one) for one in network) if network else None
+    except ValueError as error:
+        raise ConfigError("--network", str(error), "Write an address or a network such as 10.0.0.0/8") from error
+    expires_at_ms = None if days is None else now_ms() + days * 86_400_000
 
     async def work(tx: Transaction, settings: Settings) -> None:
-        await accounts.add_key(tx, await accounts.find_account(tx, account), name, Secret(key), now_ms())
+        account_id = await accounts.find_account(tx, account)
+        api_key = ApiKey(account_id, name, frozenset(scope or Scope), expires_at_ms, networks)
+        await accounts.add_key(tx, api_key, Secret(key), now_ms())
 
     _in_store(config, work)
     print(key)  # noqa: T201
+
+
+@key_app.command("list")
+def list_keys(account: str, config: Config = None) -> None:
+    """The account's keys: what they may do, until when, and when they were last used."""
+    table = Table("key", "scopes", "expires", "last used")
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        account_id = await accounts.find_account(tx, account)
+        for name, scopes, expires_at_ms, last_used_at_ms in await accounts.list_keys(tx, account_id):
+            table.add_row(name, scopes, _day(expires_at_ms), _day(last_used_at_ms))
+
+    _in_store(config, work)
+    console.print(table)
+
+
+def _day(at_ms: int | None) -> str:
+    return "never" if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
 @key_app.command("revoke")
@@ -184,6 +252,19 @@ def add_bot(
 
     _in_store(config, work)
     console.print(f"{channel.value} added to {account!r}", highlight=False)
+
+
+@bot_app.command("reseal")
+def reseal_bots(config: Config = None) -> None:
+    """Seal every bot token with the first of `secrets.keys`, so that the older ones can go."""
+    count = 0
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        nonlocal count
+        count = await accounts.reseal(tx, open_seal(settings))
+
+    _in_store(config, work)
+    console.print(f"{count} sealed anew")
 
 
 def _in_store(config: Path | None, work: Callable[[Transaction, Settings], Coroutine[Any, Any, None]]) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from cascade.core.route import Route, Step
 from cascade.core.words import Channel
@@ -11,6 +13,62 @@ from cascade.core.words import Channel
 def digest(credential: str) -> bytes:
     """What is kept of a key or token to recognise it, 32 bytes. They are long and random: one plain hash is enough."""
     return hashlib.sha256(credential.encode()).digest()
+
+
+class Scope(StrEnum):
+    """What an API key may do."""
+
+    SEND = "send"
+    READ = "read"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """`expires_at_ms` None: never. `networks` None: it may be used from anywhere."""
+
+    account_id: int
+    name: str
+    scopes: frozenset[Scope] = frozenset(Scope)
+    expires_at_ms: int | None = None
+    networks: tuple[IPv4Network | IPv6Network, ...] | None = None
+
+    def is_valid(self, now_ms: int) -> bool:
+        return self.expires_at_ms is None or now_ms < self.expires_at_ms
+
+    def may(self, scope: Scope, host: str) -> bool:
+        """Whether it may do that from that address. A host that is no address is nowhere."""
+        if scope not in self.scopes:
+            return False
+        if self.networks is None:
+            return True
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in self.networks)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A bucket of `burst` requests that refills with `per_s` a second; `per_s` 0: no limit."""
+
+    per_s: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`senders` None: any `fromName` will do. `is_strict`: every unknown field is refused. A rate that is None is the
+    configuration's."""
+
+    id: int
+    name: str
+    is_strict: bool = False
+    senders: frozenset[str] | None = None
+    send_rate: Rate | None = None
+    read_rate: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +97,18 @@ class PlannedStep:
 class Directory:
     """A snapshot; a new one is made when an account, key or bot changes.
 
-    `keys` maps the digest of an API key to its account; `shared` the channels whose link serves every account.
+    `keys` are found by their digest; `shared` are the channels whose link serves every account.
     """
 
     routes: Mapping[str, tuple[PlannedStep, ...]]
     shared: Mapping[Channel, str]
-    keys: Mapping[bytes, int] = field(default_factory=dict)
+    accounts: Mapping[int, Account] = field(default_factory=dict)
+    keys: Mapping[bytes, ApiKey] = field(default_factory=dict)
     bots: tuple[Bot, ...] = ()
     _resolved: dict[tuple[int, str, frozenset[int], bool], Route] = field(default_factory=dict, repr=False)
 
-    def account_of_key(self, key: str) -> int | None:
+    def api_key(self, key: str) -> ApiKey | None:
+        """The key itself is never compared: its digest is looked up, which tells an attacker nothing by its time."""
         return self.keys.get(digest(key))
 
     def bot_of_token(self, channel: Channel, token: str) -> Bot | None:

@@ -66,7 +66,8 @@ def _lost_answers(change: Change) -> list[LostAnswer]:
             step = change.message.route[entry.step]
             if step.link is not None and step.channel.confirms_delivery:
                 recipient = change.stored.message.address or change.stored.phone.removeprefix("+")
-                lost.append(LostAnswer(step.link, recipient, change.stored.key, entry.attempt, entry.step, entry.at_ms))
+                due_at_ms = change.stored.message.due_at_ms
+                lost.append(LostAnswer(step.link, recipient, change.stored.key, entry.attempt, entry.step, due_at_ms))
     return lost
 
 

@@ -69,7 +69,7 @@ class Receiver:
                 age_ms = now_ms - received_at_ms
                 part = parts.get((link, receipt.provider_id))
                 if part is None and age_ms >= ADOPT_MS:
-                    part = await receipts.adopt(tx, link, receipt)
+                    part = await receipts.adopt(tx, link, receipt, received_at_ms)
                 if part is not None:
                     event = ReceiptCame(
                         received_at_ms,

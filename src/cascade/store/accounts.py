@@ -1,10 +1,13 @@
 """Accounts, their API keys and their bots. Keys are kept as digests; bot tokens are used again, so they are sealed."""
 
+import json
+from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import NamedTuple
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from cascade.core.directory import Bot, digest
+from cascade.core.directory import Account, ApiKey, Bot, Rate, Scope, digest
 from cascade.core.errors import CascadeError, ConfigError
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
@@ -19,7 +22,8 @@ class Accounts(NamedTuple):
     """Everything a directory is made of, as of one version."""
 
     version: int
-    keys: dict[bytes, int]
+    accounts: dict[int, Account]
+    keys: dict[bytes, ApiKey]
     bots: tuple[Bot, ...]
     tokens: dict[str, Secret]
     """By link."""
@@ -75,11 +79,58 @@ async def list_accounts(reader: Reader) -> list[tuple[str, int, int]]:
     ]
 
 
-async def add_key(tx: Transaction, account_id: int, name: str, key: Secret, now_ms: int) -> None:
+async def add_key(tx: Transaction, api_key: ApiKey, key: Secret, now_ms: int) -> None:
+    """Give an account another key. The key itself is not kept; one that exists stays as it is."""
+    networks = None if api_key.networks is None else json.dumps([str(network) for network in api_key.networks])
     await tx.execute(
-        "INSERT INTO api_key (digest, account_id, name, created_at_ms) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (digest) DO NOTHING",
-        (digest(key.reveal()), account_id, name, now_ms),
+        "INSERT INTO api_key (digest, account_id, name, created_at_ms, scopes, expires_at_ms, allowed_networks)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING",
+        (
+            digest(key.reveal()),
+            api_key.account_id,
+            api_key.name,
+            now_ms,
+            ",".join(sorted(api_key.scopes)),
+            api_key.expires_at_ms,
+            networks,
+        ),
+    )
+    await _changed(tx)
+
+
+async def list_keys(reader: Reader, account_id: int) -> list[tuple[str, str, int | None, int | None]]:
+    """Name, scopes, when it expires and when it was last used, of each key."""
+    return [
+        (name, scopes, expires_at_ms, last_used_at_ms)
+        for name, scopes, expires_at_ms, last_used_at_ms in await reader.rows(
+            "SELECT name, scopes, expires_at_ms, last_used_at_ms FROM api_key WHERE account_id = ? ORDER BY name",
+            (account_id,),
+        )
+    ]
+
+
+async def keys_used(tx: Transaction, used_at_ms: Mapping[bytes, int]) -> None:
+    """Remember when keys were last used. By digest; nothing else about the use is kept."""
+    await tx.many(
+        "UPDATE api_key SET last_used_at_ms = ? WHERE digest = ?",
+        [(at_ms, key_digest) for key_digest, at_ms in used_at_ms.items()],
+    )
+
+
+async def limit_account(tx: Transaction, account: Account) -> None:
+    """Set what sets one account apart from the configuration."""
+    await tx.execute(
+        "UPDATE account SET is_strict = ?, senders = ?, send_rate = ?, send_burst = ?, read_rate = ?, read_burst = ?"
+        " WHERE id = ?",
+        (
+            account.is_strict,
+            None if account.senders is None else json.dumps(sorted(account.senders), ensure_ascii=False),
+            account.send_rate.per_s if account.send_rate else None,
+            account.send_rate.burst if account.send_rate else None,
+            account.read_rate.per_s if account.read_rate else None,
+            account.read_rate.burst if account.read_rate else None,
+            account.id,
+        ),
     )
     await _changed(tx)
 
@@ -112,9 +163,43 @@ async def version(reader: Reader) -> int:
     return number
 
 
+async def reseal(tx: Transaction, seal: Seal) -> int:
+    """Seal every bot token anew with the first key, so that the older keys can go; how many there were."""
+    rows = [
+        (seal.close(seal.open(sealed)), id_)
+        for id_, sealed in await tx.rows("SELECT id, sealed_token FROM bot ORDER BY id")
+    ]
+    await tx.many("UPDATE bot SET sealed_token = ? WHERE id = ?", rows)
+    return len(rows)
+
+
 async def load(reader: Reader, seal: Seal) -> Accounts:
     number = await version(reader)
-    keys: dict[bytes, int] = dict(await reader.rows("SELECT digest, account_id FROM api_key"))
+    accounts = {
+        id_: Account(
+            id_,
+            name,
+            bool(is_strict),
+            None if senders is None else frozenset(json.loads(senders)),
+            None if send_rate is None else Rate(send_rate, send_burst),
+            None if read_rate is None else Rate(read_rate, read_burst),
+        )
+        for id_, name, is_strict, senders, send_rate, send_burst, read_rate, read_burst in await reader.rows(
+            "SELECT id, name, is_strict, senders, send_rate, send_burst, read_rate, read_burst FROM account"
+        )
+    }
+    keys = {
+        key_digest: ApiKey(
+            account_id,
+            name,
+            frozenset(Scope(scope) for scope in scopes.split(",") if scope),
+            expires_at_ms,
+            None if networks is None else tuple(ip_network(network) for network in json.loads(networks)),
+        )
+        for key_digest, account_id, name, scopes, expires_at_ms, networks in await reader.rows(
+            "SELECT digest, account_id, name, scopes, expires_at_ms, allowed_networks FROM api_key"
+        )
+    }
     bots = []
     tokens = {}
     for id_, account_id, channel, token_digest, sealed in await reader.rows(
@@ -123,4 +208,4 @@ async def load(reader: Reader, seal: Seal) -> Accounts:
         bot = Bot(id_, account_id, Channel(channel), token_digest)
         bots.append(bot)
         tokens[bot.link] = seal.open(sealed)
-    return Accounts(number, keys, tuple(bots), tokens)
+    return Accounts(number, accounts, keys, tuple(bots), tokens)

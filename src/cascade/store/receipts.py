@@ -24,7 +24,10 @@ class InboxReceipt(NamedTuple):
 
 
 class LostAnswer(NamedTuple):
-    """An attempt that may have gone out: its provider's id never reached us. `recipient` as receipts spell it."""
+    """An attempt that may have gone out: its provider's id never reached us. `recipient` as receipts spell it.
+
+    `at_ms` is when it became due: it went out no sooner, so no receipt from before is its own.
+    """
 
     link: str
     recipient: str
@@ -73,7 +76,7 @@ ADD_LOST = """
 """
 OLDEST_LOST = """
     SELECT account_id, message_id, attempt, step, at_ms FROM lost_answer
-    WHERE link = ? AND recipient = ? ORDER BY at_ms LIMIT 1
+    WHERE link = ? AND recipient = ? AND at_ms <= ? ORDER BY at_ms LIMIT 1
 """
 FOUND = "DELETE FROM lost_answer WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?"
 FORGET_LOST = "DELETE FROM lost_answer WHERE at_ms < ?"
@@ -155,11 +158,11 @@ async def add_lost(tx: Transaction, lost: Sequence[LostAnswer]) -> None:
     )
 
 
-async def adopt(tx: Transaction, link: str, receipt: Receipt) -> SentPart | None:
+async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: int) -> SentPart | None:
     """Give a receipt that matches nothing to the oldest attempt to its recipient whose answer was lost."""
     if receipt.recipient is None:
         return None
-    rows = await tx.rows(OLDEST_LOST, (link, receipt.recipient))
+    rows = await tx.rows(OLDEST_LOST, (link, receipt.recipient, received_at_ms))
     if not rows:
         return None
     account_id, message_id, attempt, step, _ = rows[0]

@@ -178,6 +178,30 @@ lost_answer = Table(
 )
 
 
+recent_message = Table(
+    "recent_message",
+    metadata,
+    Column("id", RowId, primary_key=True),  # in the order of time, so that the oldest are found without another index
+    Column("account_id", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("recent_message_by_digest", "account_id", "digest", unique=True),
+)
+
+recent_request = Table(
+    "recent_request",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("key_digest", LargeBinary, nullable=False),
+    Column("body_digest", LargeBinary, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "key_digest"),
+    sqlite_with_rowid=False,
+)
+
+
 def sqlite_statements() -> list[str]:
     """What makes an empty SQLite file a store of this version."""
     dialect = sqlite.dialect()

@@ -1,0 +1,489 @@
+"""What every HTTP channel is promised, whatever its provider does: one outcome a send, and no secret in a log."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
+
+from cascade.channels.base import Capabilities
+from cascade.channels.http import HttpRequest, HttpResponse, HttpSettings, HttpTransport, header, redact
+from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
+from cascade.core.content import Content
+from cascade.core.errors import ProviderUnreachableError
+from cascade.core.receipt import Receipt
+from cascade.core.secret import Secret
+from cascade.core.words import Channel, MessageType, Reason
+
+TOKEN = "123456:AAH-very-secret"
+PHONE = "+380501112233"
+PATIENT = HttpSettings(window=4, connect_s=1, total_s=5)
+HASTY = HttpSettings(window=4, connect_s=0.1, total_s=0.2)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Provider:
+    """The smallest adapter: the token goes in the URL and in a header, `id` comes back."""
+
+    base_url: str
+    token: Secret = Secret(TOKEN)  # noqa: RUF009 - nothing changes it
+
+    capabilities: ClassVar[Capabilities] = Capabilities(Channel.SMS, has_receipts=False)
+
+    def fits(self, content: Content, type: MessageType) -> Reason | None:  # noqa: A002
+        return None
+
+    def request(self, attempt: Attempt) -> HttpRequest | Rejected:
+        if attempt.content.text == "unfit":
+            return Rejected(Reason.CONTENT_UNFIT)
+        json = {"to": attempt.address, "text": attempt.content.text}
+        url = f"{self.base_url}/{self.token.reveal()}/send"
+        return HttpRequest("POST", url, {"X-Token": self.token.reveal()}, json=json)
+
+    def outcome(self, response: HttpResponse) -> Outcome:
+        answer = response.json()
+        if response.status == 200:
+            return Accepted((answer["id"],))
+        return Rejected(Reason.UNKNOWN_RECIPIENT, answer["why"])
+
+
+def an_attempt(text: str = "hello", number: int = 1) -> Attempt:
+    return Attempt(1, b"m" * 16, number, PHONE, "Shop", MessageType.PROMO, Content(text), window_s=30)
+
+
+async def no_receipts(_: Sequence[Receipt]) -> None:
+    raise AssertionError("HTTP takes receipts by callback")
+
+
+@asynccontextmanager
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A provider on a real socket that answers every request by `handler`: its base URL."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class Desk:
+    """A started transport and what it has settled, in order."""
+
+    transport: HttpTransport
+    settled: list[tuple[int, Outcome]] = field(default_factory=list)
+    rooms: int = 0
+    has_settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def send(self, *attempts: Attempt) -> None:
+        self.transport.send(attempts, self._settle)
+
+    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
+        self.settled.append((attempt.number, outcome))
+        self.has_settled.set()
+
+    def on_room(self) -> None:
+        self.rooms += 1
+
+    async def outcome_of(self, attempt: Attempt) -> Outcome:
+        self.has_settled.clear()
+        self.send(attempt)
+        async with asyncio.timeout(10):
+            await self.has_settled.wait()
+        return self.settled[-1][1]
+
+
+@asynccontextmanager
+async def link_to(base_url: str, settings: HttpSettings = PATIENT) -> AsyncIterator[Desk]:
+    desk = Desk(HttpTransport(Provider(base_url), "shop-sms", settings))
+    desk.transport.start(desk.on_room, no_receipts)
+    try:
+        yield desk
+    finally:
+        await desk.transport.stop(0)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[list[MutableMapping[str, Any]]]:
+    """Our log lines; whatever any library logs is checked for secrets too."""
+    caplog.set_level(logging.DEBUG)
+    with capture_logs() as lines:
+        yield lines
+    for said in (repr(lines), caplog.text):
+        assert "secret" not in said
+        assert PHONE.removeprefix("+") not in said
+
+
+def answering(status: int, text: str, **headers: str) -> Handler:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, text=text, headers={key.replace("_", "-"): headers[key] for key in headers})
+
+    return answer
+
+
+def cutting(status: int | None) -> Handler:
+    """Reads the request, then drops the connection: before any answer, or in the middle of one with `status`."""
+
+    async def cut(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        answer = web.StreamResponse(status=status or 200, headers={"Content-Length": "100"})
+        if status is not None:
+            await answer.prepare(request)
+            await answer.write(b'{"id": "7"')
+        assert request.transport is not None
+        request.transport.close() if status is not None else request.transport.abort()
+        return answer
+
+    return cut
+
+
+async def silent(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError("nobody wakes it")
+
+
+async def stalling(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Length": "100"})
+    await answer.prepare(request)
+    await answer.write(b'{"id": "7"')
+    return await silent(request)
+
+
+HUGE = '{"id": "7", "why": "' + "x" * 300_000 + '"}'
+DOWN = Retry(Reason.PROVIDER_DOWN)
+REFUSED = Rejected(Reason.PROVIDER_REFUSED)
+ANSWERS = {  # what the provider does, what the attempt comes to
+    "accepted": (answering(200, '{"id": "7"}'), Accepted(("7",))),
+    "refused in the provider's words": (answering(400, '{"why": "gone"}'), Rejected(Reason.UNKNOWN_RECIPIENT)),
+    "500": (answering(500, '{"id": "7"}'), DOWN),
+    "503 with Retry-After": (answering(503, "", Retry_After="7"), Retry(Reason.PROVIDER_DOWN, 7.0)),
+    "503 with a date in Retry-After": (answering(503, "", Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), DOWN),
+    "429 from a proxy before it": (answering(429, "<html>", Retry_After="3"), Retry(Reason.THROTTLED, 3.0)),
+    "connection lost after the request": (cutting(None), AnswerLost()),
+    "connection lost within an answer of 200": (cutting(200), AnswerLost()),
+    "connection lost within an answer of 400": (cutting(400), REFUSED),
+    "connection lost within an answer of 500": (cutting(500), DOWN),
+    "redirect": (answering(302, "", Location="/elsewhere"), Rejected(Reason.MISCONFIGURED)),
+    "200 that is no JSON": (answering(200, "<html>ok</html>"), AnswerLost()),
+    "200 without what the adapter expects": (answering(200, '{"status": "ok"}'), AnswerLost()),
+    "200 with a list": (answering(200, "[1]"), AnswerLost()),
+    "200 with an empty body": (answering(200, ""), AnswerLost()),
+    "200 over 256 KB": (answering(200, HUGE), AnswerLost()),
+    "404 that is no JSON": (answering(404, "not here"), REFUSED),
+    "400 over 256 KB": (answering(400, HUGE), REFUSED),
+}
+
+
+def bare(outcome: Outcome) -> Outcome:
+    return replace(outcome, detail=None) if isinstance(outcome, Rejected | Retry | AnswerLost) else outcome
+
+
+@pytest.mark.parametrize(("handler", "expected"), ANSWERS.values(), ids=ANSWERS)
+async def test_each_answer_has_its_outcome(
+    handler: Handler, expected: Outcome, logged: list[MutableMapping[str, Any]]
+) -> None:
+    async with serving(handler) as base_url, link_to(base_url) as desk:
+        outcome = await desk.outcome_of(an_attempt())
+
+    assert bare(outcome) == expected
+    assert [line["link"] for line in logged] == ([] if isinstance(expected, Accepted) else ["shop-sms"])
+
+
+@pytest.mark.parametrize("handler", [silent, stalling], ids=["no answer at all", "an answer that stops half-way"])
+async def test_a_slow_answer_is_lost(handler: Handler, logged: list[MutableMapping[str, Any]]) -> None:
+    async with serving(handler) as base_url, link_to(base_url, HASTY) as desk:
+        outcome = await desk.outcome_of(an_attempt())
+
+    assert bare(outcome) == AnswerLost()
+    assert [line["event"] for line in logged] == ["answer_lost"]
+
+
+async def test_a_refused_connection_may_be_tried_again(logged: list[MutableMapping[str, Any]]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed_port = listener.getsockname()[1]
+    async with link_to(f"http://127.0.0.1:{closed_port}") as desk:
+        assert bare(await desk.outcome_of(an_attempt())) == DOWN
+    assert [(line["event"], line["reason"]) for line in logged] == [("attempt_deferred", "provider_down")]
+
+
+async def test_an_unknown_host_may_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+) -> None:
+    async def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+    async with link_to("http://provider.invalid") as desk:
+        assert bare(await desk.outcome_of(an_attempt())) == DOWN
+
+
+async def test_an_unproven_certificate_is_not_trusted(tmp_path: Path, logged: list[MutableMapping[str, Any]]) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response()
+
+    async with serving(answer, self_signed(tmp_path)) as base_url, link_to(base_url) as desk:
+        assert bare(await desk.outcome_of(an_attempt())) == DOWN
+    assert asked == []
+
+
+async def test_a_connection_too_slow_to_open_may_be_tried_again(logged: list[MutableMapping[str, Any]]) -> None:
+    """A listener that never speaks TLS: the connection opens, the handshake does not."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with link_to(f"https://127.0.0.1:{listener.getsockname()[1]}", HASTY) as desk:
+            assert bare(await desk.outcome_of(an_attempt())) == DOWN
+
+
+async def test_a_base_url_that_is_none_is_misconfigured(logged: list[MutableMapping[str, Any]]) -> None:
+    async with link_to("provider") as desk:
+        assert bare(await desk.outcome_of(an_attempt())) == Rejected(Reason.MISCONFIGURED)
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    paths = []
+
+    async def redirect(request: web.Request) -> web.StreamResponse:
+        paths.append(request.path)
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    async with serving(redirect) as base_url, link_to(base_url) as desk:
+        await desk.outcome_of(an_attempt())
+    assert paths == [f"/{TOKEN}/send"]
+
+
+async def test_the_request_arrives_as_the_adapter_said_it() -> None:
+    seen: dict[str, Any] = {}
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.update(await request.json(), token=request.headers["X-Token"], type=request.content_type)
+        return web.json_response({"id": "7"})
+
+    async with serving(answer) as base_url, link_to(base_url) as desk:
+        await desk.outcome_of(an_attempt("Привіт 👋"))
+    assert seen == {"to": PHONE, "text": "Привіт 👋", "token": TOKEN, "type": "application/json"}
+
+
+async def test_what_the_provider_says_is_kept_without_secret_and_phone(logged: list[MutableMapping[str, Any]]) -> None:
+    why = f"no {PHONE} (380501112233, +380 50 111-22-33) at /{TOKEN}/send"
+    async with serving(answering(400, f'{{"why": "{why}"}}')) as base_url, link_to(base_url) as desk:
+        outcome = await desk.outcome_of(an_attempt())
+
+    assert outcome == Rejected(Reason.UNKNOWN_RECIPIENT, "no *** (***, ***) at /***/send")
+    (line,) = logged
+    assert (line["event"], line["status"], line["reason"]) == ("attempt_rejected", 400, "unknown_recipient")
+
+
+async def test_an_unfit_attempt_never_leaves(logged: list[MutableMapping[str, Any]]) -> None:
+    async with serving(answering(200, '{"id": "7"}')) as base_url, link_to(base_url) as desk:
+        assert await desk.outcome_of(an_attempt("unfit")) == Rejected(Reason.CONTENT_UNFIT)
+        assert bare(await desk.outcome_of(an_attempt("\ud800"))) == Rejected(Reason.CONTENT_UNFIT)
+
+
+async def test_a_faulty_adapter_loses_no_message(
+    monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+) -> None:
+    def broken(self: Provider, attempt: Attempt) -> HttpRequest:
+        raise RuntimeError(f"broken for {attempt.address} {TOKEN}")
+
+    monkeypatch.setattr(Provider, "request", broken)
+    async with link_to("http://127.0.0.1:1") as desk:
+        assert bare(await desk.outcome_of(an_attempt())) == Rejected(Reason.CONTENT_UNFIT)
+
+
+@dataclass
+class Gate:
+    """A provider that answers nobody until it is opened."""
+
+    is_open: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    inside: int = 0
+    most_inside: int = 0
+
+    async def handle(self, _: web.Request) -> web.StreamResponse:
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        self.waiting.release()
+        await self.is_open.wait()
+        self.inside -= 1
+        return web.json_response({"id": "7"})
+
+    async def reached_by(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            for _ in range(count):
+                await self.waiting.acquire()
+
+
+async def test_the_window_bounds_what_is_unanswered() -> None:
+    gate = Gate()
+    async with serving(gate.handle) as base_url, link_to(base_url, replace(PATIENT, window=3)) as desk:
+        assert desk.transport.room() == 3
+        desk.send(*(an_attempt(number=n) for n in range(1, 6)))
+        assert desk.transport.room() == 0
+        assert desk.settled == [(4, NotSent()), (5, NotSent())]
+
+        await gate.reached_by(3)
+        gate.is_open.set()
+        desk.settled.clear()
+        while len(desk.settled) < 3:
+            desk.has_settled.clear()
+            await desk.has_settled.wait()
+        assert sorted(desk.settled) == [(n, Accepted(("7",))) for n in (1, 2, 3)]
+        assert (desk.transport.room(), gate.most_inside) == (3, 3)
+        assert desk.rooms == 1 + 3  # at the start, and as each came back
+
+
+async def test_stop_waits_for_answers_under_way() -> None:
+    gate = Gate()
+    async with serving(gate.handle) as base_url, link_to(base_url) as desk:
+        desk.send(an_attempt())
+        await gate.reached_by(1)
+        stopping = asyncio.create_task(desk.transport.stop(10))
+        await asyncio.sleep(0)
+        assert desk.transport.room() == 0
+        desk.send(an_attempt(number=2))
+        gate.is_open.set()
+        await stopping
+    assert desk.settled == [(2, NotSent()), (1, Accepted(("7",)))]
+
+
+async def test_stop_settles_what_is_still_unanswered_as_lost(logged: list[MutableMapping[str, Any]]) -> None:
+    gate = Gate()
+    async with serving(gate.handle) as base_url, link_to(base_url) as desk:
+        desk.send(an_attempt(number=1), an_attempt(number=2))
+        await gate.reached_by(2)
+        await desk.transport.stop(0.01)
+        assert sorted((number, bare(outcome)) for number, outcome in desk.settled) == [
+            (1, AnswerLost()),
+            (2, AnswerLost()),
+        ]
+    assert [line["event"] for line in logged] == ["answer_lost"] * 2
+
+
+async def test_stop_settles_even_what_had_no_time_to_begin(logged: list[MutableMapping[str, Any]]) -> None:
+    async with link_to("http://127.0.0.1:1") as desk:
+        desk.send(an_attempt())
+        await desk.transport.stop(0)
+        assert [(number, bare(outcome)) for number, outcome in desk.settled] == [(1, AnswerLost())]
+
+
+async def test_before_the_start_there_is_no_room() -> None:
+    desk = Desk(HttpTransport(Provider("http://127.0.0.1:1"), "shop-sms"))
+    assert desk.transport.room() == 0
+    desk.send(an_attempt())
+    assert desk.settled == [(1, NotSent())]
+    await desk.transport.stop(0)
+
+
+async def test_a_connection_is_used_again() -> None:
+    peers = set()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        return web.json_response({"id": "7"})
+
+    async with serving(answer) as base_url, link_to(base_url) as desk:
+        for _ in range(10):
+            assert await desk.outcome_of(an_attempt()) == Accepted(("7",))
+    assert len(peers) == 1
+
+
+async def test_fetch_takes_any_status_for_an_answer() -> None:
+    async with serving(answering(404, '{"why": "gone"}')) as base_url, link_to(base_url) as desk:
+        answer = await desk.transport.fetch(HttpRequest("GET", f"{base_url}/me"))
+    assert (answer.status, answer.json()) == (404, {"why": "gone"})
+
+
+@pytest.mark.parametrize("handler", [cutting(None), answering(200, HUGE)], ids=["lost", "too long"])
+async def test_fetch_raises_when_no_whole_answer_came(handler: Handler) -> None:
+    async with serving(handler) as base_url, link_to(base_url) as desk:
+        with pytest.raises(ProviderUnreachableError) as caught:
+            await desk.transport.fetch(HttpRequest("GET", f"{base_url}/{TOKEN}/me"))
+    assert "secret" not in str(caught.value)
+
+
+CONTENTS = {
+    "json": (HttpRequest("POST", "", json={"a": 2**63}), (b'{"a":9223372036854775808}', "application/json")),
+    "form": (HttpRequest("POST", "", form={"a": "b c"}), (b"a=b+c", "application/x-www-form-urlencoded")),
+    "body": (HttpRequest("POST", "", body=b"raw"), (b"raw", None)),
+    "nothing": (HttpRequest("GET", ""), (None, None)),
+}
+
+
+@pytest.mark.parametrize(("request_", "expected"), CONTENTS.values(), ids=CONTENTS)
+def test_a_request_encodes_its_content(request_: HttpRequest, expected: tuple[bytes | None, str | None]) -> None:
+    assert request_.content() == expected
+
+
+def test_a_printed_request_shows_nothing() -> None:
+    request = HttpRequest("POST", f"https://provider/{TOKEN}", {"X-Token": TOKEN}, json={"to": PHONE})
+    assert repr(request) == "HttpRequest(method='POST')"
+
+
+def test_connect_must_end_before_the_whole() -> None:
+    with pytest.raises(ValueError, match="connect_s"):
+        HttpSettings(connect_s=15, total_s=15)
+
+
+@pytest.mark.parametrize("name", ["X-Signature", "x-signature", "X-SIGNATURE"])
+def test_a_header_is_found_in_any_case(name: str) -> None:
+    assert header({"Date": "", "x-Signature": "abc"}, name) == "abc"
+    assert header({"Date": ""}, name) is None
+
+
+REDACTED = {
+    "+380501112233 is gone": "*** is gone",
+    "to 380 (50) 111-22-33": "to ***",
+    "Too Many Requests: retry after 35": "Too Many Requests: retry after 35",
+    "code 12, 4096 signs": "code 12, 4096 signs",
+    "x" * 300: "x" * 200,
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), REDACTED.items())
+def test_phones_are_redacted(text: str, expected: str) -> None:
+    assert redact(text) == expected
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context

@@ -7,8 +7,8 @@ import gc
 import signal
 import socket
 import time
-from collections.abc import Coroutine, Iterator
-from pathlib import Path
+from collections.abc import Coroutine, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,25 +18,37 @@ from cryptography.fernet import Fernet
 from cascade.api.app import create_app
 from cascade.api.message_in import Limits
 from cascade.api.parts import Parts
+from cascade.api.send import KEY_KEPT_MS
+from cascade.api.texts import LinkRules
+from cascade.channels.fitting import Fitting
 from cascade.channels.http import HttpSettings, HttpTransport
-from cascade.channels.registry import BOTS
+from cascade.channels.registry import BOTS, FITTINGS
+from cascade.channels.smpp import message as sms
 from cascade.channels.smpp.transport import SmppTransport
 from cascade.channels.viber_bot import ViberBot
 from cascade.core.directory import Directory, PlannedStep, Rate
 from cascade.core.errors import ConfigError, ProviderUnreachableError, StoreUnavailableError
+from cascade.core.prices import Price, Prices, micros_of
 from cascade.core.receipt import Receipt
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
+from cascade.engine.clicks import ClickCounter
+from cascade.engine.egress import Egress
+from cascade.engine.notifier import Notifier, NotifierSettings
 from cascade.engine.worker import LinkSetup, Worker
 from cascade.settings import BotApi, Settings
-from cascade.store import accounts
+from cascade.store import accounts, repeats, webhooks
+from cascade.store import links as short_links
 from cascade.store.accounts import Seal
-from cascade.store.database import Database
+from cascade.store.batches import BatchNumbers
 
 log = structlog.get_logger()
 
 SMS_LINK = "sms.smpp"
 DIRECTORY_POLL_S = 1.0
+PURGE_EVERY_MS = 60_000
+DAY_MS = 86_400_000
+LARGEST_PURGE = 2_000
 WEBHOOK_RETRY_S = 10.0
 HTTP_GRACE_S = 3
 GC_THRESHOLD = 50_000
@@ -50,7 +62,7 @@ def open_seal(settings: Settings) -> Seal:
     """The keys that seal secrets: from the settings, or from a file beside the store that the first start makes."""
     if settings.secrets.keys:
         return Seal([Secret(key.get_secret_value()) for key in settings.secrets.keys])
-    path = settings.store.path.parent / settings.secrets.key_file
+    path = settings.store.home / settings.secrets.key_file
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,16 +77,34 @@ def open_seal(settings: Settings) -> Seal:
         ) from error
 
 
+def price_list(settings: Settings) -> Prices:
+    entries = [Price(entry.channel, micros_of(entry.price), entry.sender, entry.prefix) for entry in settings.prices]
+    return Prices(entries, transliterates_sms=_transliterates_sms(settings))
+
+
+def _fittings(settings: Settings) -> Mapping[Channel, Fitting]:
+    fit_sms = partial(sms.fitted, transliterates=_transliterates_sms(settings))
+    return {**FITTINGS, Channel.SMS: fit_sms}
+
+
+def _transliterates_sms(settings: Settings) -> bool:
+    return settings.smpp is not None and settings.smpp.transliterate
+
+
 class Gateway:
     """One process of Cascade. `start`, then serve HTTP with `app`, then `stop`."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.database = Database(settings.store.path)
+        self.database = settings.store.database()
         self._worker = Worker(self.database, now_ms)
+        self._clicks = ClickCounter(self.database, round(settings.links.preview_s * 1000))
+        self._egress = Egress(settings.webhooks.targets, settings.webhooks.timeout_s)
+        self._notifier: Notifier
         self._transports: dict[str, HttpTransport | SmppTransport] = {}
         self._directory: Directory
         self._version = -1
+        self._purged_at_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._webhooks: list[asyncio.Task[None]] = []
         self._parts = Parts(
@@ -85,9 +115,19 @@ class Gateway:
             is_ready=lambda: self._worker.is_running,
             read_receipts=self._read_receipts,
             take_receipts=self._worker.take_receipts,
+            check_target=self._egress.check,
+            seal=lambda: self._seal,
+            refresh=self.refresh,
             send_rate=Rate(settings.limits.send_rate, settings.limits.send_burst),
             read_rate=Rate(settings.limits.read_rate, settings.limits.read_burst),
             repeat_ms=settings.limits.repeat_s * 1000,
+            batches=BatchNumbers(self.database),
+            link_states=self._worker.link_states,
+            currency=settings.currency,
+            link_rules=LinkRules(settings.http.reached_at, settings.links.ttl_days * DAY_MS),
+            count_click=self._clicks.add,
+            prices=price_list(settings),
+            fittings=_fittings(settings),
         )
         self.app = create_app(self._parts)
 
@@ -99,6 +139,10 @@ class Gateway:
         if self.settings.smpp is not None:
             links[SMS_LINK] = LinkSetup(SmppTransport(self.settings.smpp), self.settings.smpp.rate_per_s)
         await self._worker.start(links)
+        await self._egress.open()
+        self._notifier = Notifier(self.database, self._egress, self._seal, self._notifier_settings(), now_ms)
+        self._worker.add_notifier(self._notifier)
+        self._worker.add_clicks(self._clicks)
         await self.refresh()
         self._spawn(self._watch_directory())
 
@@ -108,21 +152,25 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._worker.stop(self.settings.engine.drain_s)
+        await self._egress.close()
         await self.database.close()
         log.info("gateway_stopped")
 
     async def refresh(self) -> None:
-        """Take in accounts, keys and bots that changed; a new bot gets its link at once."""
+        """Take in accounts, keys, bots and webhooks that changed; a new bot gets its link at once."""
         async with self.database.reading() as reader:
             if await accounts.version(reader) == self._version:
                 return
             loaded = await accounts.load(reader, self._seal)
+            enabled = await webhooks.enabled(reader)
+        self.database.listeners = webhooks.listeners(enabled)
+        self._notifier.use(enabled)
         for bot in loaded.bots:
             if bot.link not in self._worker.links:
                 self._add_bot(bot.channel, bot.link, loaded.tokens[bot.link])
         self._directory = Directory(
             routes={
-                name: tuple(PlannedStep(step.channel, step.window_s) for step in steps)
+                name: tuple(PlannedStep(step.channel, step.window_s, step.takes_surveys) for step in steps)
                 for name, steps in self.settings.routes.items()
             },
             shared={Channel.SMS: SMS_LINK} if self.settings.smpp is not None else {},
@@ -138,6 +186,25 @@ class Gateway:
             self._parts.keys_used.clear()
             async with self.database.transaction() as tx:
                 await accounts.keys_used(tx, used_at_ms)
+
+    async def _purge(self) -> None:
+        oldest_ms = now_ms() - max(self._parts.repeat_ms, KEY_KEPT_MS)
+        if now_ms() - self._purged_at_ms >= PURGE_EVERY_MS:
+            async with self.database.transaction() as tx:
+                purged = await repeats.purge(tx, LARGEST_PURGE, oldest_ms)
+                purged = max(purged, await short_links.purge(tx, LARGEST_PURGE, now_ms()))
+            if purged < LARGEST_PURGE:
+                self._purged_at_ms = now_ms()
+
+    def _notifier_settings(self) -> NotifierSettings:
+        given = self.settings.webhooks
+        return NotifierSettings(
+            retry_delays_s=tuple(given.retry_delays_s),
+            timeout_s=given.timeout_s,
+            concurrency=given.concurrency,
+            disable_after_s=given.disable_after_s,
+            keep_s=given.keep_days * 86_400,
+        )
 
     def _add_bot(self, channel: Channel, link: str, token: Secret) -> None:
         api: BotApi = getattr(self.settings, channel.value)
@@ -175,6 +242,7 @@ class Gateway:
             try:
                 await self.refresh()
                 await self._write_keys_used()
+                await self._purge()
             except (StoreUnavailableError, ConfigError) as error:
                 log.error("directory_not_refreshed", error=str(error))
 
@@ -257,7 +325,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
     freeze_memory()
     host, port = listening.getsockname()[:2]
-    log.info("gateway_ready", url=f"http://{host}:{port}", store=str(Path(settings.store.path)))
+    log.info("gateway_ready", url=f"http://{host}:{port}", store=settings.store.shown)
     try:
         await server.serve(sockets=[listening])
     finally:

@@ -6,22 +6,26 @@
 import difflib
 import os
 import tomllib
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from cascade.channels.smpp.settings import SmppSettings
 from cascade.core.errors import ConfigError
+from cascade.core.targets import Targets
 from cascade.core.words import Channel
+from cascade.store import engines
+from cascade.store.database import Database
 
 PREFIX = "CASCADE_"
 BOT_TOKEN_VARIABLE = "CASCADE_BOT_TOKEN"  # noqa: S105 - a name
 SANDBOX_KEY_VARIABLE = "CASCADE_SANDBOX_KEY"
 OTHER_VARIABLES = frozenset({BOT_TOKEN_VARIABLE, SANDBOX_KEY_VARIABLE})
 """Variables of single commands: secrets that a command line would show to every process. No settings."""
-SQLITE = "sqlite:///"
+SURVEY_CHANNELS = frozenset({Channel.VIBER_BOT, Channel.VIBER_BUSINESS, Channel.SMS})
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -31,28 +35,50 @@ class Section(BaseModel):
 
 
 class Store(Section):
-    """`url`: `sqlite:///relative.db` or `sqlite:////absolute.db`."""
+    """`url`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host:port/database`.
+    `connections`: how many one process opens to PostgreSQL at most, and one more that listens."""
 
-    url: str = "sqlite:///cascade.db"
+    url: Annotated[str, Field(repr=False)] = "sqlite:///cascade.db"
+    connections: Annotated[int, Field(ge=4, le=500)] = 16
+
+    def database(self) -> Database:
+        """The store, not yet open; `ConfigError` when the URL names none."""
+        return engines.database(self.url, self.connections)
 
     @property
     def path(self) -> Path:
-        """The file; `ConfigError` when the URL names none."""
-        if not self.url.startswith(SQLITE) or len(self.url) == len(SQLITE):
-            raise ConfigError("store.url", "it names no SQLite file", "Write sqlite:///cascade.db")
-        return Path(self.url.removeprefix(SQLITE))
+        """SQLite's file; `ConfigError` when the URL names none."""
+        return engines.sqlite_path(self.url)
+
+    @property
+    def home(self) -> Path:
+        """Where files that belong to the store lie: beside SQLite's, and in the working directory for PostgreSQL."""
+        return Path() if engines.is_postgres(self.url) else self.path.parent
+
+    @property
+    def shown(self) -> str:
+        """The store as a log may name it: without user and password."""
+        return engines.shown(self.url)
 
 
 class Http(Section):
-    """`public_url`: where providers can reach us, for their callbacks; None: they are not told.
+    """`public_url`: where people and providers can reach us, for short links and callbacks; None: providers are not
+    told, and links name host and port.
     `trusted_proxies`: addresses whose X-Forwarded-For is believed."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
-    public_url: str | None = None
+    public_url: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] | None = None
     trusted_proxies: list[str] = []
     max_batch: Positive = 5_000
     max_body_bytes: Positive = 16 * 1024 * 1024
+
+    @property
+    def reached_at(self) -> str:
+        """The base of the URLs that people get, without a slash at its end."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
 class Secrets(Section):
@@ -84,6 +110,50 @@ class Engine(Section):
     drain_s: Annotated[float, Field(ge=0, le=60)] = 5.0
 
 
+class Webhooks(Section):
+    """What clients are told of events. `allow`: networks, addresses and hosts inside the operator's own network that
+    may be called; any other address must be a public one. `ports` empty: any. `retry_delays_s`: after each failed try,
+    how long until the next, unless the webhook has its own. `concurrency`: requests unanswered at once, for each
+    webhook. `disable_after_s`: how long one may fail without a success. `keep_days`: how long events can be listed and
+    delivered again."""
+
+    allow: list[str] = []
+    allow_http: bool = False
+    ports: list[Port] = [443]
+    timeout_s: Annotated[float, Field(ge=1, le=30)] = 15.0
+    concurrency: Positive = 10
+    retry_delays_s: Annotated[list[Annotated[int, Field(ge=1, le=604_800)]], Field(max_length=30)] = [
+        5,
+        300,
+        1_800,
+        7_200,
+        18_000,
+        36_000,
+        50_400,
+        72_000,
+        86_400,
+    ]
+    disable_after_s: Positive = 259_200
+    keep_days: Annotated[int, Field(ge=7)] = 30
+
+    @property
+    def targets(self) -> Targets:
+        return Targets.of(self.allow, is_http_allowed=self.allow_http, ports=self.ports)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.targets  # noqa: B018 - raises when `allow` cannot be read
+        return self
+
+
+class Links(Section):
+    """Short links. `ttl_days`: how long one works, from its message's hour. `preview_s`: a click so soon after a
+    sending is counted as a preview's."""
+
+    ttl_days: Annotated[int, Field(ge=1, le=3_650)] = 365
+    preview_s: Annotated[float, Field(ge=0, le=60)] = 2.0
+
+
 class BotApi(Section):
     """A bot provider. `window`: requests unanswered at once, for each bot. `rate_per_s`: sends a second, each bot."""
 
@@ -94,10 +164,26 @@ class BotApi(Section):
 
 
 class RouteStep(Section):
-    """`window_s`: how long to wait for a receipt; absent: for the rest of the message's time to live."""
+    """`window_s`: how long to wait for a receipt; absent: for the rest of the message's time to live. `surveys`:
+    whether a survey goes this way too; absent: on the channels that have surveys of their own, and by SMS."""
 
     channel: Channel
     window_s: Positive | None = None
+    surveys: bool | None = None
+
+    @property
+    def takes_surveys(self) -> bool:
+        return self.channel in SURVEY_CHANNELS if self.surveys is None else self.surveys
+
+
+class PriceEntry(Section):
+    """What one part costs: an SMS may have several, anything else is one. The entry with the longest `prefix` of the
+    phone counts, and of two such the one of the message's own `sender`. A channel without an entry is free."""
+
+    channel: Channel
+    price: Annotated[Decimal, Field(ge=0, lt=1_000_000, decimal_places=6)]
+    sender: str | None = None
+    prefix: Annotated[str, Field(pattern=r"^(\+[0-9]{1,14})?$")] = ""
 
 
 def _route(*windows_s: int) -> list[RouteStep]:
@@ -110,7 +196,7 @@ def _route(*windows_s: int) -> list[RouteStep]:
 
 
 class Settings(BaseSettings):
-    """`routes` must hold `standard` and `tg-viber`. `smpp` None: no SMS."""
+    """`routes` must hold `standard` and `tg-viber`. `smpp` None: no SMS. `currency`: that of all prices, ISO 4217."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -120,9 +206,13 @@ class Settings(BaseSettings):
     log: Log = Log()
     limits: Limits = Limits()
     engine: Engine = Engine()
+    webhooks: Webhooks = Webhooks()
+    links: Links = Links()
     telegram_bot: BotApi = BotApi(base_url="https://api.telegram.org", rate_per_s=30)
     viber_bot: BotApi = BotApi(base_url="https://chatapi.viber.com")
     smpp: SmppSettings | None = None
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
+    prices: list[PriceEntry] = []
     routes: dict[str, Annotated[list[RouteStep], Field(min_length=1)]] = {
         "standard": _route(30, 60, 60, 60),
         "tg-viber": _route(15, 20, 30, 30),

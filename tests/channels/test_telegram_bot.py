@@ -74,7 +74,7 @@ SENT: dict[str, tuple[Content, Call]] = {  # content, the call of python-telegra
         lambda bot: bot.send_message(CHAT, "Привіт 👋 *a* <b>", link_preview_options=NO_PREVIEW),
     ),
     "text with a button": (
-        Content("Sale", button=Button("Open", "https://shop.example/a?b=1&c=2")),
+        Content("Sale", buttons=(Button("Open", "https://shop.example/a?b=1&c=2"),)),
         lambda bot: bot.send_message(
             CHAT,
             "Sale",
@@ -95,7 +95,7 @@ SENT: dict[str, tuple[Content, Call]] = {  # content, the call of python-telegra
         ),
     ),
     "picture with a button": (
-        Content("Sale", media=Media(image=IMAGE), button=Button("Open", "https://shop.example")),
+        Content("Sale", media=Media(image=IMAGE), buttons=(Button("Open", "https://shop.example"),)),
         lambda bot: bot.send_photo(
             CHAT, IMAGE, caption="Sale", reply_markup=rows(InlineKeyboardButton("Open", url="https://shop.example"))
         ),

@@ -61,7 +61,7 @@ def replies(text: str) -> dict[str, Any]:
 SENT: dict[str, tuple[Content, Message]] = {  # content, viberbot's message that says the same
     "text": (Content("Привіт 👋"), TextMessage(text="Привіт 👋")),
     "text with a button": (
-        Content("Sale", button=Button("Open", PAGE)),
+        Content("Sale", buttons=(Button("Open", PAGE),)),
         TextMessage(text="Sale", keyboard=keyboard(opens("Open", PAGE)), min_api_version=3),
     ),
     "survey": (
@@ -71,7 +71,7 @@ SENT: dict[str, tuple[Content, Message]] = {  # content, viberbot's message that
         ),
     ),
     "picture with a button": (
-        Content("Sale", media=Media(image=IMAGE, thumbnail=THUMBNAIL), button=Button("Open", PAGE)),
+        Content("Sale", media=Media(image=IMAGE, thumbnail=THUMBNAIL), buttons=(Button("Open", PAGE),)),
         PictureMessage(
             text="Sale",
             media=IMAGE,
@@ -166,7 +166,7 @@ def test_an_option_is_shown_as_html_and_answered_as_it_is(option: str) -> None:
 
 def test_a_message_over_30_kb_is_unfit() -> None:
     button = Button("Open", "https://shop.example/" + "x" * 31_000)
-    assert BOT.request(an_attempt(Content("Sale", button=button))) == Rejected(Reason.CONTENT_UNFIT, "over 30 KB")
+    assert BOT.request(an_attempt(Content("Sale", buttons=(button,)))) == Rejected(Reason.CONTENT_UNFIT, "over 30 KB")
 
 
 FITS = {

@@ -202,6 +202,10 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
             Settled(T0, 1, 0, Accepted(("1",)))),
         receipt(T0 + 5, 1, 0, ReceiptState.FAILED), F, U, 0, [Mark.FAILED, Mark.SKIPPED],
     ),
+    "an unknown attempt of two parts: one receipt is not both": (
+        run(ON_SMS._replace(type=MessageType.PROMO), Settled(T0 + 60_040, 3, 2, AnswerLost(parts=2))),
+        receipt(T0 + 61_000, 3, 2, ReceiptState.DELIVERED, part=1), W, P, 2, [Mark.PART_DELIVERED],
+    ),
     "cancelled before it began": (QUEUED, Cancelled(T0 + 1), F, E, 0, [Mark.CANCELLED]),
     "cancelled too late: nothing": (SENDING, Cancelled(T0 + 6), S, P, 0, []),
     "rescheduled before it began": (

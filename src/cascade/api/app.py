@@ -1,19 +1,28 @@
 """The HTTP application: the doors, and one place where our errors become the contract's."""
 
 import uuid
+from functools import partial
+from typing import Any
 
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 import cascade
-from cascade.api import callbacks, health, metrics, send, status, subscribers
+from cascade.api import callbacks, health, items, links, metrics, send, status, subscribers, webhooks
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError, error_body
 from cascade.api.parts import Parts
 from cascade.api.rates import RateHeaders
-from cascade.core.errors import StoreUnavailableError
+from cascade.api.v1 import channels as v1_channels
+from cascade.api.v1 import messages as v1_messages
+from cascade.api.v1 import statistics as v1_statistics
+from cascade.api.v1 import subscribers as v1_subscribers
+from cascade.api.v1 import tags as v1_tags
+from cascade.api.validation import faults_of
+from cascade.core.errors import QueryTimeoutError, StoreUnavailableError
 
 log = structlog.get_logger()
 
@@ -28,20 +37,43 @@ def create_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     app.add_middleware(RateHeaders)
-    for door in (send, status, subscribers, callbacks, health):
+    for door in (send, items, status, subscribers, webhooks, links, callbacks, health):
+        app.include_router(door.router)
+    for door in (v1_messages, v1_tags, v1_statistics, v1_subscribers, v1_channels):
         app.include_router(door.router)
     app.add_exception_handler(InvalidRequest, _invalid)
+    app.add_exception_handler(RequestValidationError, _unread)
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(StoreUnavailableError, _unavailable)
+    app.add_exception_handler(QueryTimeoutError, _too_slow)
     app.add_exception_handler(Exception, _broken)
+    app.openapi = partial(_document, app)  # type: ignore[method-assign] # the way that FastAPI's manual shows
     return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document. FastAPI says 422 of every door that takes something; ours answer 400, and say so."""
+    document = FastAPI.openapi(app)
+    for methods in document["paths"].values():
+        for door in methods.values():
+            door["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    return document
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidRequest)  # noqa: S101 - registered for nothing else
     metrics.REFUSED.labels(error.faults[0].code.value).inc()
     return Response(error_body(error.faults), 400, media_type="application/json")
+
+
+async def _unread(request: Request, error: Exception) -> Response:
+    """What FastAPI finds wrong with a path or a query: the first part of a place says in which of them it is."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    faults = faults_of([{**one, "loc": one["loc"][1:]} for one in error.errors()])
+    return await _invalid(request, InvalidRequest(faults))
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -65,6 +97,11 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     return _one(503, ErrorCode.UNAVAILABLE, "The store is away; nothing was stored, repeat later", {"Retry-After": "1"})
 
 
+async def _too_slow(request: Request, error: Exception) -> Response:
+    log.warning("query_stopped", path=_route_path(request), error=str(error))
+    return _one(503, ErrorCode.UNAVAILABLE, f"{error}: ask for a shorter time, or for less", {"Retry-After": "1"})
+
+
 async def _broken(request: Request, error: Exception) -> Response:
     request_id = str(uuid.uuid4())
     log.error("request_failed", request_id=request_id, path=_route_path(request), error=type(error).__name__)
@@ -72,7 +109,8 @@ async def _broken(request: Request, error: Exception) -> Response:
         "error": {"code": ErrorCode.INTERNAL_ERROR.value, "message": "Our fault; tell us the requestId"},
         "requestId": request_id,
     }
-    return Response(orjson.dumps(body), 500, media_type="application/json")
+    # The server closes the connection after this: whoever is not told sends the next request into it.
+    return Response(orjson.dumps(body), 500, {"Connection": "close"}, media_type="application/json")
 
 
 def _route_path(request: Request) -> str | None:

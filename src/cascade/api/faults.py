@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -79,9 +79,14 @@ class RequestError(CascadeError):
 
 
 def error_body(faults: Sequence[Fault]) -> bytes:
-    """The JSON of the first fault, with up to 100 further ones as its details. `faults` holds at least one."""
+    """The JSON of an answer that is nothing but an error. `faults` holds at least one."""
+    return orjson.dumps({"error": error_object(faults)})
+
+
+def error_object(faults: Sequence[Fault]) -> dict[str, Any]:
+    """The first fault, with up to 100 further ones as its details. `faults` holds at least one."""
     first, *further = map(_entry, faults[: MAX_DETAILS + 1])
-    return orjson.dumps({"error": {**first, "details": further}})
+    return {**first, "details": further}
 
 
 def _entry(fault: Fault) -> dict[str, str | int | None]:

@@ -4,13 +4,33 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from cascade.api.message_schema import RULES, ButtonIn, MediaIn, MessageIn
+from cascade.api.message_schema import (
+    RULES,
+    ButtonIn,
+    FallbackIn,
+    MediaIn,
+    MessageIn,
+    TgMessageIn,
+    ViberMessageIn,
+)
 
 MAX_FIELDS: Final = 50  # in one object, twice what the contract has: each unknown name costs a look for its like
-UNSUPPORTED: Final = ("variables", "fallback", "tgMessage", "viberMessage", "route", "maxCost", "tags")
 
 _MEDIA = {name: f"media.{name}" for name in MediaIn.__annotations__} | {"img": "media.image", "fileUrl": "media.file"}
 _BUTTON = {name: f"button.{name}" for name in ButtonIn.__annotations__}
+_FALLBACK = {name: f"fallback.{name}" for name in FallbackIn.__annotations__}
+_TELEGRAM = {name: f"tgMessage.{name}" for name in TgMessageIn.__annotations__} | {
+    "photo_url": "tgMessage.photoUrl",
+    "chat_id": "tgMessage.chatId",
+}
+_VIBER = {name: f"viberMessage.{name}" for name in ViberMessageIn.__annotations__} | {
+    "min_api_version": "viberMessage.minApiVersion",
+    "file_name": "viberMessage.fileName",
+    "sticker_id": "viberMessage.stickerId",
+    "rich_media": "viberMessage.richMedia",
+    "alt_text": "viberMessage.altText",
+    "tracking_data": "viberMessage.trackingData",
+}
 _BUTTON_ALIASES = {"buttonText": "button.text", "buttonAction": "button.url"}
 _MESSAGE = {name: name for name in MessageIn.__annotations__}
 _MESSAGE_ALIASES = {"recipient": "toPhone", "scheduledTime": "scheduledSent", "sheduledSent": "scheduledSent"}
@@ -20,12 +40,24 @@ PATHS: Final[dict[str, dict[str, str]]] = {
     "media": _MEDIA,
     "button": _BUTTON,
     "messageData": _MEDIA | _BUTTON_ALIASES,
+    "fallback": _FALLBACK,
+    "tgMessage": _TELEGRAM,
+    "viberMessage": _VIBER,
 }
 """The object a name stands in ("" is the message), the name, and the path it means."""
 
 _CANONICAL = frozenset(_MESSAGE)
-_CANONICAL_INSIDE = (("media", frozenset(MediaIn.__annotations__)), ("button", frozenset(ButtonIn.__annotations__)))
-_OBJECTS = frozenset({"media", "button"})
+_CANONICAL_INSIDE = tuple(
+    (name, frozenset(inside.__annotations__))
+    for name, inside in (
+        ("media", MediaIn),
+        ("button", ButtonIn),
+        ("fallback", FallbackIn),
+        ("tgMessage", TgMessageIn),
+        ("viberMessage", ViberMessageIn),
+    )
+)
+_OBJECTS = frozenset(name for name, _ in _CANONICAL_INSIDE)
 
 
 class Unknown(NamedTuple):
@@ -135,7 +167,7 @@ def resembled(container: str, name: str) -> Likeness | None:
     Near is one typing slip: a letter more, less, or wrong, or two swapped. `id` and `text` have too many honest
     neighbours (`uid`, `test`), and are missed soon enough when they are not there.
     """
-    if name in UNSUPPORTED or len(name) > 40:
+    if len(name) > 40:
         return None
     return _resembled(container, name)
 
@@ -165,7 +197,7 @@ def _slips(word: str) -> list[str]:
     return [word, *(word[:place] + word[place + 1 :] for place in range(len(word)))]
 
 
-_VOCABULARY = {container: [*paths, *(UNSUPPORTED if not container else ())] for container, paths in PATHS.items()}
+_VOCABULARY = {container: [*paths] for container, paths in PATHS.items()}
 _VARIANTS = {container: {_bare(name): name for name in names} for container, names in _VOCABULARY.items()}
 _NEAR = {
     container: {

@@ -6,8 +6,10 @@ JavaScript and PHP.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -16,10 +18,22 @@ from pydantic import ValidationError
 
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest
 from cascade.api.field_names import MAX_FIELDS, PATHS, Unknown, is_canonical, resembled, settle
-from cascade.api.message_schema import BATCH_IN, MAX_TEXT, REQUIRED, RULES, MediaIn
-from cascade.core.content import Button, Content, Media
-from cascade.core.draft import Draft
-from cascade.core.words import MessageType
+from cascade.api.message_schema import (
+    BATCH_IN,
+    MAX_TEXT,
+    REQUIRED,
+    RULES,
+    URL_VALUE,
+    MediaIn,
+    VariableIn,
+    is_sound,
+    rule,
+    variable_of,
+)
+from cascade.core.content import Button, Content, Media, Variant
+from cascade.core.draft import Draft, Fallback, WantedStep, Wishes
+from cascade.core.prices import micros_of
+from cascade.core.words import Channel, MessageType
 
 MAX_SURVEY_TEXT: Final = 85
 MAX_AHEAD_MS: Final = 30 * 86_400_000
@@ -27,20 +41,49 @@ MAX_AHEAD_MS: Final = 30 * 86_400_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What an account may send in one request. `senders` None: any `fromName` will do."""
+    """What an account may send in one request. `senders` None: any `fromName` will do; `routes` None: any name."""
 
     max_batch: int = 5_000
     max_body_bytes: int = 16 * 1_048_576
     strict_fields: bool = False
     senders: frozenset[str] | None = None
+    routes: frozenset[str] | None = None
+
+
+class Refused(NamedTuple):
+    """A message that broke rules. `tracking_id` None: it has none that can be read."""
+
+    tracking_id: str | None
+    faults: tuple[Fault, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`drafts` in the order of the request; `ignored` maps an index to the names of the fields without effect."""
+    """`drafts` in the order of the request, each standing there at its place in `places`.
+
+    By index: `ignored` names the fields without effect; `refused` is empty unless the batch may be taken in part.
+    """
 
     drafts: list[Draft]
     ignored: dict[int, tuple[str, ...]]
+    places: Sequence[int] = ()
+    refused: dict[int, Refused] = field(default_factory=dict)
+
+    def without(self, faults: Sequence[Fault]) -> "Batch":
+        """The same without the drafts that turned out to be at fault, each fault naming its place."""
+        by_place: dict[int, list[Fault]] = {}
+        for fault in faults:
+            if fault.index is not None:
+                by_place.setdefault(fault.index, []).append(fault)
+        refused = dict(self.refused)
+        drafts, places = [], []
+        for place, draft in zip(self.places, self.drafts, strict=True):
+            if place in by_place:
+                refused[place] = Refused(draft.tracking_id, tuple(by_place[place]))
+            else:
+                drafts.append(draft)
+                places.append(place)
+        return Batch(drafts, self.ignored, places, refused)
 
 
 class TypeRule(NamedTuple):
@@ -59,9 +102,32 @@ TYPES: Final = {
     "flashcall": TypeRule(MessageType.FLASHCALL, 300),
 }
 _PLAIN_TYPES = {name: TYPES[name] for name in ("transaction", "promo")}
-_SPECIAL = frozenset({"scheduledSent", "surveyOptions", "media", "button"})
+_WISHES = frozenset({"fallback", "tgMessage", "viberMessage", "route", "maxCost", "tags"})
+_SPECIAL = frozenset({"scheduledSent", "surveyOptions", "media", "button", "variables"}) | _WISHES
 _RANKS = {path: rank for rank, path in enumerate(RULES)}
-_FREE_TEXTS = ("fromName", "text", "surveyOptions", "media.fileName", "button.text")
+_FREE_TEXTS = (
+    "fromName",
+    "text",
+    "surveyOptions",
+    "media.fileName",
+    "button.text",
+    "fallback.text",
+    "tgMessage",
+    "viberMessage",
+    "route",
+)
+_NEEDS = {  # what a viberMessage of a type must have
+    "picture": "media",
+    "video": "media",
+    "file": "media",
+    "url": "media",
+    "contact": "contact",
+    "location": "location",
+    "sticker": "stickerId",
+    "rich_media": "richMedia",
+}
+_OF_PROVIDER = ("contact", "location", "stickerId", "richMedia", "altText", "keyboard", "trackingData", "minApiVersion")
+_MOST_BYTES: Final = 28_000  # of a rich message or keyboard; Viber takes a request of 30 KB
 _NUL = b"\\u0000"  # JSON has no other way to write it
 _NUL_WORDS = "holds a NUL character (\\u0000): remove it"
 
@@ -89,6 +155,10 @@ class Findings:
         message = "Invalid phone number format" if code is ErrorCode.INVALID_PHONE else f"{name or 'A message'} {words}"
         self.faults.append((index, _rank(path), Fault(code, message, name or None, index)))
 
+    def ignore(self, index: int, name: str) -> None:
+        """Note a field that this message is sent without."""
+        self.ignored[index] = (*self.ignored.get(index, ()), name)
+
     def add_unknown(self, index: int, unknown: Unknown) -> None:
         """Note a name that is refused. The field it was meant to be is not also missed."""
         if unknown.path is not None:
@@ -99,8 +169,11 @@ class Findings:
         return [fault for _, _, fault in sorted(self.faults, key=lambda found: found[:2])]
 
 
-def parse_batch(body: bytes, *, route: str, now_ms: int, limits: Limits) -> Batch:
-    """Read a request's body. Raises `InvalidRequest` with every fault of the whole batch."""
+def parse_batch(body: bytes, *, route: str, now_ms: int, limits: Limits, is_partial: bool = False) -> Batch:
+    """Read a request's body. Raises `InvalidRequest` with every fault of the whole batch.
+
+    `is_partial`: messages at fault are left out instead, and only a body that is no batch raises.
+    """
     items = _items(body, limits)
     findings = Findings()
     _settle_names(items, findings, is_strict=limits.strict_fields)
@@ -108,6 +181,7 @@ def parse_batch(body: bytes, *, route: str, now_ms: int, limits: Limits) -> Batc
     senders = limits.senders
     has_nul = _NUL in body
     is_clean = not findings.faults and not has_nul
+    at_fault = {index for index, _, _ in findings.faults}
     drafts = []
     for index, item in enumerate(items):
         if is_clean and _SPECIAL.isdisjoint(item) and (senders is None or item["fromName"] in senders):
@@ -118,12 +192,32 @@ def parse_batch(body: bytes, *, route: str, now_ms: int, limits: Limits) -> Batc
                 content = Content(text)
                 drafts.append(Draft(item["id"], item["fromName"], item["toPhone"], rule.type, content, ttl_s, route))
                 continue
-        scheduled_at_ms = _check_rules(index, item, findings, now_ms, senders, has_nul=has_nul)
-        if not findings.faults:
+        known = len(findings.faults)
+        scheduled_at_ms = _check_rules(index, item, findings, now_ms, limits, has_nul=has_nul)
+        if len(findings.faults) > known:
+            at_fault.add(index)
+        if index not in at_fault and (is_partial or not at_fault):
             drafts.append(_draft(item, route, scheduled_at_ms))
-    if findings.faults:
+    if not at_fault:
+        return Batch(drafts, findings.ignored, range(len(drafts)))
+    if not is_partial:
         raise InvalidRequest(findings.in_order())
-    return Batch(drafts, findings.ignored)
+    return _partly(items, drafts, findings)
+
+
+def _partly(items: list[Any], drafts: list[Draft], findings: Findings) -> Batch:
+    faults: dict[int, list[Fault]] = {}
+    for fault in findings.in_order():
+        if fault.index is not None:
+            faults.setdefault(fault.index, []).append(fault)
+    refused = {index: Refused(_tracking_id(items[index]), tuple(own)) for index, own in faults.items()}
+    return Batch(drafts, findings.ignored, [index for index in range(len(items)) if index not in refused], refused)
+
+
+def _tracking_id(item: Any) -> str | None:
+    """The client's id of a message at fault, as far as it can be read."""
+    tracking_id = item.get("id") if isinstance(item, dict) else None
+    return tracking_id if isinstance(tracking_id, str) and len(tracking_id) <= 255 else None
 
 
 def _items(body: bytes, limits: Limits) -> list[Any]:
@@ -199,9 +293,9 @@ def _check_schema(items: list[Any], findings: Findings) -> None:
         return
     for one in errors:
         index, *place = one["loc"]
-        path = ".".join(part for part in place if isinstance(part, str))
-        code, words = RULES[path]
-        if one["type"] == "missing" or (one["input"] is None and path in REQUIRED):
+        at_fault = ".".join(part for part in place if isinstance(part, str))
+        path, (code, words) = rule(at_fault)
+        if path == at_fault and (one["type"] == "missing" or (one["input"] is None and path in REQUIRED)):
             code, words = ErrorCode.MISSING_FIELD, f"is required: it {words}"
         elif path == "text" and one["type"] == "string_too_long":
             code = ErrorCode.TEXT_TOO_LONG
@@ -210,7 +304,7 @@ def _check_schema(items: list[Any], findings: Findings) -> None:
 
 
 def _check_rules(
-    index: int, item: Any, findings: Findings, now_ms: int, senders: frozenset[str] | None, *, has_nul: bool
+    index: int, item: Any, findings: Findings, now_ms: int, limits: Limits, *, has_nul: bool
 ) -> int | None:
     """Check what one field means for another; give the schedule, None for now."""
     judged: set[str] = findings.judged.get(index, set())
@@ -221,13 +315,59 @@ def _check_rules(
         for path in _FREE_TEXTS:
             if _holds_nul(values, path):
                 findings.add(index, path, RULES[path].code, _NUL_WORDS)
-    sender = values.get("fromName")
-    if senders is not None and sender is not None and sender not in senders:
-        words = "is not one of this account's senders: use one of them, or have it added"
-        findings.add(index, "fromName", ErrorCode.INVALID_SENDER, words)
+    _check_sender(index, "fromName", values.get("fromName"), findings, limits)
     if "messageType" in values:
         _check_type(index, values, TYPES[values["messageType"]], findings)
+    if not _WISHES.isdisjoint(values):
+        _check_viber_message(index, values.get("viberMessage") or {}, findings)
+        _check_route(index, values.get("route"), findings, limits)
+    if values.get("variables"):
+        _check_variables(index, values["variables"], findings)
     return _schedule(index, values.get("scheduledSent"), findings, now_ms)
+
+
+def _check_variables(index: int, variables: list[VariableIn], findings: Findings) -> None:
+    if not all(is_sound(variable) for variable in variables):
+        words = f"of type url or short_url: the value {URL_VALUE}"
+        findings.add(index, "variables", ErrorCode.INVALID_FIELD, words)
+
+
+def _check_sender(index: int, path: str, sender: str | None, findings: Findings, limits: Limits) -> None:
+    if limits.senders is not None and sender is not None and sender not in limits.senders:
+        words = "is not one of this account's senders: use one of them, or have it added"
+        findings.add(index, path, ErrorCode.INVALID_SENDER, words)
+
+
+def _check_route(index: int, route: str | list[Any] | None, findings: Findings, limits: Limits) -> None:
+    if isinstance(route, str):
+        if limits.routes is not None and route not in limits.routes:
+            words = f"is no configured route: choose one of {', '.join(sorted(limits.routes))}, or send its steps"
+            findings.add(index, "route", ErrorCode.UNKNOWN_ROUTE, words)
+    elif route:
+        for step in route:
+            if isinstance(step, dict):
+                _check_sender(index, "route", step.get("from"), findings, limits)
+
+
+def _check_viber_message(index: int, message: dict[str, Any], findings: Findings) -> None:
+    """Check that a message of its type has what makes it one, and that Viber would take its size."""
+    if any(name.startswith("viberMessage") for name in findings.judged.get(index, ())):
+        return
+    kind = message.get("type")
+    needed = _NEEDS.get(kind or "")
+    if needed is not None and message.get(needed) is None:
+        words = f"is required for type {kind}: it {RULES[f'viberMessage.{needed}'].must}"
+        findings.add(index, f"viberMessage.{needed}", ErrorCode.MISSING_FIELD, words)
+    if kind != "url" and not (message.get("media") or "https").lower().startswith("https"):
+        findings.add(index, "viberMessage.media", *RULES["viberMessage.media"])
+    for name in ("richMedia", "keyboard"):
+        if message.get(name) is not None and len(orjson.dumps(message[name])) > _MOST_BYTES:
+            findings.add(
+                index,
+                f"viberMessage.{name}",
+                ErrorCode.INVALID_FIELD,
+                f"is larger than {_MOST_BYTES} bytes: shorten it",
+            )
 
 
 def _check_type(index: int, values: dict[str, Any], rule: TypeRule, findings: Findings) -> None:
@@ -237,10 +377,15 @@ def _check_type(index: int, values: dict[str, Any], rule: TypeRule, findings: Fi
     misused = f"cannot be sent with messageType {rule.type.value}: remove it"
     if rule.type is MessageType.FLASHCALL:
         if text:
-            findings.ignored[index] = (*findings.ignored.get(index, ()), "text")
+            findings.ignore(index, "text")
+        for name in ("tgMessage", "viberMessage", "route"):
+            if values.get(name) is not None and values.get("fallback") is None:
+                findings.ignore(index, name)
     elif not text:
         words = f"is required for messageType {rule.type.value}: 1 to 4096 characters"
         findings.add(index, "text", ErrorCode.TEXT_REQUIRED, words)
+    if rule.type is not MessageType.FLASHCALL and values.get("fallback") is not None:
+        findings.ignore(index, "fallback")
     if rule.type is MessageType.VIBER_SURVEY:
         if text and len(text) > MAX_SURVEY_TEXT:
             words = f"is longer than the {MAX_SURVEY_TEXT} characters of a survey: shorten it"
@@ -305,10 +450,100 @@ def _draft(item: dict[str, Any], route: str, scheduled_at_ms: int | None) -> Dra
         "" if rule.type is MessageType.FLASHCALL else item["text"],
         tuple(item["surveyOptions"]) if is_survey else (),
         _media(media) if any(value is not None for value in media.values()) else None,
-        Button(button["text"], button["url"]) if button is not None else None,
+        (Button(button["text"], button["url"]),) if button is not None else (),
     )
     ttl_s = item.get("ttl") or rule.default_ttl_s
-    return Draft(item["id"], item["fromName"], item["toPhone"], rule.type, content, ttl_s, route, scheduled_at_ms)
+    named = item.get("route")
+    return Draft(
+        item["id"],
+        item["fromName"],
+        item["toPhone"],
+        rule.type,
+        content,
+        ttl_s,
+        named if isinstance(named, str) else route,
+        scheduled_at_ms,
+        None if _WISHES.isdisjoint(item) else _wishes(item),
+        tuple(map(variable_of, item.get("variables") or ())),
+    )
+
+
+def _wishes(item: dict[str, Any]) -> Wishes | None:
+    """What the message asks for beyond the ordinary; None when it comes to nothing."""
+    telegram = item.get("tgMessage") or {}
+    viber = item.get("viberMessage") or {}
+    variants = {Channel.TELEGRAM_BOT: _telegram_variant(telegram), Channel.VIBER_BOT: _viber_variant(viber)}
+    addresses = {Channel.TELEGRAM_BOT: telegram.get("chatId"), Channel.VIBER_BOT: viber.get("receiver")}
+    route = item.get("route")
+    fallback = item.get("fallback")
+    max_cost = item.get("maxCost")
+    wishes = Wishes(
+        steps=tuple(map(_step, route)) if isinstance(route, list) else (),
+        variants=tuple((channel, said) for channel, said in variants.items() if said != _SAME),
+        addresses=tuple((channel, str(address)) for channel, address in addresses.items() if address is not None),
+        text_after_viber=viber.get("fallbackText"),
+        fallback=_fallback(fallback) if fallback is not None and item["messageType"] == "flashcall" else None,
+        max_cost_micros=None if max_cost is None else micros_of(Decimal(max_cost)),
+        tags=tuple(dict.fromkeys(item.get("tags") or ())),
+    )
+    return None if wishes == _NO_WISHES else wishes
+
+
+def _fallback(fallback: dict[str, Any]) -> Fallback:
+    return Fallback(MessageType(fallback.get("messageType") or "transaction"), fallback["text"])
+
+
+def _step(step: str | dict[str, Any]) -> WantedStep:
+    if isinstance(step, str):
+        return WantedStep(Channel(step))
+    return WantedStep(
+        Channel(step["channel"]), step.get("windowS"), step.get("until") == "read", step.get("text"), step.get("from")
+    )
+
+
+def _telegram_variant(message: dict[str, Any]) -> Variant:
+    photo, buttons = message.get("photoUrl"), message.get("buttons")
+    return Variant(
+        text=message.get("text"),
+        media=Media(image=photo) if photo is not None else None,
+        buttons=tuple(Button(button["text"], button["action"]) for button in buttons) if buttons is not None else None,
+    )
+
+
+def _viber_variant(message: dict[str, Any]) -> Variant:
+    """What Viber's own types have in common with every channel's content is that; the rest is native."""
+    kind = message.get("type")
+    sender = message.get("sender") or {}
+    native = {name: message[name] for name in _OF_PROVIDER if message.get(name) is not None}
+    if sender.get("avatar") is not None:
+        native["avatar"] = sender["avatar"]
+    if kind in ("url", "contact", "location", "sticker", "rich_media"):
+        native["type"] = kind
+        if kind == "url":
+            native["media"] = message["media"]
+    return Variant(
+        text=message.get("text"), sender=sender.get("name"), media=_viber_media(message), native=native or None
+    )
+
+
+def _viber_media(message: dict[str, Any]) -> Media | None:
+    """None: as every other channel; no media at all for a text that says it is one."""
+    url, kind = message.get("media"), message.get("type")
+    if kind == "text":
+        return Media()
+    if url is None or kind == "url":
+        return None
+    size_bytes = message.get("size")
+    thumbnail = message.get("thumbnail")
+    if kind == "video":
+        return Media(video=url, thumbnail=thumbnail, duration_s=message.get("duration"), size_bytes=size_bytes)
+    if kind == "file":
+        return Media(file=url, file_name=message.get("fileName"), size_bytes=size_bytes)
+    return Media(image=url, thumbnail=thumbnail)
+
+
+_SAME = Variant()
+_NO_WISHES = Wishes()
 
 
 def _media(media: dict[str, Any]) -> Media:
@@ -328,7 +563,15 @@ def _holds_nul(values: dict[str, Any], path: str) -> bool:
     value = values.get(outer)
     if inner and isinstance(value, dict):
         value = value.get(inner)
-    return any(isinstance(part, str) and "\0" in part for part in (value if isinstance(value, list) else [value]))
+    return _has_nul(value)
+
+
+def _has_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_has_nul(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _rank(path: str | None) -> int:

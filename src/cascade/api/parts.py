@@ -1,13 +1,22 @@
 """What the doors are given by the front hall."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cascade.api.message_in import Limits
 from cascade.api.rates import Rates
+from cascade.api.texts import LinkRules
+from cascade.channels.fitting import Fitting
 from cascade.core.directory import Directory, Rate
+from cascade.core.link import LinkState
+from cascade.core.links import Click
+from cascade.core.prices import Prices
 from cascade.core.receipt import Receipt
+from cascade.core.words import Channel
+from cascade.store.accounts import Seal
+from cascade.store.batches import BatchNumbers
 from cascade.store.database import Database
+from cascade.store.eras import Eras
 
 ReadReceipts = Callable[[str, "dict[str, str]", bytes], list[Receipt]]
 """link, headers in lower case, raw body -> receipts; raises `ForgedCallbackError` or `MalformedCallbackError`."""
@@ -19,7 +28,11 @@ class Parts:
 
     `take_receipts(link, receipts)` returns when they are stored. The rates are those of an account that has none of its
     own. `repeat_ms`: for how long a repeat is answered with the first message; 0: never. `keys_used` gathers when each
-    key, by its digest, was last used, until the front hall writes it down.
+    key, by its digest, was last used, until the front hall writes it down. `link_states(account_id)` is how the links
+    that this process serves do for an account. `currency` is that of every cost, as ISO 4217 names it.
+    `check_target(url)` raises `TargetRefusedError` when a client's URL may not be called. `refresh()` takes in what a
+    door has changed of accounts and webhooks. `fittings` say how a channel would show a content. `count_click` returns
+    at once; what it is given is written down soon.
     """
 
     database: Database
@@ -29,8 +42,19 @@ class Parts:
     is_ready: Callable[[], bool]
     read_receipts: ReadReceipts
     take_receipts: Callable[[str, Sequence[Receipt]], Awaitable[None]]
+    check_target: Callable[[str], Awaitable[None]]
+    seal: Callable[[], Seal]
+    refresh: Callable[[], Awaitable[None]]
     send_rate: Rate
     read_rate: Rate
     repeat_ms: int
+    batches: BatchNumbers
+    link_states: Callable[[int], Mapping[str, LinkState]]
+    currency: str
+    prices: Prices
+    fittings: Mapping[Channel, Fitting]
+    link_rules: LinkRules
+    count_click: Callable[[Click], None]
     rates: Rates = field(default_factory=Rates)
+    eras: Eras = field(default_factory=Eras)
     keys_used: dict[bytes, int] = field(default_factory=dict)

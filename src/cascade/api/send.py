@@ -1,100 +1,266 @@
 """`POST /api/CascadeMessage/send_message[/tg-viber][/async]`: bytes in, stored messages out."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Annotated, Any, Final, NamedTuple
 
 import orjson
 import uuid_utils
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from cascade.api import metrics
+from cascade.api import metrics, preview
 from cascade.api.access import Caller, SendCaller
 from cascade.api.body import read_body
+from cascade.api.faults import ErrorCode, Fault, InvalidRequest, error_object
 from cascade.api.message_in import Batch, parse_batch
 from cascade.api.openapi import SEND_BODY, SEND_RESPONSES
 from cascade.api.parts import Parts
+from cascade.api.texts import Wanted, fill
 from cascade.core.content import encode_extras
-from cascade.core.machine import Begun, decide
-from cascade.core.message import NO_ADDRESSES, Message, State
-from cascade.core.route import Route, Step
-from cascade.core.timeline import Entry
-from cascade.core.words import Channel, MessageType
-from cascade.store import messages, subscribers
+from cascade.core.draft import Draft
+from cascade.core.message import NO_ADDRESSES
+from cascade.core.plan import Planner
+from cascade.store import events, messages, repeats, subscribers, tags
+from cascade.store import links as short_links
 from cascade.store.database import Transaction
+from cascade.store.ids import new_ids
 from cascade.store.messages import Key, NewMessage
+from cascade.store.repeats import Answered, Sent
+from cascade.store.tags import Tagged
 
 router = APIRouter(tags=["Sending"])
 PATH = "/api/CascadeMessage/send_message"
-FLASHCALL: Final[Route] = (Step(Channel.FLASHCALL, None, None),)
-"""A flash call is a phone call and never a text, whichever route was asked for. No link places one yet."""
+REPLAYED: Final = {"Idempotent-Replayed": "true"}
+MAX_KEY: Final = 255
+KEY_KEPT_MS: Final = 24 * 3_600_000
+"""An Idempotency-Key works for at least a day, even where repeats of single messages are not looked for."""
+Partial = Annotated[bool, Query(description="Accept the good messages of a batch; each bad one gets its error")]
+Validate = Annotated[bool, Query(description="Store and send nothing; say what would happen")]
 
 
 @router.post(f"{PATH}/async", summary="Send by the standard route", responses=SEND_RESPONSES, openapi_extra=SEND_BODY)
 @router.post(PATH, include_in_schema=False)
-async def send_standard(request: Request, caller: SendCaller) -> Response:
+async def send_standard(
+    request: Request, caller: SendCaller, partial: Partial = False, validate: Validate = False
+) -> Response:
     """Telegram Bot, Viber Bot, Viber Business, RCS, SMS, in that order. 200 means that a crash loses nothing."""
-    return await _send(request, caller, "standard")
+    return await _send(request, caller, "standard", is_partial=partial, is_preview=validate)
 
 
 @router.post(
     f"{PATH}/tg-viber/async", summary="Send by both bots first", responses=SEND_RESPONSES, openapi_extra=SEND_BODY
 )
 @router.post(f"{PATH}/tg-viber", include_in_schema=False)
-async def send_tg_viber(request: Request, caller: SendCaller) -> Response:
+async def send_tg_viber(
+    request: Request, caller: SendCaller, partial: Partial = False, validate: Validate = False
+) -> Response:
     """The same channels tuned for speed: both bots with short windows, RCS and SMS as the last resort."""
-    return await _send(request, caller, "tg-viber")
+    return await _send(request, caller, "tg-viber", is_partial=partial, is_preview=validate)
 
 
-async def _send(request: Request, caller: Caller, route_name: str) -> Response:
+class Asked(NamedTuple):
+    """One request. `key_digest` is its Idempotency-Key's, None without one; `body_digest` stands for all it asks."""
+
+    account_id: int
+    now_ms: int
+    planner: Planner
+    bot_links: list[str]
+    key_digest: bytes | None
+    body_digest: bytes
+
+
+async def _send(request: Request, caller: Caller, route_name: str, *, is_partial: bool, is_preview: bool) -> Response:
     parts: Parts = request.app.state.parts
     body = await read_body(request, parts.limits.max_body_bytes)
     now_ms = parts.now_ms()
-    batch = parse_batch(body, route=route_name, now_ms=now_ms, limits=parts.limits)
-    route = parts.directory().route(caller.account_id, route_name, caller.bots, is_limited=caller.is_limited)
+    account = caller.account
+    directory = parts.directory()
+    limits = replace(
+        parts.limits,
+        strict_fields=account.is_strict,
+        senders=account.senders,
+        routes=frozenset(directory.routes),
+    )
+    batch = parse_batch(body, route=route_name, now_ms=now_ms, limits=limits, is_partial=is_partial)
+    links = directory.links(account.id, caller.bots, is_limited=caller.is_limited)
+    key_digest = _key_digest(request)
+    kind = f"{request.url.path}?partial={is_partial}".encode()
+    asked = Asked(
+        account.id,
+        now_ms,
+        Planner(directory.routes, links, parts.prices, now_ms),
+        [link for channel, link in links.items() if channel.needs_subscriber],
+        key_digest,
+        b"" if key_digest is None else blake2b(kind + body, digest_size=16).digest(),
+    )
+    do = _preview if is_preview else _accept
+    while True:
+        try:
+            return await do(parts, asked, batch)
+        except InvalidRequest as refusal:
+            # What only the store could tell, such as a placeholder without a value, takes its message out as well.
+            remaining = batch.without(refusal.faults)
+            if not is_partial or len(remaining.drafts) == len(batch.drafts):
+                raise
+            batch = remaining
+
+
+async def _accept(parts: Parts, asked: Asked, batch: Batch) -> Response:
+    account_id, now_ms, key_digest = asked.account_id, asked.now_ms, asked.key_digest
+    batch_id = await parts.batches.take()
     async with parts.database.transaction() as tx:
-        new = await _begin(tx, caller.account_id, route, batch, now_ms)
+        if key_digest is not None:
+            oldest_ms = now_ms - max(parts.repeat_ms, KEY_KEPT_MS)
+            earlier = await repeats.begin_request(tx, account_id, key_digest, asked.body_digest, now_ms, oldest_ms)
+            if earlier is not None:
+                return _replayed(earlier, asked.body_digest)
+        ids = new_ids(now_ms, len(batch.drafts))
+        firsts = await _first_ids(tx, account_id, batch, ids, now_ms, parts.repeat_ms)
+        wanted = [
+            one
+            for one, first in zip(zip(batch.places, ids, batch.drafts, strict=True), firsts, strict=True)
+            if one[1] == first
+        ]
+        filled, links = await fill(tx, account_id, wanted, parts.link_rules, now_ms)
+        new = await _begin(tx, asked, filled, batch_id, parts.eras.take(account_id, now_ms, len(filled)))
         await messages.add(tx, new)
+        await short_links.add(tx, links)
+        await tags.add(tx, _tagged(account_id, wanted))
+        await events.add_accepted(tx, new)
+        answer = _answer(firsts, batch)
+        if key_digest is not None:
+            await repeats.end_request(tx, account_id, key_digest, answer)
     metrics.ACCEPTED.inc(len(new))
-    return Response(_answer(new, batch), media_type="application/json")
+    headers = REPLAYED if firsts != ids else None
+    return Response(answer, headers=headers, media_type="application/json")
 
 
-async def _begin(tx: Transaction, account_id: int, route: Route, batch: Batch, now_ms: int) -> list[NewMessage]:
-    """The batch as it is stored: what is due now already stands in the lane of its first usable step."""
-    links = [step.link for step in route if step.link is not None and step.channel.needs_subscriber]
-    known = await subscribers.addresses(tx, account_id, links, {draft.phone for draft in batch.drafts})
-    begun = Begun(now_ms)
+def _key_digest(request: Request) -> bytes | None:
+    """What is kept of the request's Idempotency-Key; None when it has none."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
+        raise InvalidRequest(
+            [
+                Fault(
+                    ErrorCode.INVALID_FIELD,
+                    f"Idempotency-Key: send 1 to {MAX_KEY} visible characters",
+                    "Idempotency-Key",
+                )
+            ]
+        )
+    return blake2b(key.encode(), digest_size=16).digest()
+
+
+def _bad_key(message: str) -> InvalidRequest:
+    return InvalidRequest([Fault(ErrorCode.INVALID_FIELD, message, "Idempotency-Key")])
+
+
+def _replayed(earlier: Answered, body_digest: bytes) -> Response:
+    if earlier.body_digest != body_digest:
+        raise _bad_key("Idempotency-Key: it was used for another body; send a new key with a new body")
+    return Response(earlier.answer, headers=REPLAYED, media_type="application/json")
+
+
+async def _first_ids(
+    tx: Transaction, account_id: int, batch: Batch, ids: list[bytes], now_ms: int, repeat_ms: int
+) -> list[bytes]:
+    """For each draft the id of the message that it is: its own, or that of the first of which it is a repeat."""
+    if repeat_ms == 0:
+        return ids
+    sent = [Sent(_digest(draft), id_) for draft, id_ in zip(batch.drafts, ids, strict=True)]
+    earlier = await repeats.remember(tx, account_id, sent, now_ms, now_ms - repeat_ms)
+    if not earlier:
+        return ids
+    return [earlier.get(digest, id_) for digest, id_ in sent]
+
+
+def _digest(draft: Draft) -> bytes:
+    """Over all that makes two messages the same. A tuple, for orjson takes ten times as long over a dataclass."""
+    content = draft.content
+    said = (
+        draft.tracking_id,
+        draft.sender,
+        draft.phone,
+        draft.type,
+        content.text,
+        None if content.is_text else content,
+        draft.ttl_s,
+        draft.route,
+        draft.scheduled_at_ms,
+        draft.wishes,
+        draft.variables,
+    )
+    return blake2b(orjson.dumps(said), digest_size=16).digest()
+
+
+async def _begin(tx: Transaction, asked: Asked, wanted: Sequence[Wanted], batch_id: int, era: int) -> list[NewMessage]:
+    """The messages as they are stored: what is due now already stands in the lane of its first usable step."""
+    account_id, now_ms, planner = asked.account_id, asked.now_ms, asked.planner
+    known = await subscribers.addresses(tx, account_id, asked.bot_links, {draft.phone for _, _, draft in wanted})
     new = []
-    for draft in batch.drafts:
-        begins_at_ms = draft.scheduled_at_ms
-        expires_at_ms = (begins_at_ms or now_ms) + draft.ttl_s * 1000
-        own_route = FLASHCALL if draft.type is MessageType.FLASHCALL else route
-        message = Message(draft.type, own_route, expires_at_ms, addresses=known.get(draft.phone, NO_ADDRESSES))
-        entries: list[Entry] = []
-        if begins_at_ms is None:
-            message, entries = decide(message, begun)
-        else:
-            message = message._replace(
-                state=State.SCHEDULED, due_at_ms=begins_at_ms, deadline_at_ms=begins_at_ms, step_ends_at_ms=begins_at_ms
-            )
+    for _, id_, draft in wanted:
+        plan = planner.plan(draft)
+        message, entries = planner.start(draft, plan, known.get(draft.phone, NO_ADDRESSES))
         new.append(
             NewMessage(
-                Key(account_id, uuid_utils.uuid7().bytes),
+                Key(account_id, id_),
                 draft.tracking_id,
                 draft.sender,
                 draft.phone,
                 draft.content.text,
-                encode_extras(draft.content),
+                encode_extras(draft.content, plan.variants),
                 now_ms,
                 message,
                 entries,
+                batch_id,
+                era,
             )
         )
     return new
 
 
-def _answer(new: list[NewMessage], batch: Batch) -> bytes:
-    answer: list[dict[str, Any]] = [
-        {"messageId": str(uuid_utils.UUID(bytes=one.key.id)), "trackinId": one.tracking_id} for one in new
+def _tagged(account_id: int, wanted: Sequence[Wanted]) -> list[Tagged]:
+    return [
+        Tagged(account_id, tag, id_)
+        for _, id_, draft in wanted
+        if draft.wishes is not None
+        for tag in draft.wishes.tags
     ]
-    for index, names in batch.ignored.items():
-        answer[index]["ignored"] = names
-    return orjson.dumps(answer)
+
+
+async def _preview(parts: Parts, asked: Asked, batch: Batch) -> Response:
+    """What would become of each message. The short links in its texts are samples."""
+    ids = new_ids(asked.now_ms, len(batch.drafts))
+    wanted: Sequence[Wanted] = list(zip(batch.places, ids, batch.drafts, strict=True))
+    async with parts.database.reading() as reader:
+        wanted, _ = await fill(reader, asked.account_id, wanted, parts.link_rules, asked.now_ms)
+        phones = {draft.phone for draft in batch.drafts}
+        known = await subscribers.addresses(reader, asked.account_id, asked.bot_links, phones)
+    shown = []
+    for _, _, draft in wanted:
+        plan = asked.planner.plan(draft)
+        message, _ = asked.planner.start(draft, plan, known.get(draft.phone, NO_ADDRESSES))
+        shown.append(preview.describe(draft, plan, message, parts.fittings, parts.currency))
+    return Response(_whole(shown, batch), media_type="application/json")
+
+
+def _answer(ids: list[bytes], batch: Batch) -> bytes:
+    sent = [
+        {"messageId": str(uuid_utils.UUID(bytes=id_)), "trackinId": draft.tracking_id}
+        for id_, draft in zip(ids, batch.drafts, strict=True)
+    ]
+    return _whole(sent, batch)
+
+
+def _whole(good: list[dict[str, Any]], batch: Batch) -> bytes:
+    """What is said of each message, in the order of the request."""
+    answer = dict(zip(batch.places, good, strict=True))
+    for place, names in batch.ignored.items():
+        if place in answer:
+            answer[place]["ignored"] = names
+    for place, refused in batch.refused.items():
+        answer[place] = {"trackinId": refused.tracking_id, "error": error_object(refused.faults)}
+    return orjson.dumps([answer[place] for place in sorted(answer)])

@@ -1,54 +1,158 @@
 """`GET /bat/message/{messageId}`: where a message stands, and everything that was tried."""
 
 import uuid
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, NamedTuple, NotRequired
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from cascade.api.access import ReadCaller
+from cascade.api.answers import json_answer, money
 from cascade.api.faults import ErrorCode, RequestError
 from cascade.api.openapi import STATUS_RESPONSES
 from cascade.api.parts import Parts
+from cascade.core.message import Status
 from cascade.core.timeline import Entry, Mark
-from cascade.core.words import Channel
-from cascade.store import messages
+from cascade.core.times import iso
+from cascade.core.words import Channel, Reason
+from cascade.store import links, messages
+from cascade.store.links import Clicks
 from cascade.store.messages import Key, Record
 
 router = APIRouter(tags=["Status"])
 
 NOT_USED = "not_used"
+CLICKED: Final = "clicked"
+NO_ATTEMPT = {Mark.EXPIRED, Mark.CANCELLED, Mark.RESCHEDULED}
+"""Marks that say something of the message as a whole."""
 ENDS = {Mark.DELIVERED, Mark.REJECTED, Mark.FAILED, Mark.UNKNOWN, Mark.RETRY, Mark.TIMED_OUT, Mark.DOUBLE, Mark.SKIPPED}
 
 
-@router.get("/bat/message/{message_id}", summary="Status and timeline of a message", responses=STATUS_RESPONSES)
-async def get_status(message_id: str, request: Request, caller: ReadCaller) -> dict[str, Any]:
+class Fallback(TypedDict):
+    type: Channel
+    status: str
+
+
+class AttemptShown(TypedDict):
+    """One attempt, or one skipped channel: then `attempt` is null."""
+
+    channel: Channel
+    attempt: int | None
+    state: Mark
+    reason: Reason | None
+    startedAt: str
+    endedAt: NotRequired[str]
+    detail: NotRequired[str]
+    providerId: NotRequired[str]
+    confirmed: NotRequired[bool]
+
+
+class EntryShown(TypedDict):
+    at: str
+    event: Mark | Literal["clicked"]
+    channel: NotRequired[Channel]
+    attempt: NotRequired[int]
+    reason: NotRequired[Reason]
+    providerId: NotRequired[str]
+    detail: NotRequired[str]
+    confirmed: NotRequired[bool]
+    url: NotRequired[Annotated[str, Field(description="Where the link that was clicked leads")]]
+    clicks: NotRequired[int]
+    lastAt: NotRequired[Annotated[str, Field(description="The latest click")]]
+
+
+class StatusShown(TypedDict):
+    """The contract's status object, as `describe` makes it."""
+
+    messagelistId: Annotated[int, Field(description="The number of the batch it came in")]
+    messageId: str
+    trackinId: Annotated[str, Field(description="Your tracking id")]
+    deliverystatus: Status
+    partscount: int
+    cost: float
+    rate: Annotated[float, Field(description="What the channel that delivered, or else the present one, costs")]
+    rateCurrency: str
+    channel: Annotated[Channel | None, Field(description="The one that delivered")]
+    fallbacks: list[Fallback]
+    extendedStatuses: dict[Channel, str]
+    read: bool
+    clicks: NotRequired[Annotated[int, Field(description="Of people on its short links; only where it has some")]]
+    machineClicks: NotRequired[Annotated[int, Field(description="Of previews and crawlers on its short links")]]
+    survey: NotRequired[Annotated[str, Field(description="The option that was chosen; only once one was")]]
+    acceptedAt: str
+    expiresAt: str
+    finishedAt: str | None
+    attempts: list[AttemptShown]
+    timeline: list[EntryShown]
+
+
+@router.get(
+    "/bat/message/{message_id}",
+    summary="Status and timeline of a message",
+    response_model=StatusShown,
+    responses=STATUS_RESPONSES,
+)
+async def get_status(message_id: str, request: Request, caller: ReadCaller) -> Response:
     """Another account's message and one that does not exist are answered alike."""
     parts: Parts = request.app.state.parts
-    record = None
-    try:
-        key = Key(caller.account_id, uuid.UUID(message_id).bytes)
-    except ValueError:
-        key = None
-    if key is not None:
-        async with parts.database.reading() as reader:
-            record = await messages.record(reader, key)
+    seen = await find(parts, caller.account_id, message_id)
+    return json_answer(describe(seen, parts.currency))
+
+
+class Seen(NamedTuple):
+    """A message and how its short links were followed."""
+
+    record: Record
+    links: Sequence[Clicks]
+
+
+async def find(parts: Parts, account_id: int, message_id: str) -> Seen:
+    """The account's message; `RequestError` 404 when there is none, whatever else the id may be."""
+    key = key_of(account_id, message_id)
+    if key is None:
+        raise not_found()
+    async with parts.database.reading() as reader:
+        record = await messages.record(reader, key)
+        clicks = await links.of_message(reader, key)
     if record is None:
-        raise RequestError(404, ErrorCode.NOT_FOUND, "No such message: check the messageId and the account's key")
-    return describe(record)
+        raise not_found()
+    return Seen(record, clicks)
 
 
-def describe(record: Record) -> dict[str, Any]:
-    """The contract's status object, with ours beside it."""
+def not_found() -> RequestError:
+    return RequestError(404, ErrorCode.NOT_FOUND, "No such message: check the messageId and the account's key")
+
+
+def key_of(account_id: int, message_id: str) -> Key | None:
+    """None when it is no UUID, and so no message's id."""
+    try:
+        return Key(account_id, uuid.UUID(message_id).bytes)
+    except ValueError:
+        return None
+
+
+def describe(seen: Seen, currency: str, *, survey: str | None = None) -> dict[str, Any]:
+    """The contract's status object, with ours beside it. What is not known (None) has no key."""
+    record, followed = seen
     message = record.message
     channels = _by_channel(record)
+    known: dict[str, Any] = {} if survey is None else {"survey": survey}
+    if followed:
+        known["clicks"] = sum(link.people for link in followed)
+        known["machineClicks"] = sum(link.machines for link in followed)
     delivered_by = None if message.delivered_step is None else message.route[message.delivered_step].channel
     reached = message.delivered_step if message.delivered_step is not None else message.step
     return {
+        "messagelistId": record.batch_id,
         "messageId": str(uuid.UUID(bytes=record.key.id)),
         "trackinId": record.tracking_id,
         "deliverystatus": message.status.value,
         "partscount": _parts_count(record),
+        "cost": money(message.cost_micros),
+        "rate": money(message.route[max(reached, 0)].cost_micros),
+        "rateCurrency": currency,
         "channel": delivered_by.value if delivered_by else None,
         "fallbacks": [
             {"type": step.channel.value, "status": channels[step.channel]}
@@ -57,12 +161,24 @@ def describe(record: Record) -> dict[str, Any]:
         ],
         "extendedStatuses": {channel.value: word for channel, word in channels.items()},
         "read": message.is_read,
-        "acceptedAt": _iso(record.accepted_at_ms),
-        "expiresAt": _iso(message.expires_at_ms),
-        "finishedAt": _iso(record.finished_at_ms) if record.finished_at_ms is not None else None,
+        **known,
+        "acceptedAt": iso(record.accepted_at_ms),
+        "expiresAt": iso(message.expires_at_ms),
+        "finishedAt": iso(record.finished_at_ms) if record.finished_at_ms is not None else None,
         "attempts": _attempts(record),
-        "timeline": [_entry(record, entry) for entry in record.entries],
+        "timeline": _timeline(record, followed),
     }
+
+
+def _timeline(record: Record, followed: Sequence[Clicks]) -> list[dict[str, Any]]:
+    """What happened to the message, with the first click on each of its links at its time."""
+    entries = [(entry.at_ms, _entry(record, entry)) for entry in record.entries]
+    for link in followed:
+        if link.first_at_ms is not None and link.last_at_ms is not None:
+            shown = {"event": CLICKED, "url": link.target, "clicks": link.people, "lastAt": iso(link.last_at_ms)}
+            entries.append((link.first_at_ms, {"at": iso(link.first_at_ms), **shown}))
+    entries.sort(key=lambda entry: entry[0])
+    return [shown for _, shown in entries]
 
 
 def _parts_count(record: Record) -> int:
@@ -84,7 +200,7 @@ def _by_channel(record: Record) -> dict[Channel, str]:
     message = record.message
     words = {step.channel: NOT_USED for step in message.route}
     for entry in record.entries:
-        if 0 <= entry.step < len(message.route) and entry.mark not in (Mark.EXPIRED, Mark.PART_DELIVERED):
+        if entry.step >= 0 and entry.mark not in NO_ATTEMPT and entry.mark is not Mark.PART_DELIVERED:
             channel = message.route[entry.step].channel
             if words[channel] not in (Mark.DELIVERED, Mark.READ) or entry.mark in (Mark.READ, Mark.DOUBLE):
                 words[channel] = entry.mark.value
@@ -99,7 +215,7 @@ def _attempts(record: Record) -> list[dict[str, Any]]:
     """One object for each attempt and each skipped step, in order: how it stands, why, and when."""
     attempts: dict[tuple[int, int], dict[str, Any]] = {}
     for at_ms, step, number, mark, reason, provider_id, detail in record.entries:
-        if mark is Mark.EXPIRED:
+        if mark in NO_ATTEMPT:
             continue
         attempt = attempts.get((step, number))
         if attempt is None:
@@ -108,7 +224,7 @@ def _attempts(record: Record) -> list[dict[str, Any]]:
                 "attempt": number or None,
                 "state": mark.value,
                 "reason": None,
-                "startedAt": _iso(at_ms),
+                "startedAt": iso(at_ms),
             }
         if attempt["state"] not in (Mark.DELIVERED, Mark.READ) or mark in (Mark.READ, Mark.DOUBLE):
             attempt["state"] = mark.value
@@ -120,13 +236,13 @@ def _attempts(record: Record) -> list[dict[str, Any]]:
         if mark is Mark.DELIVERED:
             attempt["confirmed"] = record.message.route[step].channel.confirms_delivery
         if mark in ENDS:
-            attempt["endedAt"] = _iso(at_ms)
+            attempt["endedAt"] = iso(at_ms)
     return list(attempts.values())
 
 
 def _entry(record: Record, entry: Entry) -> dict[str, Any]:
-    shown: dict[str, Any] = {"at": _iso(entry.at_ms), "event": entry.mark.value}
-    if 0 <= entry.step < len(record.message.route):
+    shown: dict[str, Any] = {"at": iso(entry.at_ms), "event": entry.mark.value}
+    if entry.step >= 0:
         shown["channel"] = record.message.route[entry.step].channel.value
     if entry.attempt:
         shown["attempt"] = entry.attempt
@@ -139,7 +255,3 @@ def _entry(record: Record, entry: Entry) -> dict[str, Any]:
     if entry.mark is Mark.DELIVERED:
         shown["confirmed"] = record.message.route[entry.step].channel.confirms_delivery
     return shown
-
-
-def _iso(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

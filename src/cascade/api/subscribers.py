@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from cascade.api.access import SendCaller
 from cascade.api.body import read_body
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError
+from cascade.api.openapi import one_or_many, refusals
 from cascade.api.parts import Parts
 from cascade.core.words import Channel
 from cascade.store import subscribers
@@ -52,13 +53,23 @@ TELEGRAM = TypeAdapter(list[TelegramUser])
 VIBER = TypeAdapter(list[ViberUser])
 
 
-@router.post("/tg_bot/{token}", summary="Tell a Telegram bot's subscribers")
+@router.post(
+    "/tg_bot/{token}",
+    summary="Tell a Telegram bot's subscribers",
+    responses=refusals(400, 404),
+    openapi_extra=one_or_many(TelegramUser, MOST, {"id": 501112233, "phone": "+380501112233", "firstName": "Olena"}),
+)
 async def put_telegram(token: str, request: Request, caller: SendCaller) -> dict[str, int]:
     """An object or an array of up to 5,000. A phone that is known gets its new chat id."""
     return await _put(request, caller.account_id, Channel.TELEGRAM_BOT, token, TELEGRAM)
 
 
-@router.post("/viber_bot/{token}", summary="Tell a Viber bot's subscribers")
+@router.post(
+    "/viber_bot/{token}",
+    summary="Tell a Viber bot's subscribers",
+    responses=refusals(400, 404),
+    openapi_extra=one_or_many(ViberUser, MOST, {"id": "01234567890A=", "phone": "+380501112233", "name": "Olena"}),
+)
 async def put_viber(token: str, request: Request, caller: SendCaller) -> dict[str, int]:
     """An object or an array of up to 5,000. A phone that is known gets its new user id."""
     return await _put(request, caller.account_id, Channel.VIBER_BOT, token, VIBER)

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from cascade.channels.base import Capabilities
+from cascade.channels.fitting import Change, Fitted
 from cascade.channels.http import HttpRequest, HttpResponse
 from cascade.core.attempt import Attempt, Delivered, Outcome, Rejected, Retry
 from cascade.core.content import Content, Media
@@ -87,6 +88,14 @@ class TelegramBot:
         return Rejected(Reason.PROVIDER_REFUSED, description)
 
 
+def fitted(content: Content, type: MessageType) -> Fitted | None:  # noqa: A002
+    if TelegramBot(Secret("")).fits(content, type) is not None:
+        return None
+    _, fields = message(content)
+    text = fields.get("text", fields.get("caption", ""))
+    return Fitted(text, (Change.MEDIA_AS_LINKS,) if text != content.text else ())
+
+
 def message(content: Content) -> tuple[str, dict[str, Any]]:
     """The method that carries the content best, and its fields but for the chat and the keyboard."""
     media = content.media
@@ -129,9 +138,7 @@ def keyboard(attempt: Attempt) -> list[list[dict[str, str]]]:
         [{"text": option, "callback_data": f"{attempt.message_id.hex()}:{place}"}]
         for place, option in enumerate(content.options)
     ]
-    if content.button:
-        rows.append([{"text": content.button.text, "url": content.button.url}])
-    return rows
+    return rows + [[{"text": button.text, "url": button.url}] for button in content.buttons]
 
 
 def meaning(description: str) -> Reason:

@@ -5,6 +5,8 @@ How content is fitted:
   does not end as Viber wants it, a video of unknown size or over 26 MB or 180 s) it becomes a link under the text;
 - a file is always a link, since Viber's file message has no text, unless there is no text to lose;
 - a button is a keyboard button that opens the link without posting it to the chat, which takes Viber 7.6 (API level 3);
+- what the client wrote for Viber alone (`native`) goes as it is: a link, a contact, a place, a sticker, a rich message,
+  its own keyboard, the sender's avatar;
 - a survey's options are keyboard buttons: the person is seen to answer with the option's own words, and `tracking_data`
   brings the message's id back with the answer.
 
@@ -26,6 +28,7 @@ import orjson
 import structlog
 
 from cascade.channels.base import Capabilities
+from cascade.channels.fitting import Change, Fitted
 from cascade.channels.http import HttpRequest, HttpResponse, header, redact
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
 from cascade.core.content import Content, Media
@@ -50,6 +53,15 @@ MAX_VIDEO_S = 180
 PICTURES = (".jpg", ".jpeg", ".png", ".gif")
 VIDEOS = (".mp4",)
 SILENT_API_VERSION = 3
+RICH_API_VERSION = 2
+
+OWN_TYPES = {  # `type` of the contract's viberMessage that no other channel has -> its fields there and at Viber
+    "url": {"media": "media"},
+    "contact": {"contact": "contact"},
+    "location": {"location": "location"},
+    "sticker": {"stickerId": "sticker_id"},
+    "rich_media": {"richMedia": "rich_media", "altText": "alt_text"},
+}
 
 REFUSALS = {  # `status` -> what it means; any other is a general error
     1: Reason.MISCONFIGURED,  # invalidUrl
@@ -96,16 +108,23 @@ class ViberBot:
 
     def request(self, attempt: Attempt) -> HttpRequest | Rejected:
         content = attempt.content
+        native = content.native or {}
         sender = {"name": attempt.sender[:MAX_SENDER]}
-        if self.avatar:
-            sender["avatar"] = self.avatar
+        if avatar := native.get("avatar", self.avatar):
+            sender["avatar"] = avatar
         body = {"receiver": attempt.address, "sender": sender} | message(content)
-        if buttons := keyboard_buttons(content):
+        needed = RICH_API_VERSION if body["type"] == "rich_media" else 1
+        if "keyboard" in native:
+            body["keyboard"] = native["keyboard"]
+        elif buttons := keyboard_buttons(content):
             body["keyboard"] = {"Type": "keyboard", "DefaultHeight": False, "Buttons": buttons}
-        if content.button:
-            body["min_api_version"] = SILENT_API_VERSION
-        if content.options:
+            needed = SILENT_API_VERSION if content.buttons else needed
+        if (version := max(needed, native.get("minApiVersion", 1))) > 1:
+            body["min_api_version"] = version
+        if content.options:  # the answer must find its message, whatever else the client would have brought back
             body["tracking_data"] = attempt.message_id.hex()
+        elif "trackingData" in native:
+            body["tracking_data"] = native["trackingData"]
         if len(orjson.dumps(body)) > MAX_REQUEST_BYTES:
             return Rejected(Reason.CONTENT_UNFIT, "over 30 KB")
         return self._post("send_message", body)
@@ -158,8 +177,18 @@ class ViberBot:
         return HttpRequest("POST", f"{self.base_url}/pa/{method}", headers, json=body)
 
 
+def fitted(content: Content, type: MessageType) -> Fitted | None:  # noqa: A002
+    if ViberBot(Secret("")).fits(content, type) is not None:
+        return None
+    text = message(content).get("text", "")
+    return Fitted(text, (Change.MEDIA_AS_LINKS,) if text and text != content.text else ())
+
+
 def message(content: Content) -> dict[str, Any]:
     """The type that carries the content best, and its fields but for sender, receiver and keyboard."""
+    native = content.native or {}
+    if (own := OWN_TYPES.get(native.get("type", ""))) is not None:
+        return {"type": native["type"]} | {theirs: native[ours] for ours, theirs in own.items() if ours in native}
     media = content.media or Media()
     fields: dict[str, Any] = {}
     caption = ""
@@ -207,9 +236,9 @@ def keyboard_buttons(content: Content) -> list[dict[str, Any]]:
     buttons: list[dict[str, Any]] = [
         whole_row | {"Text": label(option), "ActionType": "reply", "ActionBody": option} for option in content.options
     ]
-    if content.button:
-        opens = {"ActionType": "open-url", "ActionBody": content.button.url, "Silent": True}
-        buttons.append(whole_row | {"Text": label(content.button.text)} | opens)
+    for button in content.buttons:
+        opens = {"ActionType": "open-url", "ActionBody": button.url, "Silent": True}
+        buttons.append(whole_row | {"Text": label(button.text)} | opens)
     return buttons
 
 

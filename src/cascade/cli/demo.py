@@ -5,6 +5,7 @@ import json
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,8 @@ from cascade.core.secret import Secret
 from cascade.core.words import Channel
 from cascade.sandbox.app import Sandbox, SandboxSettings
 from cascade.serve import Gateway, freeze_memory, http_server, listen, now_ms, open_seal
-from cascade.settings import BotApi, Engine, Http, RouteStep, Settings, Store
+from cascade.settings import BotApi, Engine, Http, PriceEntry, RouteStep, Settings, Store, Webhooks
 from cascade.store import accounts
-from cascade.store.database import Database
 
 HOST = "127.0.0.1"
 ACCOUNT = "demo"
@@ -109,8 +109,18 @@ def demo_settings(port: int, home: Path) -> Settings:
             "store": Store(url=f"sqlite:///{home / 'cascade.db'}"),
             "http": Http(host=HOST, port=port, public_url=f"http://{HOST}:{port}"),
             "engine": Engine(drain_s=3),
+            "webhooks": Webhooks(allow=["127.0.0.0/8", "::1", "localhost"], allow_http=True, ports=[]),
             "telegram_bot": BotApi(base_url=sandbox, rate_per_s=30),
             "viber_bot": BotApi(base_url=sandbox),
+            "prices": [
+                PriceEntry(channel=channel, price=Decimal(price))
+                for channel, price in (
+                    (Channel.VIBER_BOT, "0.002"),
+                    (Channel.VIBER_BUSINESS, "0.01"),
+                    (Channel.RCS, "0.02"),
+                    (Channel.SMS, "0.05"),
+                )
+            ],
             "smpp": SmppSettings(host=HOST, port=port + 2, system_id="demo", password="demo", window=100),  # noqa: S106
             "routes": {
                 name: [RouteStep(channel=channel, window_s=window_s) for channel in channels]
@@ -122,7 +132,7 @@ def demo_settings(port: int, home: Path) -> Settings:
 
 async def add_demo_account(settings: Settings) -> None:
     """The account of the public examples with its three credentials."""
-    database = Database(settings.store.path)
+    database = settings.store.database()
     await database.open(owner=False)
     try:
         async with database.transaction() as tx:

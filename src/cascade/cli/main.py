@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import sys
+import uuid
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -12,28 +13,38 @@ from typing import Annotated, Any
 import typer
 from cryptography.fernet import Fernet
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from cascade.cli import logs
 from cascade.cli.demo import TELEGRAM_TOKEN, VIBER_TOKEN, DemoOptions, demo
 from cascade.core.directory import Account, ApiKey, Rate, Scope
 from cascade.core.errors import CascadeError, ConfigError
+from cascade.core.events import EventType, sample
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
+from cascade.engine.egress import Egress
 from cascade.sandbox.app import SandboxSettings
 from cascade.sandbox.app import run as run_sandbox
 from cascade.serve import now_ms, open_seal, serve
 from cascade.settings import BOT_TOKEN_VARIABLE, SANDBOX_KEY_VARIABLE, Settings, load
-from cascade.store import accounts
-from cascade.store.database import Database, Transaction
+from cascade.store import accounts, events, webhooks
+from cascade.store.database import Transaction
+from cascade.store.webhooks import Webhook
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="A messaging gateway: one request, and the message arrives by the first channel that works.",
+)
 account_app = typer.Typer(no_args_is_help=True, help="Accounts: who sends.")
 key_app = typer.Typer(no_args_is_help=True, help="API keys of an account.")
+webhook_app = typer.Typer(no_args_is_help=True, help="Where an account wants to be told of events.")
 bot_app = typer.Typer(no_args_is_help=True, help="Telegram and Viber bots of an account.")
 app.add_typer(account_app, name="account")
 app.add_typer(key_app, name="key")
 app.add_typer(bot_app, name="bot")
+app.add_typer(webhook_app, name="webhook")
 
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file; the environment wins over it.")]
 console = Console()
@@ -256,15 +267,93 @@ def add_bot(
 
 @bot_app.command("reseal")
 def reseal_bots(config: Config = None) -> None:
-    """Seal every bot token with the first of `secrets.keys`, so that the older ones can go."""
+    """Seal every bot token and webhook secret with the first of `secrets.keys`, so that the older ones can go."""
     count = 0
 
     async def work(tx: Transaction, settings: Settings) -> None:
         nonlocal count
-        count = await accounts.reseal(tx, open_seal(settings))
+        seal = open_seal(settings)
+        count = await accounts.reseal(tx, seal) + await webhooks.reseal(tx, seal)
 
     _in_store(config, work)
     console.print(f"{count} sealed anew")
+
+
+@webhook_app.command("add")
+def add_webhook(
+    account: str,
+    url: str,
+    type_: Annotated[list[EventType] | None, typer.Option("--type", help="An event type; none given: all.")] = None,
+    config: Config = None,
+) -> None:
+    """Tell an account of events at this URL, and print the secret that signs them, this once."""
+    secret: Secret
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        nonlocal secret
+        account_id = await accounts.find_account(tx, account)
+        types = frozenset(type_) if type_ else None
+        webhook, secret = webhooks.new(account_id, url, open_seal(settings), now_ms(), types=types)
+        await webhooks.add(tx, webhook)
+
+    given = load(config).webhooks
+    asyncio.run(Egress(given.targets, given.timeout_s).check(url))
+    _in_store(config, work)
+    print(secret.reveal())  # noqa: T201
+
+
+@webhook_app.command("list")
+def list_webhooks(account: str, config: Config = None) -> None:
+    """The account's webhooks, and why one is disabled."""
+    table = Table(Column("webhook", overflow="fold"), Column("url", overflow="fold"), "types", "enabled")
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        for webhook in await webhooks.of_account(tx, await accounts.find_account(tx, account)):
+            types = ", ".join(sorted(webhook.types)) if webhook.types is not None else "all"
+            table.add_row(webhook.id, webhook.url, types, webhook.disabled_reason or "yes")
+
+    _in_store(config, work)
+    console.print(table)
+
+
+@webhook_app.command("test")
+def send_test(account: str, webhook_id: str, config: Config = None) -> None:
+    """Send a test event; a running gateway delivers it within a second."""
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        webhook = await _find_webhook(tx, account, webhook_id)
+        if not webhook.is_enabled:
+            raise ConfigError("webhook", f"{webhook_id} is disabled", "Enable it: PATCH /v1/webhooks/{id}")
+        await events.add_for(tx, sample(uuid.uuid4(), now_ms(), webhook.account_id), [webhook.id])
+
+    _in_store(config, work)
+
+
+@webhook_app.command("rotate")
+def rotate_webhook(
+    account: str,
+    webhook_id: str,
+    overlap_s: Annotated[int, typer.Option(help="For how long the old secret signs too.", min=0)] = 86_400,
+    config: Config = None,
+) -> None:
+    """Give a webhook a new secret and print it, this once."""
+    secret: Secret
+
+    async def work(tx: Transaction, settings: Settings) -> None:
+        nonlocal secret
+        webhook = await _find_webhook(tx, account, webhook_id)
+        changed, secret = webhooks.rotated(webhook, open_seal(settings), now_ms(), overlap_s)
+        await webhooks.change(tx, changed)
+
+    _in_store(config, work)
+    print(secret.reveal())  # noqa: T201
+
+
+async def _find_webhook(tx: Transaction, account: str, webhook_id: str) -> Webhook:
+    webhook = await webhooks.find(tx, await accounts.find_account(tx, account), webhook_id)
+    if webhook is None:
+        raise ConfigError("webhook", f"{account!r} has no webhook {webhook_id}", "`cascade webhook list` names them")
+    return webhook
 
 
 def _in_store(config: Path | None, work: Callable[[Transaction, Settings], Coroutine[Any, Any, None]]) -> None:
@@ -272,7 +361,7 @@ def _in_store(config: Path | None, work: Callable[[Transaction, Settings], Corou
     logs.configure("warning", "text")
 
     async def inside() -> None:
-        database = Database(settings.store.path)
+        database = settings.store.database()
         await database.open(owner=False)
         try:
             async with database.transaction() as tx:

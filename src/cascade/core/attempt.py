@@ -58,9 +58,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class AnswerLost:
-    """The request left us and no answer came: it may have been sent. Never to be called sent nor failed."""
+    """The request left us and no answer came: it may have been sent. Never to be called sent nor failed. `parts`: how
+    many receipts tell of it."""
 
     detail: str | None = None
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,10 +87,12 @@ class Bot:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step of a named route as the configuration has it, before an account's links are known."""
+    """A step of a route before an account's links are known. `takes_surveys`: a survey goes this way too."""
 
     channel: Channel
     window_s: int | None
+    takes_surveys: bool = False
+    is_until_read: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Directory:
     accounts: Mapping[int, Account] = field(default_factory=dict)
     keys: Mapping[bytes, ApiKey] = field(default_factory=dict)
     bots: tuple[Bot, ...] = ()
-    _resolved: dict[tuple[int, str, frozenset[int], bool], Route] = field(default_factory=dict, repr=False)
+    _links: dict[tuple[int, frozenset[int], bool], Mapping[Channel, str]] = field(default_factory=dict, repr=False)
 
     def api_key(self, key: str) -> ApiKey | None:
         """The key itself is never compared: its digest is looked up, which tells an attacker nothing by its time."""
@@ -115,25 +117,28 @@ class Directory:
         wanted = digest(token)
         return next((bot for bot in self.bots if bot.channel is channel and bot.token_digest == wanted), None)
 
-    def route(self, account_id: int, name: str, named: Iterable[Bot], *, is_limited: bool) -> Route:
-        """The named route with the account's links filled in.
+    def links(self, account_id: int, named: Iterable[Bot], *, is_limited: bool) -> Mapping[Channel, str]:
+        """The link that serves each channel of the account.
 
         `named` are the bots that the request named: each serves its channel instead of the account's first bot there.
         `is_limited`: the request came with bot tokens alone, so its cascade is limited to the bots named.
         """
         named_ids = frozenset(bot.id for bot in named)
-        key = (account_id, name, named_ids, is_limited)
-        route = self._resolved.get(key)
-        if route is None:
-            links = self._links(account_id, named_ids, is_limited)
-            route = tuple(Step(step.channel, links.get(step.channel), step.window_s) for step in self.routes[name])
-            self._resolved[key] = route
-        return route
+        key = (account_id, named_ids, is_limited)
+        links = self._links.get(key)
+        if links is None:
+            links = self._links[key] = self._find_links(account_id, named_ids, is_limited)
+        return links
 
-    def _links(self, account_id: int, named_ids: frozenset[int], is_limited: bool) -> dict[Channel, str]:
+    def _find_links(self, account_id: int, named_ids: frozenset[int], is_limited: bool) -> Mapping[Channel, str]:
         links = {} if is_limited else dict(self.shared)
         own = [bot for bot in self.bots if bot.account_id == account_id]
         for bot in sorted(own, key=lambda bot: bot.id not in named_ids):
             if bot.id in named_ids or not is_limited:
                 links.setdefault(bot.channel, bot.link)
         return links
+
+
+def resolve(planned: Iterable[PlannedStep], links: Mapping[Channel, str]) -> Route:
+    """The steps with their links filled in; one whose channel has none stays, and is skipped with that reason."""
+    return tuple(Step(step.channel, links.get(step.channel), step.window_s, step.is_until_read) for step in planned)

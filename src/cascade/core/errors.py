@@ -20,6 +20,10 @@ class StoreUnavailableError(CascadeError):
     """The store does not answer. Nothing was stored; the same call may be repeated."""
 
 
+class QueryTimeoutError(StoreUnavailableError):
+    """A query ran too long and was stopped. Ask for less: a shorter time, fewer messages."""
+
+
 class ProviderUnreachableError(CascadeError):
     """A provider gave no answer that can be read. Check its address and the network, then ask again."""
 

@@ -138,9 +138,7 @@ def _settled(message: Message, event: Settled) -> Decision:
     is_current = attempt == message.attempt and message.state in (State.SENDING, State.QUEUED)
     match outcome:
         case Accepted(provider_ids):
-            parts = len(provider_ids)
-            if parts > 1:
-                message = message._replace(open_parts=(*message.open_parts, (attempt, (1 << parts) - 1)))
+            message = _expect_parts(message, attempt, len(provider_ids))
             message = _charge(message, step)
             entry = Entry(at_ms, step, attempt, Mark.ACCEPTED, None, ",".join(provider_ids))
             return (_wait(message, at_ms) if is_current else message), [entry]
@@ -166,7 +164,8 @@ def _settled(message: Message, event: Settled) -> Decision:
                 return message, [entry]
             after_ms = backoff.delay_ms(message.tries) if after_s is None else round(after_s * 1000)
             return _again(message, at_ms, after_ms, [entry])
-        case AnswerLost(detail):
+        case AnswerLost(detail, parts):
+            message = _expect_parts(message, attempt, parts)
             entry = Entry(at_ms, step, attempt, Mark.UNKNOWN, Reason.NO_ANSWER, None, detail)
             if not (is_current and message.state is State.SENDING):
                 return message, [entry]
@@ -268,6 +267,13 @@ def _arrived_unread(message: Message, at_ms: int, attempt: int, step: int) -> De
     ]
 
 
+def _expect_parts(message: Message, attempt: int, parts: int) -> Message:
+    """Remember the parts of an attempt whose receipts are awaited, where there are several; once."""
+    if parts == 1 or any(number == attempt for number, _ in message.open_parts):
+        return message
+    return message._replace(open_parts=(*message.open_parts, (attempt, (1 << parts) - 1)))
+
+
 def _part_arrived(message: Message, attempt: int, part: int) -> tuple[bool, Message]:
     """Whether other parts of the attempt are still missing, and the message with this part ticked off."""
     for place, (number, missing) in enumerate(message.open_parts):
@@ -285,10 +291,10 @@ def _next_step(message: Message, at_ms: int, entries: list[Entry]) -> Decision:
         entries.append(_entry(message, at_ms, Mark.EXPIRED, Reason.TTL_EXPIRED, attempt=0))
         return _fail(message, Status.UNDELIVERABLE), entries
     for index in range(message.step + 1, len(route)):
-        channel, link, _, _, cost_micros = route[index]
+        channel, link, _, _, cost_micros, address = route[index]
         if link is None:
             entries.append(Entry(at_ms, index, 0, Mark.SKIPPED, Reason.NO_CHANNEL))
-        elif channel.needs_subscriber and link not in message.addresses:
+        elif channel.needs_subscriber and address is None and link not in message.addresses:
             entries.append(Entry(at_ms, index, 0, Mark.SKIPPED, Reason.NOT_SUBSCRIBED))
         elif message.max_cost_micros is not None and message.cost_micros + cost_micros > message.max_cost_micros:
             entries.append(Entry(at_ms, index, 0, Mark.SKIPPED, Reason.OVER_MAX_COST))
@@ -298,7 +304,7 @@ def _next_step(message: Message, at_ms: int, entries: list[Entry]) -> Decision:
                 state=State.QUEUED,
                 step=index,
                 tries=0,
-                address=message.addresses[link] if channel.needs_subscriber else None,
+                address=message.addresses[link] if channel.needs_subscriber and address is None else address,
                 due_at_ms=at_ms,
                 deadline_at_ms=ends_at_ms,
                 step_ends_at_ms=ends_at_ms,

@@ -6,6 +6,7 @@ have been sent.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -13,6 +14,7 @@ from cascade.channels.base import Transport
 from cascade.core import content, turns
 from cascade.core.attempt import AnswerLost, Attempt, NotSent, Outcome, Retry
 from cascade.core.errors import StoreUnavailableError
+from cascade.core.link import LinkState
 from cascade.core.machine import LinkDown
 from cascade.core.turns import Lane
 from cascade.core.windows import window_ends_at_ms
@@ -58,8 +60,11 @@ class Dispatcher:
         self._in_flight: dict[tuple[bytes, int], Stored] = {}
         self._stalled_at_ms: int | None = None
         self._swept_at_ms = 0
+        self._swept: dict[Lane, int] = {}
         self._news = asyncio.Event()
         self._is_stopping = False
+        self._resting = asyncio.Event()
+        self._resting.set()
         self._up = metrics.LINK_UP.labels(link)
         self._in_flight_gauge = metrics.LINK_IN_FLIGHT.labels(link)
 
@@ -73,10 +78,15 @@ class Dispatcher:
     def room_grew(self) -> None:
         self._news.set()
 
+    def state(self, account_id: int) -> LinkState:
+        in_flight = sum(stored.key.account_id == account_id for stored in self._in_flight.values())
+        return LinkState(self._stalled_at_ms is None, in_flight)
+
     async def run(self) -> None:
         """Until `stop`. A store that is away is waited for."""
         while not self._is_stopping:
             self._news.clear()
+            self._resting.clear()
             try:
                 sleep_s = await self._work()
             except StoreUnavailableError as error:
@@ -84,6 +94,8 @@ class Dispatcher:
                 sleep_s = STORE_RETRY_S
                 for lane in list(self._lanes):
                     self._lanes[lane] = 0
+            finally:
+                self._resting.set()
             if sleep_s > 0 and not self._is_stopping:
                 try:
                     await asyncio.wait_for(self._news.wait(), sleep_s)
@@ -94,6 +106,9 @@ class Dispatcher:
         """Claim nothing more, wait for the answers under way, give back what never left."""
         self._is_stopping = True
         self._news.set()
+        with suppress(TimeoutError):  # what is just being claimed is sent first: nobody would ever settle it otherwise
+            async with asyncio.timeout(grace_s):
+                await self._resting.wait()
         await self.transport.stop(grace_s)
 
     async def _work(self) -> float:
@@ -130,7 +145,7 @@ class Dispatcher:
             for place, lane in enumerate(lanes):
                 equals = sum(later.is_urgent == lane.is_urgent for later in lanes[place:])
                 wanted = turns.quota(room - len(claimed), equals)
-                if wanted <= 0:
+                if wanted <= 0 or (not lane.is_urgent and self._has_urgent(now_ms)):
                     break
                 del self._lanes[lane]
                 some = await messages.claim(tx, lane, wanted, now_ms, now_ms + LEASE_MS)
@@ -146,10 +161,15 @@ class Dispatcher:
                     self._last_account = lane.account_id
         return claimed
 
+    def _has_urgent(self, now_ms: int) -> bool:
+        """Whether an urgent lane had more than its share: the next claim begins there, and bulk waits for it."""
+        return any(lane.is_urgent and due_at_ms <= now_ms for lane, due_at_ms in self._lanes.items())
+
     def _send(self, claimed: list[Claimed], now_ms: int) -> None:
         attempts = []
         for stored, sender, text, extras in claimed:
             message = stored.message
+            said = content.for_step(text, extras, message.step)
             self._in_flight[stored.key.id, message.attempt] = stored
             window_ends_at = window_ends_at_ms(message.route, message.step, now_ms, message.expires_at_ms)
             attempts.append(
@@ -158,9 +178,9 @@ class Dispatcher:
                     message_id=stored.key.id,
                     number=message.attempt,
                     address=message.address if message.address is not None else stored.phone,
-                    sender=sender,
-                    type=message.type,
-                    content=content.decode(text, extras),
+                    sender=said.sender or sender,
+                    type=said.type or message.type,
+                    content=said.content,
                     window_s=max((window_ends_at - now_ms) // 1000, 1),
                 )
             )
@@ -191,6 +211,7 @@ class Dispatcher:
         self._up.set(not is_stalled)
         if not is_stalled:
             self._stalled_at_ms = None
+            self._swept.clear()
             return
         if self._stalled_at_ms is None:
             self._stalled_at_ms = now_ms
@@ -199,7 +220,12 @@ class Dispatcher:
         self._swept_at_ms = now_ms
         for lane in list(self._lanes):
             async with self._database.reading() as reader:
-                waiting = await messages.waiting_for_link(reader, lane, now_ms - STALLED_CHECK_MS, LARGEST_CLAIM)
+                offset = self._swept.get(lane, 0)
+                waiting = await messages.waiting_for_link(
+                    reader, lane, now_ms - STALLED_CHECK_MS, LARGEST_CLAIM, offset
+                )
+            # Those that have no other link stay at the head: each sweep looks behind the last one, then begins anew.
+            self._swept[lane] = offset + len(waiting) if len(waiting) == LARGEST_CLAIM else 0
             overdue = {stored.key: stored for stored in waiting if _is_window_over(stored, now_ms)}
             if overdue:
                 async with self._database.transaction() as tx:

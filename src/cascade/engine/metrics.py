@@ -11,6 +11,8 @@ ATTEMPTS = Counter("cascade_attempts", "What became of attempts and steps.", ["c
 FINISHED = Counter("cascade_messages_finished", "Messages that reached a final status.", ["status"])
 RECEIPTS = Counter("cascade_receipts", "Receipts taken in.", ["link"])
 RECEIPTS_UNMATCHED = Counter("cascade_receipts_unmatched", "Receipts given up: they never matched a message.")
+DELIVERIES = Counter("cascade_webhook_tries", "Tries to deliver an event, by what became of the delivery.", ["state"])
+CLICKS_LOST = Counter("cascade_clicks_lost", "Clicks not counted, since too many waited for the store.")
 LINK_UP = Gauge("cascade_link_up", "1 while the link can take messages or is merely full.", ["link"])
 LINK_IN_FLIGHT = Gauge("cascade_link_in_flight", "Attempts sent and not yet answered.", ["link"])
 

@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 import structlog
 
 from cascade.channels.base import Transport
+from cascade.core.link import LinkState
 from cascade.core.receipt import Receipt
 from cascade.core.turns import Lane
+from cascade.engine.clicks import ClickCounter
 from cascade.engine.dispatcher import Dispatcher
+from cascade.engine.notifier import Notifier
 from cascade.engine.pace import Pace
 from cascade.engine.receiver import Receiver
 from cascade.engine.recorder import Recorder
@@ -40,6 +43,8 @@ class Worker:
         self._receiver = Receiver(database, now_ms)
         self._timekeeper = Timekeeper(database, now_ms, self._takes_our_id)
         self._dispatchers: dict[str, Dispatcher] = {}
+        self._notifier: Notifier | None = None
+        self._clicks: ClickCounter | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_stopping = False
 
@@ -47,7 +52,8 @@ class Worker:
         """Take over what a dead predecessor left, then begin to serve."""
         async with self._database.transaction() as tx:
             now_ms = self._now_ms()
-            released = await messages.release_leases(tx, now_ms)
+            # Where other nodes may live, leases end by themselves.
+            released = 0 if self._database.is_shared else await messages.release_leases(tx, now_ms)
             await receipts.forget_lost(tx, now_ms - LOST_KEPT_MS)
         if released:
             log.warning("leases_released", messages=released)
@@ -68,9 +74,22 @@ class Worker:
         setup.transport.start(dispatcher.room_grew, partial(self.take_receipts, name))
         self._spawn(f"link {name}", dispatcher.run)
 
+    def add_notifier(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+        self._database.on_deliveries_ready = notifier.wake
+        self._spawn("notifier", notifier.run)
+
+    def add_clicks(self, clicks: ClickCounter) -> None:
+        self._clicks = clicks
+        self._spawn("clicks", clicks.run)
+
     @property
     def links(self) -> frozenset[str]:
         return frozenset(self._dispatchers)
+
+    def link_states(self, account_id: int) -> dict[str, LinkState]:
+        """How the links that this process serves do for an account, by name."""
+        return {name: dispatcher.state(account_id) for name, dispatcher in self._dispatchers.items()}
 
     @property
     def is_running(self) -> bool:
@@ -83,7 +102,12 @@ class Worker:
     async def stop(self, grace_s: float) -> None:
         """Claim nothing more, let what is on the wire end within `grace_s`, write down how it ended."""
         self._is_stopping = True
-        await asyncio.gather(*(dispatcher.stop(grace_s) for dispatcher in self._dispatchers.values()))
+        stopping = [dispatcher.stop(grace_s) for dispatcher in self._dispatchers.values()]
+        if self._notifier is not None:
+            stopping.append(self._notifier.stop(grace_s))
+        if self._clicks is not None:
+            stopping.append(self._clicks.stop(grace_s))
+        await asyncio.gather(*stopping)
         try:
             await asyncio.wait_for(self._recorder.idle(), grace_s)
         except TimeoutError:

@@ -68,6 +68,11 @@ async def find_account(reader: Reader, name: str) -> int:
     return account_id
 
 
+async def ids(reader: Reader) -> list[int]:
+    """Of every account."""
+    return [id_ for (id_,) in await reader.rows("SELECT id FROM account")]
+
+
 async def list_accounts(reader: Reader) -> list[tuple[str, int, int]]:
     """Name, number of keys and number of bots of each account."""
     return [
@@ -95,7 +100,7 @@ async def add_key(tx: Transaction, api_key: ApiKey, key: Secret, now_ms: int) ->
             networks,
         ),
     )
-    await _changed(tx)
+    await changed(tx)
 
 
 async def list_keys(reader: Reader, account_id: int) -> list[tuple[str, str, int | None, int | None]]:
@@ -113,7 +118,7 @@ async def keys_used(tx: Transaction, used_at_ms: Mapping[bytes, int]) -> None:
     """Remember when keys were last used. By digest; nothing else about the use is kept."""
     await tx.many(
         "UPDATE api_key SET last_used_at_ms = ? WHERE digest = ?",
-        [(at_ms, key_digest) for key_digest, at_ms in used_at_ms.items()],
+        [(at_ms, key_digest) for key_digest, at_ms in sorted(used_at_ms.items())],
     )
 
 
@@ -132,13 +137,13 @@ async def limit_account(tx: Transaction, account: Account) -> None:
             account.id,
         ),
     )
-    await _changed(tx)
+    await changed(tx)
 
 
 async def revoke_key(tx: Transaction, account_id: int, name: str) -> int:
     """Forget the account's keys of this name; how many there were."""
     count = await tx.execute("DELETE FROM api_key WHERE account_id = ? AND name = ?", (account_id, name))
-    await _changed(tx)
+    await changed(tx)
     return count
 
 
@@ -149,10 +154,11 @@ async def add_bot(tx: Transaction, seal: Seal, account_id: int, channel: Channel
         " ON CONFLICT (channel, token_digest) DO NOTHING",
         (account_id, channel.value, digest(token.reveal()), seal.close(token), now_ms),
     )
-    await _changed(tx)
+    await changed(tx)
 
 
-async def _changed(tx: Transaction) -> None:
+async def changed(tx: Transaction) -> None:
+    """Every process looks at accounts, keys, bots and webhooks again."""
     await tx.execute("UPDATE directory_version SET version = version + 1")
 
 

@@ -1,50 +1,71 @@
-"""Opens the store and gives out transactions. This is the only place that knows which engine it is.
+"""What a store is: transactions over one of two engines, written for by modules that need not know which.
 
-On SQLite one connection writes. Statements run in the event loop's own thread: they take microseconds, and a second
-thread would hand the interpreter's lock back and forth for every row (measured: 733 us a row instead of 6,
-docs/decisions/0002-sqlite-in-the-loop.md). Only the commit, which waits for the disk, runs elsewhere. Transactions
-that arrive meanwhile take their turns after it and share the next one: group commit without ever waiting for company.
+Statements have a `?` for each parameter and are standard SQL. Where the engines need different ones, a `Statement`
+holds both. `cascade.store.engines` finds the engine of a URL.
 """
 
-import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import structlog
-
-from cascade.core.errors import ConfigError, StoreUnavailableError
+from cascade.core.events import NOBODY, Listeners
 from cascade.core.turns import Lane
-from cascade.store import schema
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; there the operator has to see to it that one process owns the file
-    fcntl = None  # type: ignore[assignment]
-
-log = structlog.get_logger()
 
 Row = tuple[Any, ...]
 OnReady = Callable[[Lane, int], None]
-OLDEST_SQLITE = (3, 35, 0)  # RETURNING
-CHECKPOINT_PAGES = 4_000
-CACHE_KIB = 65_536
+WebhookKey = tuple[int, str]
+"""Account and id."""
+COLD_READERS = 2
+COLD_S = 20.0
+"""How long a cold query may run: meanwhile what it looks at cannot be tidied up on either engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement in each engine's words, with the same parameters in the same order.
+
+    For a set of rows (`many`, `each`) SQLite runs it row by row; PostgreSQL runs it once, each parameter being an array
+    of one column's values.
+    """
+
+    sqlite: str
+    postgres: str
+
+
+def unnest(*types: str) -> str:
+    """PostgreSQL's table of the rows of a set, from an array for each of these column types."""
+    return f"unnest({', '.join(f'?::{type_}[]' for type_ in types)})"
+
+
+def insertion(table: str, columns: Mapping[str, str], and_then: str = "") -> Statement:
+    """Insert a set of rows. `columns`: the name and PostgreSQL's type of each; `and_then`: what follows."""
+    into = f"INSERT INTO {table} ({', '.join(columns)})"
+    return Statement(
+        f"{into} VALUES ({', '.join('?' * len(columns))}) {and_then}",
+        f"{into} SELECT * FROM {unnest(*columns.values())} {and_then}",  # noqa: S608 - constants only
+    )
 
 
 class Reader(Protocol):
-    async def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]: ...
+    async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]: ...
 
 
 class Transaction(Reader, Protocol):
-    async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
+    async def execute(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> int:
         """Run one statement; the number of rows it changed."""
         ...
 
-    async def many(self, statement: str, parameters: Iterable[Sequence[Any]]) -> int:
+    async def many(self, statement: str | Statement, parameters: Iterable[Sequence[Any]]) -> int:
         """Run one statement for each set of parameters; the number of rows changed in all."""
+        ...
+
+    async def each(self, statement: Statement, parameters: Sequence[Sequence[Any]]) -> list[bool]:
+        """The same; of each set of parameters, whether it changed a row.
+
+        On PostgreSQL the statement returns the places of those that did, counted from 1 (`WITH ORDINALITY`).
+        """
         ...
 
     def lane_ready(self, lane: Lane, due_at_ms: int) -> None:
@@ -55,26 +76,26 @@ class Transaction(Reader, Protocol):
         """Once this is committed, wake whoever works the receipt inbox."""
         ...
 
+    @property
+    def listeners(self) -> Listeners:
+        """Who wants to hear of what, as of the last look at the store."""
+        ...
 
-class _SqliteReader:
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    async def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        return self._connection.execute(statement, parameters).fetchall()
+    def deliveries_ready(self, webhooks: Iterable[WebhookKey]) -> None:
+        """Once this is committed, wake whoever delivers to these webhooks."""
+        ...
 
 
-class _SqliteTransaction(_SqliteReader):
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(connection)
+class Wakes:
+    """Who is to be woken, and for what: of each lane the earliest time, everything else once."""
+
+    def __init__(self) -> None:
         self.lanes: dict[Lane, int] = {}
         self.has_receipts = False
+        self.webhooks: set[WebhookKey] = set()
 
-    async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
-        return self._connection.execute(statement, parameters).rowcount
-
-    async def many(self, statement: str, parameters: Iterable[Sequence[Any]]) -> int:
-        return self._connection.executemany(statement, parameters).rowcount
+    def __bool__(self) -> bool:
+        return bool(self.lanes or self.has_receipts or self.webhooks)
 
     def lane_ready(self, lane: Lane, due_at_ms: int) -> None:
         earliest = self.lanes.get(lane)
@@ -84,164 +105,63 @@ class _SqliteTransaction(_SqliteReader):
     def receipts_ready(self) -> None:
         self.has_receipts = True
 
+    def deliveries_ready(self, webhooks: Iterable[WebhookKey]) -> None:
+        self.webhooks.update(webhooks)
 
-class Database:
-    """One SQLite file. `on_lane_ready` and `on_receipts_ready` are called in the loop's thread after a commit."""
+    def add(self, others: "Wakes") -> None:
+        for lane, due_at_ms in others.lanes.items():
+            self.lane_ready(lane, due_at_ms)
+        self.has_receipts |= others.has_receipts
+        self.webhooks |= others.webhooks
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._turn = asyncio.Lock()
-        self._group: asyncio.Future[None] | None = None
-        self._committing: set[asyncio.Task[None]] = set()
-        self._disk = ThreadPoolExecutor(1, "commit")
-        self._writer: sqlite3.Connection
-        self._reader: sqlite3.Connection
-        self._lock: Any = None
+
+class Database(ABC):
+    """`on_lane_ready`, `on_receipts_ready` and `on_deliveries_ready` are called in the loop's thread after a commit.
+    `listeners` is put here by whoever watches the webhooks."""
+
+    is_shared: bool
+    """Whether other nodes may be at work on it: then a lease that runs is not to be taken for a dead node's."""
+
+    def __init__(self) -> None:
         self.on_lane_ready: OnReady = lambda lane, due_at_ms: None
         self.on_receipts_ready: Callable[[], None] = lambda: None
+        self.on_deliveries_ready: Callable[[Iterable[WebhookKey]], None] = lambda webhooks: None
+        self.listeners: Listeners = NOBODY
 
+    @abstractmethod
     async def open(self, *, owner: bool) -> None:
-        """Open the file, making it and its tables when new.
+        """Connect, making the tables when the store is new. `ConfigError` when that cannot be.
 
-        `owner`: this process runs the engine. Only one may, and it is refused with `ConfigError` while another does;
-        commands that merely read or add an account open it without.
+        `owner`: this process runs the engine or the doors; commands that merely read or add an account open it without.
         """
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-            raise ConfigError(
-                "store.url",
-                f"SQLite {sqlite3.sqlite_version} is too old",
-                "Use a Python built with SQLite 3.35 or newer",
-            )
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if owner:
-                self._own()
-            self._writer = self._connect()
-            self._writer.execute("PRAGMA journal_mode = WAL")
-            self._writer.execute("PRAGMA synchronous = FULL")
-            self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-            self._migrate()
-            self._reader = self._connect()
-            self._reader.execute("PRAGMA query_only = ON")
-        except (sqlite3.Error, OSError) as error:
-            self._close_files()
-            raise ConfigError(
-                "store.url", f"cannot open {self._path}: {error}", "Name a file in a directory that can be written to"
-            ) from error
-        except ConfigError:
-            self._close_files()
-            raise
 
-    def _own(self) -> None:
-        if fcntl is None:
-            return
-        self._lock = self._path.with_name(self._path.name + ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            self._lock = None
-            raise ConfigError(
-                "store.url", f"{self._path} is in use by another cascade", "Stop it, or give this one a file of its own"
-            ) from error
+    @abstractmethod
+    async def close(self) -> None: ...
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        return connection
-
-    def _migrate(self) -> None:
-        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-        if version > schema.VERSION:
-            raise ConfigError(
-                "store.url",
-                f"{self._path} was written by a newer cascade (version {version})",
-                "Start that one, or restore a backup from before the upgrade",
-            )
-        if version == 0:
-            self._writer.executescript(";".join(["BEGIN IMMEDIATE", *schema.sqlite_statements(), "COMMIT"]))
-
-    async def close(self) -> None:
-        while self._committing:
-            await asyncio.wait(self._committing)
-        self._disk.shutdown()
-        self._close_files()
-
-    def _close_files(self) -> None:
-        for name in ("_reader", "_writer"):
-            connection = self.__dict__.pop(name, None)
-            if connection is not None:
-                connection.close()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Reader]:
+    @abstractmethod
+    def reading(self) -> AbstractAsyncContextManager[Reader]:
         """What is committed, as of each statement."""
-        try:
-            yield _SqliteReader(self._reader)
-        except sqlite3.Error as error:
-            raise StoreUnavailableError(str(error)) from error
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    @abstractmethod
+    def cold_reading(self) -> AbstractAsyncContextManager[Reader]:
+        """Like `reading`, for what may take long: it runs beside the loop, a few at once; the others wait their turns.
+
+        `QueryTimeoutError` after `COLD_S` seconds.
+        """
+
+    @abstractmethod
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """All of it or nothing. On leaving it is on the disk: a crash of the process or the machine loses none of it.
 
-        Await nothing in it but the transaction itself: every other writer waits meanwhile.
+        Await nothing in it but the transaction itself: on SQLite every other writer waits meanwhile.
+        `StoreUnavailableError` when the store is away: nothing was stored.
         """
-        async with self._turn:
-            connection = self._writer
-            group = self._group
-            try:
-                if group is None:
-                    connection.execute("BEGIN IMMEDIATE")
-                    group = self._group = asyncio.get_running_loop().create_future()
-                    task = asyncio.create_task(self._commit(group))
-                    self._committing.add(task)
-                    task.add_done_callback(self._committing.discard)
-                connection.execute("SAVEPOINT unit")
-            except sqlite3.Error as error:
-                raise StoreUnavailableError(str(error)) from error
-            transaction = _SqliteTransaction(connection)
-            try:
-                yield transaction
-                connection.execute("RELEASE unit")
-            except BaseException as error:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK TO unit")
-                    connection.execute("RELEASE unit")
-                else:  # on a full disk SQLite takes back the whole transaction, and with it the units before this one
-                    self._fail(group, error)
-                if isinstance(error, sqlite3.OperationalError):
-                    raise StoreUnavailableError(str(error)) from error
-                raise
-        await asyncio.shield(group)
-        for lane, due_at_ms in transaction.lanes.items():
+
+    def wake(self, wakes: Wakes) -> None:
+        """Tell those of this process."""
+        for lane, due_at_ms in wakes.lanes.items():
             self.on_lane_ready(lane, due_at_ms)
-        if transaction.has_receipts:
+        if wakes.has_receipts:
             self.on_receipts_ready()
-
-    async def _commit(self, group: asyncio.Future[None]) -> None:
-        """Commit after everyone who is already waiting for a turn has had it."""
-        async with self._turn:
-            if group.done():
-                return
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._disk, self._writer.execute, "COMMIT")
-            except sqlite3.Error as error:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                self._fail(group, error)
-            else:
-                self._group = None
-                group.set_result(None)
-
-    def _fail(self, group: asyncio.Future[None], error: BaseException) -> None:
-        """Tell every unit of the group that nothing of it was stored."""
-        log.error("commit_failed", error=str(error))
-        self._group = None
-        group.set_exception(StoreUnavailableError(str(error)))
-        group.exception()  # nobody may be left to read it
+        if wakes.webhooks:
+            self.on_deliveries_ready(wakes.webhooks)

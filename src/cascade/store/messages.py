@@ -9,7 +9,7 @@ from cascade.core.message import Message, State, Status
 from cascade.core.timeline import Entry
 from cascade.core.turns import Lane
 from cascade.core.words import MessageType
-from cascade.store.database import Reader, Row, Transaction
+from cascade.store.database import Reader, Row, Statement, Transaction, insertion, unnest
 
 STATES = {state.value: state for state in State}
 STATUSES = {status.value: status for status in Status}
@@ -24,7 +24,9 @@ class Key(NamedTuple):
 
 
 class NewMessage(NamedTuple):
-    """What is stored at acceptance. `extras` is JSON, None when there is nothing but text."""
+    """What is stored at acceptance. `extras` is JSON, None when there is nothing but text. `key.id` is one of
+    `ids.new_ids(accepted_at_ms, …)`, `batch_id` the number of the request that the message came in, 0: of none. `era`
+    is that of `eras.Eras`."""
 
     key: Key
     tracking_id: str
@@ -35,6 +37,8 @@ class NewMessage(NamedTuple):
     accepted_at_ms: int
     message: Message
     entries: list[Entry]
+    batch_id: int = 0
+    era: int = 0
 
 
 class Stored(NamedTuple):
@@ -76,30 +80,60 @@ class Record(NamedTuple):
     finished_at_ms: int | None
     message: Message
     entries: list[Entry]
+    batch_id: int
 
 
-ADD = """
-    INSERT INTO message (account_id, id, tracking_id, sender, phone, type, is_urgent, text, extras, route,
-        accepted_at_ms, expires_at_ms, state, status, step, link, address, due_at_ms, deadline_at_ms, step_ends_at_ms,
-        max_cost_micros, finished_at_ms, timeline)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+ADD = insertion(
+    "message",
+    {
+        "account_id": "bigint",
+        "id": "bytea",
+        "tracking_id": "text",
+        "sender": "text",
+        "phone": "text",
+        "type": "text",
+        "is_urgent": "boolean",
+        "text": "text",
+        "extras": "text",
+        "route": "text",
+        "accepted_at_ms": "bigint",
+        "expires_at_ms": "bigint",
+        "state": "text",
+        "status": "text",
+        "step": "integer",
+        "link": "text",
+        "address": "text",
+        "due_at_ms": "bigint",
+        "deadline_at_ms": "bigint",
+        "step_ends_at_ms": "bigint",
+        "max_cost_micros": "bigint",
+        "finished_at_ms": "bigint",
+        "timeline": "text",
+        "batch_id": "bigint",
+        "era": "bigint",
+    },
+)
 
 STATE_COLUMNS = """account_id, id, fence, tracking_id, phone, type, route, expires_at_ms, state, status, step,
     attempt, tries, address, due_at_ms, deadline_at_ms, step_ends_at_ms, delivered_step, delivered, is_read, open_parts,
     cost_micros, max_cost_micros"""
 STATE_WIDTH = 23
 
-CLAIM = f"""
+_CLAIM = f"""
     UPDATE message SET state = 'sending', status = 'processing', fence = fence + 1, attempt = attempt + 1,
         tries = tries + 1, deadline_at_ms = ?
-    WHERE account_id = ? AND id IN (
+    WHERE account_id = ? AND id {{among}} (
         SELECT id FROM message
         WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued' AND due_at_ms <= ?
             AND step_ends_at_ms > ?
-        ORDER BY due_at_ms LIMIT ?)
+        ORDER BY due_at_ms LIMIT ? {{lock}})
     RETURNING {STATE_COLUMNS}, sender, text, extras
 """  # noqa: S608 - constants only
+# An array, not IN: of IN PostgreSQL's planner may run the subselect again, and claim far more than the limit.
+CLAIM = Statement(
+    sqlite=_CLAIM.format(among="IN", lock=""),
+    postgres=_CLAIM.format(among="= ANY(ARRAY", lock="FOR UPDATE SKIP LOCKED)"),
+)
 
 PAST_DEADLINE = f"""
     SELECT {STATE_COLUMNS} FROM message WHERE deadline_at_ms <= ? ORDER BY deadline_at_ms LIMIT ?
@@ -108,24 +142,48 @@ PAST_DEADLINE = f"""
 WAITING_FOR_LINK = f"""
     SELECT {STATE_COLUMNS} FROM message
     WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued' AND due_at_ms <= ?
-    ORDER BY due_at_ms LIMIT ?
+    ORDER BY due_at_ms LIMIT ? OFFSET ?
 """  # noqa: S608
 
 LOAD = f"""
     SELECT {STATE_COLUMNS} FROM message WHERE account_id = ? AND id IN ({", ".join("?" * IN_LIST)})
 """  # noqa: S608
 
-CHANGE = """
+CHANGE = Statement(
+    sqlite="""
     UPDATE message SET state = ?, status = ?, step = ?, attempt = ?, tries = ?, link = ?, address = ?, due_at_ms = ?,
-        deadline_at_ms = ?, step_ends_at_ms = ?, delivered_step = ?, delivered = ?, is_read = ?, open_parts = ?,
+        deadline_at_ms = ?, step_ends_at_ms = ?, delivered_step = ?, delivered_by = ?, delivered = ?, is_read = ?,
+        open_parts = ?,
         expires_at_ms = ?, cost_micros = ?, finished_at_ms = coalesce(?, finished_at_ms), timeline = timeline || ?,
         fence = fence + 1
     WHERE account_id = ? AND id = ? AND fence = ?
-"""
+""",
+    postgres=f"""
+    UPDATE message SET state = new.state, status = new.status, step = new.step, attempt = new.attempt,
+        tries = new.tries, link = new.link, address = new.address, due_at_ms = new.due_at_ms,
+        deadline_at_ms = new.deadline_at_ms, step_ends_at_ms = new.step_ends_at_ms,
+        delivered_step = new.delivered_step, delivered_by = new.delivered_by, delivered = new.delivered,
+        is_read = new.is_read, open_parts = new.open_parts, expires_at_ms = new.expires_at_ms,
+        cost_micros = new.cost_micros, finished_at_ms = coalesce(new.finished_at_ms, message.finished_at_ms),
+        timeline = message.timeline || new.timeline, fence = message.fence + 1
+    FROM {
+        unnest(
+            *("text", "text", "integer", "integer", "integer", "text", "text", "bigint"),
+            *("bigint", "bigint", "integer", "text", "text", "boolean", "text"),
+            *("bigint", "bigint", "bigint", "text", "bigint", "bytea", "bigint"),
+        )
+    } WITH ORDINALITY AS new (state, status, step, attempt, tries, link, address, due_at_ms,
+        deadline_at_ms, step_ends_at_ms, delivered_step, delivered_by, delivered, is_read, open_parts,
+        expires_at_ms, cost_micros, finished_at_ms, timeline, account_id, id, fence, place)
+    WHERE message.account_id = new.account_id AND message.id = new.id AND message.fence = new.fence
+    RETURNING new.place
+""",  # noqa: S608 - constants only
+)
 
 # A loose scan of the queue's index: three look-ups for each lane, however many messages wait in it. Three, since of
-# (account_id, link, is_urgent) > (...) the planner seeks the first column alone and then walks through whole lanes.
-LANES = """
+# (account_id, link, is_urgent) > (...) SQLite seeks the first column alone and then walks through whole lanes.
+LANES = Statement(
+    sqlite="""
     WITH RECURSIVE lane (account_id, link, is_urgent, due_at_ms) AS (
         SELECT * FROM (
             SELECT account_id, link, is_urgent, due_at_ms FROM message WHERE state = 'queued'
@@ -143,15 +201,29 @@ LANES = """
              WHERE state = 'queued' AND account_id > lane.account_id
              ORDER BY account_id, link, is_urgent, due_at_ms LIMIT 1)))
     SELECT account_id, link, is_urgent, due_at_ms FROM lane
-"""
+""",
+    postgres="""
+    WITH RECURSIVE lane (account_id, link, is_urgent, due_at_ms) AS (
+        (SELECT account_id, link, is_urgent, due_at_ms FROM message WHERE state = 'queued'
+         ORDER BY account_id, link, is_urgent, due_at_ms LIMIT 1)
+        UNION ALL
+        SELECT next.account_id, next.link, next.is_urgent, next.due_at_ms
+        FROM lane CROSS JOIN LATERAL (
+            SELECT account_id, link, is_urgent, due_at_ms FROM message
+            WHERE state = 'queued' AND (account_id, link, is_urgent) > (lane.account_id, lane.link, lane.is_urgent)
+            ORDER BY account_id, link, is_urgent, due_at_ms LIMIT 1) AS next)
+    SELECT account_id, link, is_urgent, due_at_ms FROM lane
+""",
+)
 
 NEXT_DUE = """
     SELECT min(due_at_ms) FROM message WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued'
 """
 
-RECORD = f"""
-    SELECT {STATE_COLUMNS}, sender, accepted_at_ms, finished_at_ms, timeline
-    FROM message WHERE account_id = ? AND id = ?
+RECORD_COLUMNS = f"{STATE_COLUMNS}, sender, accepted_at_ms, finished_at_ms, batch_id, timeline"
+RECORD = f"SELECT {RECORD_COLUMNS} FROM message WHERE account_id = ? AND id = ?"  # noqa: S608
+RECORDS = f"""
+    SELECT {RECORD_COLUMNS} FROM message WHERE account_id = ? AND id IN ({", ".join("?" * IN_LIST)})
 """  # noqa: S608
 
 RELEASE_LEASES = "UPDATE message SET deadline_at_ms = ? WHERE state = 'sending' AND deadline_at_ms > ?"
@@ -163,7 +235,7 @@ async def add(tx: Transaction, new: Iterable[NewMessage]) -> None:
     """Store accepted messages, each already begun or waiting for its hour."""
     rows = []
     lanes: dict[Lane, int] = {}
-    for key, tracking_id, sender, phone, text, extras, accepted_at_ms, message, entries in new:
+    for key, tracking_id, sender, phone, text, extras, accepted_at_ms, message, entries, batch_id, era in new:
         is_urgent = message.type.is_urgent
         link = message.link if message.state is State.QUEUED else None
         if link is not None:
@@ -194,6 +266,8 @@ async def add(tx: Transaction, new: Iterable[NewMessage]) -> None:
                 message.max_cost_micros,
                 accepted_at_ms if message.is_final else None,
                 timeline.encode(entries),
+                batch_id,
+                era,
             )
         )
     await tx.many(ADD, rows)
@@ -215,9 +289,10 @@ async def past_deadline(reader: Reader, now_ms: int, limit: int) -> list[Stored]
     return [_stored(row) for row in await reader.rows(PAST_DEADLINE, (now_ms, limit))]
 
 
-async def waiting_for_link(reader: Reader, lane: Lane, due_before_ms: int, limit: int) -> list[Stored]:
-    """Messages of the lane that could have been sent since before that time, oldest first."""
-    rows = await reader.rows(WAITING_FOR_LINK, (*lane, due_before_ms, limit))
+async def waiting_for_link(reader: Reader, lane: Lane, due_before_ms: int, limit: int, offset: int = 0) -> list[Stored]:
+    """Messages of the lane that could have been sent since before that time, oldest first, without the first `offset`
+    of them."""
+    rows = await reader.rows(WAITING_FOR_LINK, (*lane, due_before_ms, limit, offset))
     return [_stored(row) for row in rows]
 
 
@@ -234,9 +309,10 @@ async def load(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:
 async def change(tx: Transaction, changes: Sequence[Change]) -> list[Key]:
     """Write decisions. Returns those refused because the message changed since it was read: read and decide anew."""
     refused = []
-    for one in changes:
+    in_order = sorted(changes, key=_key)  # so that two nodes never wait for each other
+    for one, is_changed in zip(in_order, await tx.each(CHANGE, [_change_row(one) for one in in_order]), strict=True):
         key, message = one.stored.key, one.message
-        if not await tx.execute(CHANGE, _change_row(one)):
+        if not is_changed:
             refused.append(key)
         elif message.state is State.QUEUED and message.link is not None:
             tx.lane_ready(Lane(key.account_id, message.link, message.type.is_urgent), message.due_at_ms)
@@ -258,21 +334,17 @@ async def next_due_at_ms(reader: Reader, lane: Lane) -> int | None:
 
 async def record(reader: Reader, key: Key) -> Record | None:
     rows = await reader.rows(RECORD, key)
-    if not rows:
-        return None
-    row = rows[0]
-    stored = _stored(row)
-    sender, accepted_at_ms, finished_at_ms, text = row[STATE_WIDTH:]
-    return Record(
-        stored.key,
-        stored.tracking_id,
-        sender,
-        stored.phone,
-        accepted_at_ms,
-        finished_at_ms,
-        stored.message,
-        timeline.decode(text),
-    )
+    return _record(rows[0]) if rows else None
+
+
+async def records(reader: Reader, keys: Iterable[Key]) -> dict[Key, Record]:
+    """All that a client may see of those among `keys` that exist."""
+    found = {}
+    for account_id, ids in _by_account(keys):
+        for row in await reader.rows(RECORDS, (account_id, *ids)):
+            one = _record(row)
+            found[one.key] = one
+    return found
 
 
 async def release_leases(tx: Transaction, now_ms: int) -> int:
@@ -349,6 +421,26 @@ def _stored(row: Row) -> Stored:
     )
 
 
+def _record(row: Row) -> Record:
+    stored = _stored(row)
+    sender, accepted_at_ms, finished_at_ms, batch_id, text = row[STATE_WIDTH:]
+    return Record(
+        stored.key,
+        stored.tracking_id,
+        sender,
+        stored.phone,
+        accepted_at_ms,
+        finished_at_ms,
+        stored.message,
+        timeline.decode(text),
+        batch_id,
+    )
+
+
+def _key(one: Change) -> Key:
+    return one.stored.key
+
+
 def _change_row(one: Change) -> Row:
     (key, fence, _, _, before), message, entries, at_ms = one
     has_ended = message.status is not before.status and message.state is State.FINAL
@@ -364,6 +456,7 @@ def _change_row(one: Change) -> Row:
         message.deadline_at_ms,
         message.step_ends_at_ms,
         message.delivered_step,
+        None if message.delivered_step is None else message.route[message.delivered_step].channel.value,
         ",".join(map(str, message.delivered)) if message.delivered else "",
         message.is_read,
         _encode_parts(message.open_parts) if message.open_parts else "",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.words import Reason
-from cascade.store.database import Reader, Transaction
+from cascade.store.database import Reader, Statement, Transaction, insertion
 from cascade.store.messages import IN_LIST, Key
 
 KEPT_MS = 24 * 3600 * 1000
@@ -35,6 +35,8 @@ class LostAnswer(NamedTuple):
     attempt: int
     step: int
     at_ms: int
+    parts: int = 1
+    """How many receipts of it are still to come."""
 
 
 class SentPart(NamedTuple):
@@ -48,37 +50,58 @@ class SentPart(NamedTuple):
     part: int
 
 
-ADD = """
-    INSERT INTO receipt (link, provider_id, state, reason, detail, recipient, at_ms, received_at_ms, due_at_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+ADD = insertion(
+    "receipt",
+    {
+        "link": "text",
+        "provider_id": "text",
+        "state": "text",
+        "reason": "text",
+        "detail": "text",
+        "recipient": "text",
+        "at_ms": "bigint",
+        "received_at_ms": "bigint",
+        "due_at_ms": "bigint",
+    },
+)
 DUE = """
     SELECT id, link, provider_id, state, reason, detail, recipient, at_ms, received_at_ms FROM receipt
     WHERE due_at_ms <= ? ORDER BY due_at_ms, id LIMIT ?
 """
-DONE = "DELETE FROM receipt WHERE id = ?"
+DONE = Statement("DELETE FROM receipt WHERE id = ?", "DELETE FROM receipt WHERE id = ANY(?)")
 POSTPONE = "UPDATE receipt SET due_at_ms = ? WHERE id = ?"
 # A provider that starts its ids anew overwrites the oldest: a receipt is for the latest message with that id.
-ADD_PART = """
-    INSERT INTO sent_part (link, provider_id, account_id, message_id, attempt, step, part)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (link, provider_id) DO UPDATE SET account_id = excluded.account_id, message_id = excluded.message_id,
-        attempt = excluded.attempt, step = excluded.step, part = excluded.part
-"""
+ADD_PART = insertion(
+    "sent_part",
+    {
+        "link": "text",
+        "provider_id": "text",
+        "account_id": "bigint",
+        "message_id": "bytea",
+        "attempt": "integer",
+        "step": "integer",
+        "part": "integer",
+    },
+    """ON CONFLICT (link, provider_id) DO UPDATE SET account_id = excluded.account_id, message_id = excluded.message_id,
+        attempt = excluded.attempt, step = excluded.step, part = excluded.part""",
+)
 FIND_PARTS = f"""
     SELECT link, provider_id, account_id, message_id, attempt, step, part FROM sent_part
     WHERE link = ? AND provider_id IN ({", ".join("?" * IN_LIST)})
 """  # noqa: S608 - constants only
 
 ADD_LOST = """
-    INSERT INTO lost_answer (link, recipient, account_id, message_id, attempt, step, at_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+    INSERT INTO lost_answer (link, recipient, account_id, message_id, attempt, step, at_ms, parts)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 OLDEST_LOST = """
-    SELECT account_id, message_id, attempt, step, at_ms FROM lost_answer
+    SELECT account_id, message_id, attempt, step, parts FROM lost_answer
     WHERE link = ? AND recipient = ? AND at_ms <= ? ORDER BY at_ms LIMIT 1
 """
 FOUND = "DELETE FROM lost_answer WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?"
+PART_FOUND = """
+    UPDATE lost_answer SET parts = parts - 1 WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?
+"""
 FORGET_LOST = "DELETE FROM lost_answer WHERE at_ms < ?"
 
 
@@ -92,7 +115,9 @@ async def add(tx: Transaction, link: str, receipts: Sequence[Receipt], now_ms: i
                 receipt.provider_id,
                 receipt.state.value,
                 receipt.reason.value if receipt.reason else None,
-                receipt.detail,
+                receipt.detail.replace("\0", "")
+                if receipt.detail
+                else receipt.detail,  # PostgreSQL's texts hold no NUL
                 receipt.recipient,
                 receipt.at_ms,
                 now_ms,
@@ -128,11 +153,12 @@ async def postpone(tx: Transaction, ids: Iterable[int], due_at_ms: int) -> None:
 
 
 async def add_parts(tx: Transaction, parts: Sequence[SentPart]) -> None:
-    """Remember whose the provider's ids are."""
-    await tx.many(
-        ADD_PART,
-        [(link, provider_id, *key, attempt, step, part) for link, provider_id, key, attempt, step, part in parts],
-    )
+    """Remember whose the provider's ids are. Of two parts with one id the later one counts."""
+    rows = {
+        (link, provider_id): (link, provider_id, *key, attempt, step, part)
+        for link, provider_id, key, attempt, step, part in parts
+    }
+    await tx.many(ADD_PART, [rows[key] for key in sorted(rows)])
 
 
 async def find_parts(reader: Reader, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SentPart]:
@@ -154,7 +180,10 @@ async def add_lost(tx: Transaction, lost: Sequence[LostAnswer]) -> None:
     """Remember attempts whose receipts can be told by their recipient alone."""
     await tx.many(
         ADD_LOST,
-        [(link, recipient, *key, attempt, step, at_ms) for link, recipient, key, attempt, step, at_ms in lost],
+        [
+            (link, recipient, *key, attempt, step, at_ms, parts)
+            for link, recipient, key, attempt, step, at_ms, parts in lost
+        ],
     )
 
 
@@ -165,9 +194,10 @@ async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: in
     rows = await tx.rows(OLDEST_LOST, (link, receipt.recipient, received_at_ms))
     if not rows:
         return None
-    account_id, message_id, attempt, step, _ = rows[0]
-    await tx.execute(FOUND, (link, receipt.recipient, message_id, attempt))
-    part = SentPart(link, receipt.provider_id, Key(account_id, message_id), attempt, step, 0)
+    account_id, message_id, attempt, step, parts = rows[0]
+    await tx.execute(FOUND if parts == 1 else PART_FOUND, (link, receipt.recipient, message_id, attempt))
+    # Which part it is cannot be told, and need not: it arrived when as many receipts came as there are parts.
+    part = SentPart(link, receipt.provider_id, Key(account_id, message_id), attempt, step, parts - 1)
     await add_parts(tx, [part])
     return part
 

@@ -6,7 +6,7 @@ Both are written in the transaction of what they speak of, so a repeat either fi
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cascade.store.database import Transaction
+from cascade.store.database import Statement, Transaction, unnest
 from cascade.store.messages import IN_LIST
 
 
@@ -25,11 +25,18 @@ class Answered(NamedTuple):
 
 
 # One that is too old counts as never sent, and is overwritten.
-REMEMBER = """
-    INSERT INTO recent_message (account_id, digest, message_id, at_ms) VALUES (?, ?, ?, ?)
+_REMEMBER = """
+    INSERT INTO recent_message (account_id, digest, message_id, at_ms) {rows}
     ON CONFLICT (account_id, digest) DO UPDATE SET message_id = excluded.message_id, at_ms = excluded.at_ms
-    WHERE recent_message.at_ms <= ?
+    WHERE recent_message.at_ms <= {oldest}
 """
+REMEMBER = Statement(
+    sqlite=_REMEMBER.format(rows="VALUES (?, ?, ?, ?)", oldest="?"),
+    postgres=_REMEMBER.format(
+        rows=f"SELECT * FROM {unnest('bigint', 'bytea', 'bytea', 'bigint')}",  # noqa: S608 - constants only
+        oldest="(?::bigint[])[1]",
+    ),
+)
 FIND = f"""
     SELECT digest, message_id FROM recent_message WHERE account_id = ? AND digest IN ({", ".join("?" * IN_LIST)})
 """  # noqa: S608 - constants only
@@ -55,8 +62,12 @@ async def remember(
     Earlier is: sent after `oldest_ms`, or before it in `sent`. A message whose own id is not its digest's is not to be
     stored again.
     """
-    rows = [(account_id, digest, message_id, now_ms, oldest_ms) for digest, message_id in sent]
-    if await tx.many(REMEMBER, rows) == len(rows):
+    ids: dict[bytes, bytes] = {}
+    for digest, message_id in sent:
+        ids.setdefault(digest, message_id)
+    # In order, so that of two requests that send the same messages one waits for the other, and never both.
+    rows = [(account_id, digest, ids[digest], now_ms, oldest_ms) for digest in sorted(ids)]
+    if await tx.many(REMEMBER, rows) == len(sent):
         return {}
     first: dict[bytes, bytes] = {}
     for start in range(0, len(sent), IN_LIST):

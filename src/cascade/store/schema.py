@@ -20,8 +20,11 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql.compiler import SQLCompiler
 
 VERSION = 1
 
@@ -128,7 +131,13 @@ message = Table(
     Column("max_cost_micros", BigInteger),
     Column("finished_at_ms", BigInteger),
     Column("timeline", Text, nullable=False),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("era", BigInteger, nullable=False),  # store/eras.py
+    Column("delivered_by", Text),  # the channel of delivered_step: lists and statistics ask for it
+    # The id begins with the time of acceptance, so this is the index of every list by time, too.
     Index("message_by_id", "account_id", "id", unique=True),
+    Index("message_by_tracking_id", "account_id", "era", "tracking_id"),
+    Index("message_by_phone", "account_id", "era", "phone"),
     _partly(Index("message_queue", "account_id", "link", "is_urgent", "due_at_ms"), "state = 'queued'"),
     _partly(Index("message_deadline", "deadline_at_ms"), "deadline_at_ms IS NOT NULL"),
 )
@@ -173,6 +182,7 @@ lost_answer = Table(
     Column("attempt", Integer, nullable=False),
     Column("step", Integer, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+    Column("parts", Integer, nullable=False, server_default="1"),
     PrimaryKeyConstraint("link", "recipient", "message_id", "attempt"),
     sqlite_with_rowid=False,
 )
@@ -202,11 +212,141 @@ recent_request = Table(
 )
 
 
+message_tag = Table(
+    "message_tag",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("tag", Text, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("account_id", "tag", "message_id"),
+    sqlite_with_rowid=False,
+)
+
+batch_number = Table("batch_number", metadata, Column("taken", BigInteger, nullable=False))
+
+# Where an account wants to be told of events. `secrets`: JSON array of [sealed secret, when it ends or null], the
+# newest first. `types` NULL: all of them; `retry_delays_s` NULL: the configuration's.
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("types", Text),
+    Column("format", Text, nullable=False),
+    Column("secrets", Text, nullable=False),
+    Column("batch_max", Integer, nullable=False),
+    Column("retry_delays_s", Text),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("disabled_reason", Text),
+    Column("disabled_at_ms", BigInteger),
+    Column("failing_since_ms", BigInteger),
+    Column("created_at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "id"),
+    sqlite_with_rowid=False,
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("message_id", LargeBinary),
+    Column("type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "id"),
+    sqlite_with_rowid=False,
+)
+
+# `due_at_ms` is also the end of the lease while a try is under way; `fence` counts the claims.
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("webhook_id", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("message_id", LargeBinary),
+    Column("state", Text, nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("batch_id", Text),
+    Column("tried_at_ms", BigInteger),
+    Column("duration_ms", Integer),
+    Column("http_status", Integer),
+    Column("answer", Text),
+    Column("error", Text),
+    PrimaryKeyConstraint("account_id", "webhook_id", "event_id"),
+    _partly(Index("delivery_due", "account_id", "webhook_id", "due_at_ms"), "state = 'pending'"),
+    _partly(Index("delivery_of_message", "account_id", "webhook_id", "message_id", "event_id"), "state = 'pending'"),
+    _partly(
+        Index("delivery_of_batch", "account_id", "webhook_id", "due_at_ms"),
+        "state = 'pending' AND batch_id IS NOT NULL",
+    ),
+    _partly(Index("delivery_failed", "account_id", "webhook_id", "event_id"), "state = 'failed'"),
+    sqlite_with_rowid=False,
+)
+
+variable = Table(
+    "variable",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "type", "id"),
+    sqlite_with_rowid=False,
+)
+
+# Whoever follows a link shows its code and nothing else: that is its key, and leads to the account.
+short_link = Table(
+    "short_link",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("clicks", BigInteger, nullable=False, server_default="0"),
+    Column("machine_clicks", BigInteger, nullable=False, server_default="0"),
+    Column("first_click_at_ms", BigInteger),
+    Column("last_click_at_ms", BigInteger),
+    Index("short_link_of_message", "account_id", "message_id"),
+    Index("short_link_by_expiry", "expires_at_ms"),
+)
+
+
+FIRST_ROWS = ("INSERT INTO directory_version VALUES (0)", "INSERT INTO batch_number VALUES (0)")
+
+
+@compiles(Text, "postgresql")
+def _text_by_bytes(type_: Text, compiler: SQLCompiler, **options: object) -> str:
+    """Keys are compared as bytes, as SQLite does; a language's order would also be slower."""
+    return 'TEXT COLLATE "C"'
+
+
 def sqlite_statements() -> list[str]:
     """What makes an empty SQLite file a store of this version."""
-    dialect = sqlite.dialect()
+    return [*_statements(sqlite.dialect()), f"PRAGMA user_version = {VERSION}"]
+
+
+def postgres_statements() -> list[str]:
+    """What makes an empty PostgreSQL database a store of this version."""
+    version = Table("schema_version", MetaData(), Column("version", BigInteger, server_default=str(VERSION)))
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return [
+        *_statements(dialect),
+        str(CreateTable(version).compile(dialect=dialect)),
+        "INSERT INTO schema_version DEFAULT VALUES",
+    ]
+
+
+def _statements(dialect: Dialect) -> list[str]:
     statements = []
     for table in metadata.sorted_tables:
         statements.append(str(CreateTable(table).compile(dialect=dialect)))
         statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=str)]
-    return [*statements, "INSERT INTO directory_version VALUES (0)", f"PRAGMA user_version = {VERSION}"]
+    return [*statements, *FIRST_ROWS]

@@ -1,6 +1,7 @@
 """Each bot's directory: by which address it can write to the person with a phone."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from cascade.store.database import Reader, Transaction
@@ -20,6 +21,7 @@ PUT = """
     ON CONFLICT (account_id, link, phone)
     DO UPDATE SET address = excluded.address, profile = excluded.profile, updated_at_ms = excluded.updated_at_ms
 """
+REMOVE = "DELETE FROM subscriber WHERE account_id = ? AND link = ? AND phone = ?"
 ADDRESSES = f"""
     SELECT phone, address FROM subscriber
     WHERE account_id = ? AND link = ? AND phone IN ({", ".join("?" * IN_LIST)})
@@ -27,8 +29,14 @@ ADDRESSES = f"""
 
 
 async def put(tx: Transaction, account_id: int, link: str, subscribers: Sequence[Subscriber], now_ms: int) -> None:
-    """Add or replace entries of one bot's directory."""
-    await tx.many(PUT, [(account_id, link, *subscriber, now_ms) for subscriber in subscribers])
+    """Add or replace entries of one bot's directory. Of two for the same phone the later one counts."""
+    in_order = sorted(subscribers, key=attrgetter("phone"))  # so that two uploads never wait for each other
+    await tx.many(PUT, [(account_id, link, *subscriber, now_ms) for subscriber in in_order])
+
+
+async def remove(tx: Transaction, account_id: int, links: Iterable[str], phone: str) -> int:
+    """Forget a phone at these bots; how many of them had it."""
+    return await tx.many(REMOVE, [(account_id, link, phone) for link in links])
 
 
 async def addresses(

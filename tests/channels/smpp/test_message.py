@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.channels.smpp import pdu
-from cascade.channels.smpp.message import Composer, Submission, render
+from cascade.channels.smpp.message import Composer, Submission
 from cascade.channels.smpp.settings import DefaultAlphabet, LongMessages, Receipts, SmppSettings, Validity
 from cascade.core import gsm
 from cascade.core.attempt import Attempt, Rejected
-from cascade.core.content import Button, Content, Media
+from cascade.core.content import Button, Content, Media, plain_text
 from cascade.core.words import Reason
 
 from .attempts import PHONE, attempt
@@ -36,21 +36,23 @@ TEXTS = {  # content, text of the SMS
     "text alone": (Content("Hi"), "Hi"),
     "a survey is numbered lines": (Content("Good?", options=("Yes", "No")), "Good?\n1. Yes\n2. No"),
     "a button is a link at the end": (
-        Content("Sale", button=Button("Shop", "https://s.ua")),
+        Content("Sale", buttons=(Button("Shop", "https://s.ua"),)),
         "Sale Shop: https://s.ua",
     ),
     "a picture is a line": (Content("Sale", media=Media(image="https://i.ua/a.png")), "Sale\nhttps://i.ua/a.png"),
     "everything": (
-        Content("Sale", ("Yes",), Media(image="https://i.ua", thumbnail="https://t.ua"), Button("Go", "https://s.ua")),
+        Content(
+            "Sale", ("Yes",), Media(image="https://i.ua", thumbnail="https://t.ua"), (Button("Go", "https://s.ua"),)
+        ),
         "Sale\n1. Yes\nhttps://i.ua Go: https://s.ua",
     ),
-    "a button alone": (Content("", button=Button("Go", "https://s.ua")), "Go: https://s.ua"),
+    "a button alone": (Content("", buttons=(Button("Go", "https://s.ua"),)), "Go: https://s.ua"),
 }
 
 
 @pytest.mark.parametrize(("content", "text"), TEXTS.values(), ids=TEXTS)
 def test_content_becomes_plain_text(content: Content, text: str) -> None:
-    assert render(content) == text
+    assert plain_text(content) == text
 
 
 SENDERS = {  # settings, sender of the client, (TON, NPI, address) or None where it is refused

@@ -198,7 +198,7 @@ PARTS = {  # statuses of the three parts (None: no answer), outcome
         (BUSY, REFUSED, 0),
         Rejected(Reason.UNKNOWN_RECIPIENT, "ESME_RINVDSTADR (0x0000000B)"),
     ),
-    "one unanswered: it may have arrived": ((0, None, 0), AnswerLost("no answer in time")),
+    "one unanswered: it may have arrived": ((0, None, 0), AnswerLost("no answer in time", parts=3)),
     "one unanswered and one refused: it cannot have": (
         (None, BUSY, 0),
         Retry(Reason.PROVIDER_DOWN, detail="ESME_RSYSERR (0x00000008)"),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+from cascade.channels.fitting import Change, Fitted
 from cascade.channels.smpp.pdu import (
     DATA_CODING_DEFAULT,
     DATA_CODING_UCS2,
@@ -21,8 +22,8 @@ from cascade.channels.smpp.pdu import (
 from cascade.channels.smpp.settings import DefaultAlphabet, LongMessages, Receipts, SmppSettings, Validity
 from cascade.core import gsm
 from cascade.core.attempt import Attempt, Rejected
-from cascade.core.content import Content
-from cascade.core.words import Reason
+from cascade.core.content import Content, plain_text
+from cascade.core.words import MessageType, Reason
 
 Tlvs = tuple[tuple[int, bytes], ...]
 _Part = tuple[int, bytes, Tlvs]
@@ -42,18 +43,18 @@ class Submission(NamedTuple):
     reported: range
 
 
-def render(content: Content) -> str:
-    """The content as plain text: options as numbered lines, then links, the button last."""
-    if not content.options and content.media is None and content.button is None:
-        return content.text
-    lines = [content.text, *(f"{number}. {option}" for number, option in enumerate(content.options, 1))]
-    if content.media is not None:
-        lines += [link for link in (content.media.image, content.media.video, content.media.file) if link]
-    text = "\n".join(line for line in lines if line)
-    if content.button is not None:
-        link = f"{content.button.text}: {content.button.url}"
-        text = f"{text} {link}" if text else link
-    return text
+def fitted(content: Content, type: MessageType, *, transliterates: bool = False) -> Fitted | None:  # noqa: A002
+    """`transliterates`: as `SmppSettings.transliterate`."""
+    text = gsm.transliterate(plain_text(content)) if transliterates else plain_text(content)
+    if type is MessageType.FLASHCALL or not text:
+        return None
+    changes = (
+        (Change.OPTIONS_AS_NUMBERED_LINES, content.options),
+        (Change.MEDIA_AS_LINKS, content.media),
+        (Change.BUTTONS_AS_LINKS, content.buttons),
+    )
+    segments = gsm.segments(text)
+    return Fitted(text, tuple(change for change, part in changes if part), segments.parts, segments.encoding)
 
 
 class Composer:
@@ -79,7 +80,7 @@ class Composer:
         if source is None:
             return Rejected(Reason.INVALID_SENDER, "neither a registered sender nor one that SMS allows")
         settings = self._settings
-        text = render(attempt.content)
+        text = plain_text(attempt.content)
         if settings.transliterate:
             text = gsm.transliterate(text)
         if not text:

@@ -65,6 +65,8 @@ class _Sending:
             return Accepted(tuple(message_id for message_id in ids if message_id))
         if self.failure is None or (isinstance(self.failure, AnswerLost) and self.written < len(self.ids)):
             return Retry(Reason.PROVIDER_DOWN, detail="the connection ended between two parts")
+        if isinstance(self.failure, AnswerLost):
+            return AnswerLost(self.failure.detail, parts=max(len(self.reported), 1))
         return self.failure
 
 

@@ -1,0 +1,1 @@
+"""Ours beside the public contract: lists, changes, sums, and how the channels do."""

@@ -1,0 +1,44 @@
+"""What pydantic finds wrong with a query or a body, in the contract's words."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from cascade.api.body import read_body
+from cascade.api.faults import ErrorCode, Fault, InvalidRequest
+from cascade.api.parts import Parts
+
+M = TypeVar("M", bound=BaseModel)
+CODES = {"phone": ErrorCode.INVALID_PHONE, "scheduledSent": ErrorCode.INVALID_SCHEDULE}
+
+
+async def read_model(request: Request, model: type[M]) -> M:
+    """The request's JSON body; `InvalidRequest` with everything that is wrong with it."""
+    parts: Parts = request.app.state.parts
+    body = await read_body(request, parts.limits.max_body_bytes)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise InvalidRequest(
+            faults_of(error.errors(include_url=False, include_context=False, include_input=False))
+        ) from None
+
+
+def faults_of(errors: Sequence[Any]) -> list[Fault]:
+    """One for each error, with the place in the body or query as its field."""
+    return [_fault(error["type"], error["loc"], error["msg"].removeprefix("Value error, ")) for error in errors]
+
+
+def _fault(kind: str, place: tuple[int | str, ...], message: str) -> Fault:
+    field = ".".join(str(part) for part in place) or None
+    match kind:
+        case "json_invalid":
+            return Fault(ErrorCode.INVALID_JSON, f"The body is not JSON: {message}")
+        case "missing":
+            return Fault(ErrorCode.MISSING_FIELD, f"{field} is required", field)
+        case "extra_forbidden":
+            return Fault(ErrorCode.UNKNOWN_FIELD, "It is not a field that is known here: remove it", field)
+    code = CODES.get(str(place[0]) if place else "", ErrorCode.INVALID_FIELD)
+    return Fault(code, f"{field or 'The body'}: {message}", field)

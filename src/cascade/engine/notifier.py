@@ -1,0 +1,328 @@
+"""Tells clients of events by webhook: signed, at least once, in order for one message.
+
+A slow or dead webhook costs no other one anything: each has its own bounded number of tries under way, and is
+claimed for by itself.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+import structlog
+import uuid_utils
+
+from cascade.core.errors import ConfigError, StoreUnavailableError
+from cascade.core.signature import sign
+from cascade.engine import metrics
+from cascade.engine.egress import Answer, Egress
+from cascade.store import accounts, deliveries, webhooks
+from cascade.store.accounts import Seal
+from cascade.store.database import Database, Transaction, WebhookKey
+from cascade.store.deliveries import Claimed, State, Tried
+from cascade.store.webhooks import Format, Webhook
+
+log = structlog.get_logger()
+
+POLL_S = 1.0
+STORE_RETRY_S = 1.0
+STALLED_CHECK_MS = 500
+LEASE_MARGIN_MS = 15_000
+"""Beyond the time-out of a try, so that its result is written before anyone else takes it up."""
+MOST_SHOWN = 500
+LONGEST_RETRY_AFTER_S = 24 * 3600
+FORGET_EVERY_MS = 3_600_000
+FORGET_SET = 500
+GONE = 410
+GONE_REASON = "it answered 410 Gone"
+FAILING_REASON = "every try failed for too long"
+
+
+@dataclass(frozen=True, slots=True)
+class NotifierSettings:
+    """`retry_delays_s`: after each failed try, how long until the next; after the last one it is given up.
+
+    `concurrency`: tries under way at once, for each webhook. `disable_after_s`: how long a webhook may fail without one
+    success. `keep_s`: how long events are kept, to be listed and delivered again.
+    """
+
+    retry_delays_s: tuple[int, ...]
+    timeout_s: float
+    concurrency: int
+    disable_after_s: int
+    keep_s: int
+
+
+class _Result(NamedTuple):
+    webhook: Webhook
+    claimed: Sequence[Claimed]
+    answer: Answer
+    at_ms: int
+
+
+class Notifier:
+    """`jitter` gives the factor by which a delay is stretched."""
+
+    def __init__(
+        self,
+        database: Database,
+        egress: Egress,
+        seal: Seal,
+        settings: NotifierSettings,
+        now_ms: Callable[[], int],
+        jitter: Callable[[], float] = lambda: random.uniform(0.9, 1.1),  # noqa: S311 - spreads load, guards nothing
+    ) -> None:
+        self._database = database
+        self._egress = egress
+        self._seal = seal
+        self._settings = settings
+        self._now_ms = now_ms
+        self._jitter = jitter
+        self._webhooks: dict[WebhookKey, Webhook] = {}
+        self._due: dict[WebhookKey, int] = {}
+        self._under_way: dict[WebhookKey, set[asyncio.Task[None]]] = {}
+        self._results: list[_Result] = []
+        self._news = asyncio.Event()
+        self._is_stopping = False
+        self._polled_at_ms = 0
+        self._forgot_at_ms = 0
+
+    def use(self, enabled: Iterable[Webhook]) -> None:
+        """The webhooks there are now; what is due for new ones is found by the next poll."""
+        self._webhooks = {webhook.key: webhook for webhook in enabled}
+        self._polled_at_ms = 0
+        self._news.set()
+
+    def wake(self, keys: Iterable[WebhookKey]) -> None:
+        """Something is due for these webhooks."""
+        now_ms = self._now_ms()
+        for key in keys:
+            self._due[key] = now_ms
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until `stop`. A store that is away is waited for."""
+        while not self._is_stopping:
+            self._news.clear()
+            try:
+                sleep_s = await self.work()
+            except StoreUnavailableError as error:
+                log.error("deliveries_delayed", error=str(error))
+                self._polled_at_ms = 0
+                sleep_s = STORE_RETRY_S
+            if sleep_s > 0:
+                try:
+                    await asyncio.wait_for(self._news.wait(), sleep_s)
+                except TimeoutError:
+                    continue
+
+    async def work(self) -> float:
+        """Record what ended, begin what is due; how long to sleep in seconds if nothing happens."""
+        now_ms = self._now_ms()
+        await self._record(now_ms)
+        await self._forget(now_ms)
+        if now_ms - self._polled_at_ms >= POLL_S * 1000:
+            async with self._database.reading() as reader:
+                self._due |= await deliveries.due(reader)
+            self._polled_at_ms = now_ms
+        for key in self._due.keys() - self._webhooks.keys():
+            del self._due[key]
+        ready = [key for key, due_at_ms in self._due.items() if due_at_ms <= now_ms and self._room(key) > 0]
+        if not ready:
+            waits_ms = [due_at_ms - now_ms for key, due_at_ms in self._due.items() if self._room(key) > 0]
+            return min([POLL_S * 1000, *waits_ms]) / 1000
+        units: list[tuple[Webhook, list[Claimed]]] = []
+        async with self._database.transaction() as tx:
+            for key in sorted(ready):  # every node in the same order, so that none waits for another for ever
+                units += [(self._webhooks[key], unit) for unit in await self._claim(tx, key, now_ms)]
+        for webhook, unit in units:
+            self._begin(webhook, unit)
+        return 0.0
+
+    async def settled(self) -> None:
+        """Return when nothing is under way; what came of it is written by the next `work`."""
+        while tasks := [task for under_way in self._under_way.values() for task in under_way]:
+            await asyncio.wait(tasks)
+
+    async def stop(self, grace_s: float) -> None:
+        """Begin nothing more, wait for the answers under way, write down what came. A try cut off is repeated later."""
+        self._is_stopping = True
+        self._news.set()
+        try:
+            await asyncio.wait_for(self.settled(), grace_s)
+        except TimeoutError:
+            late = [task for under_way in self._under_way.values() for task in under_way]
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        try:
+            await self._record(self._now_ms())
+        except StoreUnavailableError as error:
+            log.error("deliveries_unwritten", error=str(error))
+
+    def _room(self, key: WebhookKey) -> int:
+        return self._settings.concurrency - len(self._under_way.get(key, ()))
+
+    async def _claim(self, tx: Transaction, key: WebhookKey, now_ms: int) -> list[list[Claimed]]:
+        """What each next request to this webhook shall carry."""
+        webhook = self._webhooks[key]
+        lease_ends_at_ms = now_ms + round(self._settings.timeout_s * 1000) + LEASE_MARGIN_MS
+        room = self._room(key)
+        units: list[list[Claimed]] = []
+        if webhook.batch_max == 1:
+            claimed = await deliveries.claim(tx, key, room, now_ms, lease_ends_at_ms)
+            units = [[one] for one in claimed]
+        else:
+            while len(units) < room:
+                batch_id = f"msg_{uuid_utils.uuid7().hex}"
+                batch = await deliveries.claim_batch(tx, key, webhook.batch_max, batch_id, now_ms, lease_ends_at_ms)
+                if not batch:
+                    break
+                units.append(batch)
+        if len(units) == room:
+            self._due[key] = now_ms
+            return units
+        due_at_ms = await deliveries.next_due_at_ms(tx, key)
+        if due_at_ms is None:
+            del self._due[key]
+        else:  # what is due and was not claimed stands behind an earlier event of its message
+            self._due[key] = max(due_at_ms, now_ms + STALLED_CHECK_MS)
+        return units
+
+    def _begin(self, webhook: Webhook, unit: list[Claimed]) -> None:
+        task = asyncio.create_task(self._deliver(webhook, unit))
+        under_way = self._under_way.setdefault(webhook.key, set())
+        under_way.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            under_way.discard(task)
+            if not under_way:
+                self._under_way.pop(webhook.key, None)
+            self._news.set()
+
+        task.add_done_callback(ended)
+
+    async def _deliver(self, webhook: Webhook, unit: list[Claimed]) -> None:
+        at_ms = self._now_ms()
+        try:
+            secrets = webhook.valid_secrets(self._seal, at_ms)
+        except ConfigError as error:
+            log.error("webhook_unsigned", webhook_id=webhook.id, error=str(error))
+            answer = Answer(None, "The secret cannot be opened; the operator has to put back its key")
+        else:
+            body = _body(webhook, unit)
+            id_ = unit[0].batch_id or unit[0].event_id
+            headers = {
+                "Content-Type": "application/json",
+                "webhook-id": id_,
+                "webhook-timestamp": str(at_ms // 1000),
+                "webhook-signature": sign(secrets, id_, at_ms // 1000, body),
+            }
+            answer = await self._egress.post(webhook.url, headers, body)
+        self._results.append(_Result(webhook, unit, answer, at_ms))
+
+    async def _record(self, now_ms: int) -> None:
+        results = self._results[:]
+        if not results:
+            return
+        tried = [one for result in results for one in self._tried(result, now_ms)]
+        disabled = []
+        async with self._database.transaction() as tx:
+            await deliveries.record(tx, tried)
+            for result in sorted(results, key=_webhook_key):
+                reason = await self._learn(tx, result, now_ms)
+                if reason is not None:
+                    disabled.append((result.webhook, reason))
+        del self._results[: len(results)]
+        for one in tried:
+            metrics.DELIVERIES.labels(one.state.value).inc()
+        for webhook, reason in disabled:
+            log.warning("webhook_disabled", account_id=webhook.account_id, webhook_id=webhook.id, reason=reason)
+            self._webhooks.pop(webhook.key, None)
+        self.wake({result.webhook.key for result in results} & self._webhooks.keys())
+
+    async def _learn(self, tx: Transaction, result: _Result, now_ms: int) -> str | None:
+        """What a try says of its webhook; why it is disabled, if now it is."""
+        account_id, webhook_id = result.webhook.key
+        if _is_success(result.answer):
+            await webhooks.worked(tx, account_id, webhook_id)
+            return None
+        await webhooks.failed(tx, account_id, webhook_id, result.at_ms)
+        if result.answer.status == GONE:
+            is_disabled = await webhooks.disable(tx, account_id, webhook_id, GONE_REASON, now_ms)
+            return GONE_REASON if is_disabled else None
+        before_ms = now_ms - self._settings.disable_after_s * 1000
+        is_disabled = await webhooks.disable(
+            tx, account_id, webhook_id, FAILING_REASON, now_ms, failing_before_ms=before_ms
+        )
+        return FAILING_REASON if is_disabled else None
+
+    def _tried(self, result: _Result, now_ms: int) -> list[Tried]:
+        webhook, claimed, answer, at_ms = result
+        delays_s = webhook.retry_delays_s if webhook.retry_delays_s is not None else self._settings.retry_delays_s
+        tries = claimed[0].tries
+        due_at_ms = now_ms
+        if _is_success(answer):
+            state = State.DELIVERED
+        elif answer.status == GONE or tries > len(delays_s):
+            state = State.FAILED
+        else:
+            state = State.PENDING
+            asked_s = min(answer.retry_after_s or 0, LONGEST_RETRY_AFTER_S)
+            due_at_ms += max(round(delays_s[tries - 1] * 1000 * self._jitter()), asked_s * 1000)
+        answered = None if answer.status is None else _shown(answer.body)
+        return [
+            Tried(one, state, due_at_ms, at_ms, answer.duration_ms, answer.status, answered, answer.error)
+            for one in claimed
+        ]
+
+    async def _forget(self, now_ms: int) -> None:
+        if now_ms - self._forgot_at_ms < FORGET_EVERY_MS:
+            return
+        self._forgot_at_ms = now_ms
+        async with self._database.reading() as reader:
+            account_ids = await accounts.ids(reader)
+        before_ms = now_ms - self._settings.keep_s * 1000
+        for account_id in account_ids:
+            forgotten = FORGET_SET
+            while forgotten == FORGET_SET:
+                async with self._database.transaction() as tx:
+                    forgotten = await deliveries.forget(tx, account_id, before_ms, FORGET_SET)
+
+
+def _webhook_key(result: _Result) -> WebhookKey:
+    return result.webhook.key
+
+
+def _is_success(answer: Answer) -> bool:
+    return answer.status is not None and 200 <= answer.status < 300
+
+
+def _body(webhook: Webhook, unit: Sequence[Claimed]) -> bytes:
+    """The same bytes for the same events in every try."""
+    if webhook.batch_max == 1:
+        body = unit[0].body
+        return body if webhook.format is Format.STANDARD else orjson.dumps(_flat(orjson.loads(body)))
+    events = []
+    for one in unit:
+        event = orjson.loads(one.body)
+        events.append({"id": one.event_id, **(event if webhook.format is Format.STANDARD else _flat(event))})
+    return orjson.dumps({"type": "batch", "timestamp": events[-1]["timestamp"], "data": events})
+
+
+def _flat(event: dict[str, Any]) -> dict[str, Any]:
+    data = event["data"]
+    return {
+        "messageId": data["messageId"],
+        "deliverystatus": data["deliverystatus"],
+        "timestamp": event["timestamp"],
+        "cost": data["cost"],
+    }
+
+
+def _shown(body: bytes) -> str:
+    """How an answer begins, without what no store or page could show."""
+    text = body.decode("utf-8", "replace")
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text[:MOST_SHOWN])

@@ -1,0 +1,118 @@
+"""Carries out what the machine decides, for a set of messages in one transaction: every event goes through here,
+whether a loop brings it or a client."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from cascade.core.machine import Event, decide, may_move_on
+from cascade.core.message import Message
+from cascade.core.timeline import Mark
+from cascade.store import events, messages, receipts, subscribers
+from cascade.store.database import Transaction
+from cascade.store.messages import Change, Key, Stored
+from cascade.store.receipts import LostAnswer
+
+
+class News(NamedTuple):
+    key: Key
+    event: Event
+
+
+async def apply(tx: Transaction, news: Sequence[News], known: Mapping[Key, Stored]) -> list[Change]:
+    """Decide each event in the order given, and write what follows; what was written.
+
+    `known` are messages as they were read before. One that has changed since is refused by its fence, read again
+    and decided anew, so that late news is never lost and never overwrites what is newer. News about a message that
+    no longer exists is dropped.
+    """
+    at_hand = dict(known)
+    done: list[Change] = []
+    while news:
+        missing = {key for key, _ in news} - at_hand.keys()
+        at_hand.update(await messages.load(tx, missing))
+        changes = _decide(await _with_addresses(tx, at_hand, news), news)
+        refused = set(await messages.change(tx, changes))
+        written = [change for change in changes if change.stored.key not in refused]
+        lost = [one for change in written for one in _lost_answers(change)]
+        if lost:
+            await receipts.add_lost(tx, lost)
+        await events.add_changes(tx, written)
+        done += written
+        news = [one for one in news if one.key in refused]
+        for key in refused:
+            del at_hand[key]
+    return done
+
+
+def _decide(at_hand: Mapping[Key, Stored], news: Sequence[News]) -> list[Change]:
+    changes: dict[Key, Change] = {}
+    for key, event in news:
+        stored = at_hand.get(key)
+        if stored is None:
+            continue
+        earlier = changes.get(key)
+        before = stored.message if earlier is None else earlier.message
+        after, entries = decide(before, event)
+        if earlier is not None:
+            changes[key] = earlier._replace(message=after, entries=earlier.entries + entries, at_ms=event.at_ms)
+        elif entries or after is not before:
+            changes[key] = Change(stored, after, entries, event.at_ms)
+    return list(changes.values())
+
+
+def _lost_answers(change: Change) -> list[LostAnswer]:
+    """Attempts of which only a receipt can tell whether they went out."""
+    lost = []
+    for entry in change.entries:
+        if entry.mark is Mark.UNKNOWN:
+            step = change.message.route[entry.step]
+            if step.link is not None and step.channel.confirms_delivery:
+                recipient = change.stored.message.address or change.stored.phone.removeprefix("+")
+                due_at_ms = change.stored.message.due_at_ms
+                missing = dict(change.message.open_parts).get(entry.attempt, 1)
+                lost.append(
+                    LostAnswer(
+                        step.link,
+                        recipient,
+                        change.stored.key,
+                        entry.attempt,
+                        entry.step,
+                        due_at_ms,
+                        missing.bit_count(),
+                    )
+                )
+    return lost
+
+
+async def _with_addresses(tx: Transaction, at_hand: Mapping[Key, Stored], news: Sequence[News]) -> Mapping[Key, Stored]:
+    """The same messages; those that may go on to a bot know the addresses that their people have there."""
+    wanted: dict[tuple[int, str], set[str]] = {}
+    moving = []
+    for key, event in news:
+        stored = at_hand.get(key)
+        if stored is not None and may_move_on(event):
+            links = _links_with_directory(stored.message)
+            if links:
+                moving.append(key)
+            for link in links:
+                wanted.setdefault((key.account_id, link), set()).add(stored.phone)
+    if not moving:
+        return at_hand
+    addresses: dict[tuple[int, str], dict[str, str]] = {}
+    for (account_id, link), phones in wanted.items():
+        for phone, by_link in (await subscribers.addresses(tx, account_id, [link], phones)).items():
+            addresses.setdefault((account_id, phone), {}).update(by_link)
+    ready = dict(at_hand)
+    for key in moving:
+        stored = at_hand[key]
+        found = addresses.get((key.account_id, stored.phone), {})
+        ready[key] = stored._replace(message=stored.message._replace(addresses=found))
+    return ready
+
+
+def _links_with_directory(message: Message) -> list[str]:
+    return [
+        step.link
+        for step in message.route[message.step + 1 :]
+        if step.link is not None and step.channel.needs_subscriber
+    ]

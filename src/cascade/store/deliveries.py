@@ -1,0 +1,319 @@
+"""Deliveries: one row for each event and each webhook that is told of it, until it arrived or was given up.
+
+Of one message's events only the earliest that is still pending is ever claimed, so they arrive in order. A claim is a
+lease: `due_at_ms` is its end, and `fence` tells its holder from the next one.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from cascade.store.database import Reader, Row, Statement, Transaction, WebhookKey, unnest
+
+IN_LIST = 100
+"""Ids looked up by one statement: a fixed number, so that the statement is prepared once."""
+
+
+class State(StrEnum):
+    """Part of the API."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # given up
+
+
+class Claimed(NamedTuple):
+    """A delivery to try now. `tries` counts this one. `batch_id` None: it goes alone."""
+
+    account_id: int
+    webhook_id: str
+    event_id: str
+    message_id: bytes | None
+    tries: int
+    fence: int
+    batch_id: str | None
+    body: bytes
+
+
+class Tried(NamedTuple):
+    """How a try ended. `due_at_ms` is when the next one is due, if it is still pending. `http_status` None: no answer
+    came, and `error` says why. `answer` is how the body began."""
+
+    claimed: Claimed
+    state: State
+    due_at_ms: int
+    at_ms: int
+    duration_ms: int
+    http_status: int | None
+    answer: str | None
+    error: str | None
+
+
+class Listed(NamedTuple):
+    """A delivery as its owner sees it."""
+
+    event_id: str
+    type: str
+    message_id: bytes | None
+    body: bytes
+    created_at_ms: int
+    state: State
+    due_at_ms: int
+    tries: int
+    batch_id: str | None
+    tried_at_ms: int | None
+    duration_ms: int | None
+    http_status: int | None
+    answer: str | None
+    error: str | None
+
+
+OF_MESSAGE = "INDEXED BY delivery_of_message"
+"""SQLite knows nothing of how many deliveries a webhook has, and would walk through all of them by the primary key."""
+
+_CLAIM = """
+    UPDATE delivery SET due_at_ms = ?, tries = tries + 1, fence = fence + 1, batch_id = {batch}
+    WHERE account_id = ? AND webhook_id = ? AND event_id {{among}} (
+        SELECT event_id FROM delivery AS fresh
+        WHERE account_id = ? AND webhook_id = ? AND state = 'pending' AND due_at_ms <= ? {only}
+            AND NOT EXISTS (
+                SELECT 1 FROM delivery AS earlier {{of_message}}
+                WHERE earlier.account_id = fresh.account_id AND earlier.webhook_id = fresh.webhook_id
+                    AND earlier.message_id = fresh.message_id AND earlier.state = 'pending'
+                    AND earlier.event_id < fresh.event_id {blocking})
+        ORDER BY due_at_ms, event_id LIMIT ? {{lock}})
+    RETURNING account_id, webhook_id, event_id, message_id, tries, fence, batch_id
+"""
+
+
+def _claim(text: str) -> Statement:
+    """An array, not IN: of IN PostgreSQL's planner may run the subselect again, and claim more than the limit."""
+    return Statement(
+        sqlite=text.format(among="IN", lock="", of_message=OF_MESSAGE),
+        postgres=text.format(among="= ANY(ARRAY", lock="FOR UPDATE OF fresh SKIP LOCKED)", of_message=""),
+    )
+
+
+CLAIM = _claim(_CLAIM.format(batch="NULL", only="", blocking=""))
+
+# The events of one message may share a batch, which keeps their order; only an older batch holds them up.
+CLAIM_BATCH = _claim(_CLAIM.format(batch="?", only="AND batch_id IS NULL", blocking="AND earlier.batch_id IS NOT NULL"))
+
+_CLAIM_AGAIN = """
+    UPDATE delivery {of_batch} SET due_at_ms = ?, tries = tries + 1, fence = fence + 1
+    WHERE account_id = ? AND webhook_id = ? AND state = 'pending' AND due_at_ms <= ? AND batch_id = (
+        SELECT batch_id FROM delivery {of_batch}
+        WHERE account_id = ? AND webhook_id = ? AND state = 'pending' AND due_at_ms <= ? AND batch_id IS NOT NULL
+        ORDER BY due_at_ms LIMIT 1)
+    RETURNING account_id, webhook_id, event_id, message_id, tries, fence, batch_id
+"""
+CLAIM_AGAIN = Statement(
+    sqlite=_CLAIM_AGAIN.format(of_batch="INDEXED BY delivery_of_batch"), postgres=_CLAIM_AGAIN.format(of_batch="")
+)
+
+# Batches of one webhook are made one after the other: of two made at once on PostgreSQL, the second would not see what
+# the first takes, and could overtake it.
+HOLD = Statement(
+    sqlite="SELECT 1 FROM webhook WHERE account_id = ? AND id = ?",
+    postgres="SELECT 1 FROM webhook WHERE account_id = ? AND id = ? FOR UPDATE",
+)
+
+NEXT_DUE = "SELECT min(due_at_ms) FROM delivery WHERE account_id = ? AND webhook_id = ? AND state = 'pending'"
+
+DUE = """
+    SELECT account_id, id, (SELECT min(due_at_ms) FROM delivery
+        WHERE account_id = webhook.account_id AND webhook_id = webhook.id AND state = 'pending')
+    FROM webhook WHERE is_enabled = TRUE
+"""
+
+RECORD = """
+    UPDATE delivery SET state = ?, due_at_ms = ?, tried_at_ms = ?, duration_ms = ?, http_status = ?, answer = ?,
+        error = ?
+    WHERE account_id = ? AND webhook_id = ? AND event_id = ? AND fence = ?
+"""
+
+# Those of the same message that were never tried: they wait for this one, or no longer do.
+FOLLOW = Statement(
+    sqlite=f"""
+        UPDATE delivery {OF_MESSAGE} SET due_at_ms = ?
+        WHERE account_id = ? AND webhook_id = ? AND message_id = ? AND state = 'pending' AND tries = 0
+    """,  # noqa: S608 - constants only
+    postgres=f"""
+        UPDATE delivery SET due_at_ms = settled.due_at_ms
+        FROM {unnest("bigint", "bigint", "text", "bytea")}
+            AS settled (due_at_ms, account_id, webhook_id, message_id)
+        WHERE delivery.account_id = settled.account_id AND delivery.webhook_id = settled.webhook_id
+            AND delivery.message_id = settled.message_id AND delivery.state = 'pending' AND delivery.tries = 0
+    """,  # noqa: S608
+)
+
+BODIES = f"SELECT id, body FROM event WHERE account_id = ? AND id IN ({', '.join('?' * IN_LIST)})"  # noqa: S608
+
+_LIST = """
+    SELECT delivery.event_id, event.type, event.message_id, event.body, event.created_at_ms, delivery.state,
+        delivery.due_at_ms, delivery.tries, delivery.batch_id, delivery.tried_at_ms, delivery.duration_ms,
+        delivery.http_status, delivery.answer, delivery.error
+    FROM delivery JOIN event ON event.account_id = delivery.account_id AND event.id = delivery.event_id
+    WHERE delivery.account_id = ? AND delivery.webhook_id = ? AND delivery.event_id < ? {state}
+    ORDER BY delivery.event_id DESC LIMIT ?
+"""
+LIST: dict[State | None, str] = {
+    None: _LIST.format(state=""),
+    # Spelled out, not a parameter, so that the partial indexes serve.
+    **{state: _LIST.format(state=f"AND delivery.state = '{state.value}'") for state in State},
+}
+
+_AGAIN = "UPDATE delivery SET state = 'pending', due_at_ms = ?, tries = 0, batch_id = NULL WHERE "
+REDELIVER = f"{_AGAIN} account_id = ? AND webhook_id = ? AND event_id = ? AND state <> 'pending'"
+PENDING = "SELECT 1 FROM delivery WHERE account_id = ? AND webhook_id = ? AND event_id = ? AND state = 'pending'"
+_RANGE = """account_id = ? AND webhook_id = ? AND event_id IN (
+    SELECT event_id FROM delivery
+    WHERE account_id = ? AND webhook_id = ? AND event_id >= ? AND event_id < ? AND {state}
+    ORDER BY event_id LIMIT ?)"""
+REDELIVER_FAILED = _AGAIN + _RANGE.format(state="state = 'failed'")
+REDELIVER_ALL = _AGAIN + _RANGE.format(state="state <> 'pending'")
+
+OLDEST = """
+    SELECT max(id) FROM (SELECT id FROM event WHERE account_id = ? AND id < ? ORDER BY id LIMIT ?) AS oldest
+"""
+FORGET = (
+    "DELETE FROM delivery WHERE account_id = ? AND webhook_id IN (SELECT id FROM webhook WHERE account_id = ?)"
+    " AND event_id <= ?",
+    "DELETE FROM event WHERE account_id = ? AND id <= ?",
+)
+AFTER_ALL = "msg_g"
+"""Greater than every id: they are hexadecimal."""
+
+
+def first_id_at(at_ms: int) -> str:
+    """The lowest id of an event written at that time: ids are UUIDs of version 7, which begin with their time."""
+    return f"msg_{max(at_ms, 0):012x}"
+
+
+async def claim(tx: Transaction, webhook: WebhookKey, limit: int, now_ms: int, lease_ends_at_ms: int) -> list[Claimed]:
+    """Take up to `limit` due deliveries, none of them behind an earlier one of its message. Ordered by event."""
+    parameters = (lease_ends_at_ms, *webhook, *webhook, now_ms, limit)
+    return await _with_bodies(tx, webhook, await tx.rows(CLAIM, parameters))
+
+
+async def claim_batch(
+    tx: Transaction, webhook: WebhookKey, limit: int, batch_id: str, now_ms: int, lease_ends_at_ms: int
+) -> list[Claimed]:
+    """Take one batch, ordered by event: one that must be tried again as it was, or else up to `limit` new deliveries
+    under this id."""
+    await tx.rows(HOLD, webhook)
+    again = (lease_ends_at_ms, *webhook, now_ms, *webhook, now_ms)
+    rows = await tx.rows(CLAIM_AGAIN, again)
+    if not rows:
+        fresh = (lease_ends_at_ms, batch_id, *webhook, *webhook, now_ms, limit)
+        rows = await tx.rows(CLAIM_BATCH, fresh)
+    return await _with_bodies(tx, webhook, rows)
+
+
+async def next_due_at_ms(reader: Reader, webhook: WebhookKey) -> int | None:
+    """When the webhook's next delivery is due, or a lease of it ends; None: nothing is pending."""
+    rows = await reader.rows(NEXT_DUE, webhook)
+    due_at_ms: int | None = rows[0][0]
+    return due_at_ms
+
+
+async def due(reader: Reader) -> dict[WebhookKey, int]:
+    """The same of every enabled webhook that has something pending."""
+    return {
+        (account_id, id_): due_at_ms for account_id, id_, due_at_ms in await reader.rows(DUE) if due_at_ms is not None
+    }
+
+
+async def record(tx: Transaction, tried: Sequence[Tried]) -> None:
+    """Write down how tries ended. One whose lease ran out and was taken by another holder is left to that one."""
+    await tx.many(
+        RECORD,
+        [
+            (
+                one.state.value,
+                one.due_at_ms,
+                one.at_ms,
+                one.duration_ms,
+                one.http_status,
+                one.answer,
+                one.error,
+                one.claimed.account_id,
+                one.claimed.webhook_id,
+                one.claimed.event_id,
+                one.claimed.fence,
+            )
+            for one in tried
+        ],
+    )
+    await tx.many(
+        FOLLOW,
+        [
+            (one.due_at_ms, one.claimed.account_id, one.claimed.webhook_id, one.claimed.message_id)
+            for one in tried
+            if one.claimed.message_id is not None
+        ],
+    )
+
+
+async def page(reader: Reader, webhook: WebhookKey, state: State | None, before_id: str, limit: int) -> list[Listed]:
+    """The newest first, of events before that one."""
+    return [
+        Listed(*row)._replace(state=State(row[5]))
+        for row in await reader.rows(LIST[state], (*webhook, before_id, limit))
+    ]
+
+
+async def redeliver(tx: Transaction, webhook: WebhookKey, event_id: str, now_ms: int) -> bool:
+    """Try a settled one again from the beginning; False when it is not there or still pending."""
+    count = await tx.execute(REDELIVER, (now_ms, *webhook, event_id))
+    tx.deliveries_ready([webhook])
+    return bool(count)
+
+
+async def is_pending(reader: Reader, webhook: WebhookKey, event_id: str) -> bool:
+    return bool(await reader.rows(PENDING, (*webhook, event_id)))
+
+
+async def redeliver_range(
+    tx: Transaction,
+    webhook: WebhookKey,
+    *,
+    from_ms: int,
+    to_ms: int,
+    is_failed_only: bool,
+    limit: int,
+    now_ms: int,
+) -> int:
+    """Try again what was settled of the events written from `from_ms` until before `to_ms`; how many, at most
+    `limit`."""
+    statement = REDELIVER_FAILED if is_failed_only else REDELIVER_ALL
+    bounds = (first_id_at(from_ms), first_id_at(to_ms))
+    count = await tx.execute(statement, (now_ms, *webhook, *webhook, *bounds, limit))
+    tx.deliveries_ready([webhook])
+    return count
+
+
+async def forget(tx: Transaction, account_id: int, before_ms: int, limit: int) -> int:
+    """Delete the account's oldest events written before that time, arrived or not, with their deliveries; how many, at
+    most `limit`."""
+    [(last_id,)] = await tx.rows(OLDEST, (account_id, first_id_at(before_ms), limit))
+    if last_id is None:
+        return 0
+    await tx.execute(FORGET[0], (account_id, account_id, last_id))
+    return await tx.execute(FORGET[1], (account_id, last_id))
+
+
+async def _with_bodies(tx: Transaction, webhook: WebhookKey, rows: list[Row]) -> list[Claimed]:
+    """What was claimed, ordered by event: RETURNING promises no order."""
+    ids = list(map(_event_of, rows))
+    bodies: dict[str, bytes] = {}
+    for start in range(0, len(ids), IN_LIST):
+        part = ids[start : start + IN_LIST]
+        bodies.update(await tx.rows(BODIES, (webhook[0], *part, *[None] * (IN_LIST - len(part)))))
+    rows.sort(key=_event_of)
+    return [Claimed._make((*row, bodies[_event_of(row)])) for row in rows]
+
+
+def _event_of(row: Row) -> str:
+    event_id: str = row[2]
+    return event_id

@@ -1,0 +1,38 @@
+"""Which engine a URL names. Everything else about a store is the same."""
+
+from pathlib import Path
+
+from cascade.core.errors import ConfigError
+from cascade.store import postgres
+from cascade.store.database import Database
+from cascade.store.postgres import PostgresDatabase
+from cascade.store.sqlite import SqliteDatabase
+
+SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
+
+
+def database(url: str, connections: int) -> Database:
+    """The store at `sqlite:///path` or `postgresql://…`, not yet open. `ConfigError` when it is neither.
+
+    `connections`: how many PostgreSQL is asked for at most.
+    """
+    if is_postgres(url):
+        return PostgresDatabase(url, connections)
+    return SqliteDatabase(sqlite_path(url))
+
+
+def is_postgres(url: str) -> bool:
+    return url.startswith(POSTGRES)
+
+
+def shown(url: str) -> str:
+    """The store as it may be shown: without user and password."""
+    return postgres.shown(url) if is_postgres(url) else str(sqlite_path(url))
+
+
+def sqlite_path(url: str) -> Path:
+    """The file; `ConfigError` when the URL names none."""
+    if not url.startswith(SQLITE) or len(url) == len(SQLITE):
+        raise ConfigError("store.url", "it names no store", "Write sqlite:///cascade.db or postgresql://host/database")
+    return Path(url.removeprefix(SQLITE))

@@ -1,0 +1,382 @@
+"""The store on PostgreSQL 14 or newer, for more than one node.
+
+Every transaction has a connection of its own, at READ COMMITTED, so here two of them really run at once. What keeps
+them apart is in the statements: fences, `FOR UPDATE SKIP LOCKED`, `ON CONFLICT`; sets are written in the order of their
+keys, so that two never wait for each other.
+
+Other nodes are woken by NOTIFY, from a connection apart and after the commit: a transaction that notifies takes a lock
+of the whole server until it is on the disk, so that commits would no longer share one flush (figures in
+docs/decisions/0007-postgresql.md). A wake-up that a crash swallows is what the engine's polls are for.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import asyncpg
+import structlog
+
+from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailableError
+from cascade.core.events import Listeners
+from cascade.core.turns import Lane
+from cascade.store import schema
+from cascade.store.database import COLD_READERS, COLD_S, Database, Reader, Row, Statement, Transaction, Wakes
+
+log = structlog.get_logger()
+
+OLDEST_POSTGRES = (14, 0)
+CONNECT_S = 5.0
+STATEMENT_S = 10.0
+"""How long a hot statement, or the wait for a connection, may take before the store counts as away."""
+CLOSE_S = 5.0
+RECONNECT_S = 1.0
+CHANNEL = "cascade"
+SCHEMA_LOCK = 0x63617363
+"""Of all nodes that start at once on an empty database, one makes the tables."""
+CACHED_STATEMENTS = 300
+SETTINGS = {
+    "application_name": "cascade",
+    "jit": "off",
+    # A plan that was made while the table was empty and then kept may go by any index: a plan is made each time, which
+    # a set of messages does not feel. And all hot statements go by indexes, in the order of their sets.
+    "plan_cache_mode": "force_custom_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+COLD_SETTINGS = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.OperatorInterventionError,  # shut down, starting up, cancelled
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,  # a deadlock, a failed serialization: the same call may succeed
+    asyncpg.ReadOnlySQLTransactionError,  # a standby
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.SyntaxOrAccessError,  # the tables are not there, or not ours
+    asyncpg.InternalClientError,
+)
+
+
+class _Query(NamedTuple):
+    """A statement as PostgreSQL takes it. `lists`: of each of its parameters, how many of ours it is an array of, 0: it
+    is no array; None when none is."""
+
+    text: str
+    lists: tuple[int, ...] | None
+
+    def arguments(self, parameters: Sequence[Any]) -> Sequence[Any]:
+        if self.lists is None:
+            return parameters
+        rest = iter(parameters)
+        return [
+            [value for value in islice(rest, size) if value is not None] if size else next(rest) for size in self.lists
+        ]
+
+
+_PARAMETER = re.compile(r"(?<!NOT )IN \((\?(?:, \?)*)\)|\?")
+
+
+@lru_cache(maxsize=1024)
+def translate(statement: str) -> _Query:
+    """Number the parameters. A list of nothing but parameters becomes one array, without its NULLs, which match
+    nothing."""
+    lists: list[int] = []
+
+    def number(found: re.Match[str]) -> str:
+        marks = found[1]
+        lists.append(marks.count("?") if marks else 0)
+        return f"= ANY(${len(lists)})" if marks else f"${len(lists)}"
+
+    text = _PARAMETER.sub(number, statement)
+    return _Query(text, tuple(lists) if any(lists) else None)
+
+
+class _PostgresReader:
+    """`timeout_s` None: that of the connection."""
+
+    def __init__(self, connection: Any, timeout_s: float | None = None) -> None:
+        self._connection = connection
+        self._timeout_s = timeout_s
+
+    async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]:
+        query = translate(_text(statement))
+        found = await self._connection.fetch(query.text, *query.arguments(parameters), timeout=self._timeout_s)
+        return list(map(tuple, found))
+
+
+class _PostgresTransaction(_PostgresReader, Wakes):
+    def __init__(self, connection: Any, listeners: Listeners) -> None:
+        _PostgresReader.__init__(self, connection)
+        Wakes.__init__(self)
+        self.listeners = listeners
+
+    async def execute(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> int:
+        query = translate(_text(statement))
+        return _count(await self._connection.execute(query.text, *query.arguments(parameters)))
+
+    async def many(self, statement: str | Statement, parameters: Iterable[Sequence[Any]]) -> int:
+        rows = list(parameters)
+        if not rows:
+            return 0
+        if isinstance(statement, Statement):
+            return _count(await self._connection.execute(translate(statement.postgres).text, *zip(*rows, strict=True)))
+        query = translate(statement)
+        # Only a row that comes back is counted when statements go out in one pipeline.
+        changed = await self._connection.fetchmany(f"{query.text} RETURNING 1", map(query.arguments, rows))
+        return len(changed)
+
+    async def each(self, statement: Statement, parameters: Sequence[Sequence[Any]]) -> list[bool]:
+        if not parameters:
+            return []
+        found = await self._connection.fetch(translate(statement.postgres).text, *zip(*parameters, strict=True))
+        places = {place for (place,) in found}
+        return [place in places for place in range(1, len(parameters) + 1)]
+
+
+def _text(statement: str | Statement) -> str:
+    return statement if isinstance(statement, str) else statement.postgres
+
+
+def _count(tag: str) -> int:
+    """The number at the end of PostgreSQL's word for what it did, such as `INSERT 0 3`."""
+    return int(tag.rpartition(" ")[2])
+
+
+def _number(text: str) -> int | float:
+    """A sum of BIGINT is a NUMERIC."""
+    return float(text) if "." in text else int(text)
+
+
+async def _prepare(connection: Any) -> None:
+    await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=_number, format="text")
+
+
+async def _keep(connection: Any) -> None:
+    """Nothing here changes a session, so giving a connection back costs no question to the server."""
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """The caller's words for a store that is away."""
+    try:
+        yield
+    except asyncpg.InterfaceError as error:
+        if isinstance(error, ValueError):  # a value that does not fit its column: our mistake
+            raise
+        raise StoreUnavailableError(str(error)) from error
+    except AWAY as error:
+        raise StoreUnavailableError(str(error) or type(error).__name__) from error
+
+
+class PostgresDatabase(Database):
+    """`connections`: at most so many at once, and one more that listens."""
+
+    is_shared = True
+
+    def __init__(self, url: str, connections: int) -> None:
+        super().__init__()
+        self._url = url
+        self._connections = connections
+        self._pool: Any = None
+        self._cold_turns = asyncio.Semaphore(COLD_READERS)
+        self._post: _Post | None = None
+
+    async def open(self, *, owner: bool) -> None:
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=0,  # with more, asyncpg fills the log with its own tries while the server is away
+                max_size=self._connections,
+                init=_prepare,
+                reset=_keep,
+                timeout=CONNECT_S,
+                command_timeout=STATEMENT_S,
+                statement_cache_size=CACHED_STATEMENTS,
+                server_settings=SETTINGS,
+            )
+            await self._make_tables()
+        except ConfigError:
+            await self.close()
+            raise
+        except (asyncpg.ClientConfigurationError, ValueError) as error:
+            raise ConfigError(
+                "store.url", "it is no PostgreSQL URL", "Write postgresql://user:password@host:5432/database"
+            ) from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            await self.close()
+            raise ConfigError(
+                "store.url",
+                f"cannot open {shown(self._url)}: {str(error) or 'no answer'}",
+                "Start PostgreSQL there, or correct host, database, user and password",
+            ) from error
+        if owner:
+            self._post = _Post(self._url, self.wake)
+            self._post.start()
+
+    async def _make_tables(self) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            version = connection.get_server_version()
+            if version < OLDEST_POSTGRES:
+                raise ConfigError(
+                    "store.url", f"PostgreSQL {version.major} is too old", "Upgrade it to PostgreSQL 14 or newer"
+                )
+            if await connection.fetchval("SHOW server_encoding") != "UTF8":
+                raise ConfigError(
+                    "store.url", "the database is not in UTF-8", "Make one with CREATE DATABASE … ENCODING 'UTF8'"
+                )
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
+            if await connection.fetchval("SELECT to_regclass('schema_version')") is None:
+                await connection.execute(";".join(schema.postgres_statements()))
+            elif await connection.fetchval("SELECT version FROM schema_version") > schema.VERSION:
+                raise ConfigError(
+                    "store.url",
+                    f"{shown(self._url)} was written by a newer cascade",
+                    "Start that one, or restore a backup from before the upgrade",
+                )
+
+    async def close(self) -> None:
+        if self._post is not None:
+            await self._post.stop()
+            self._post = None
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), CLOSE_S)
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reader]:
+        with _store_errors():
+            async with self._pool.acquire(timeout=STATEMENT_S) as connection:
+                yield _PostgresReader(connection)
+
+    @asynccontextmanager
+    async def cold_reading(self) -> AsyncIterator[Reader]:
+        async with self._cold_turns:
+            try:
+                with _store_errors():
+                    async with (
+                        self._pool.acquire(timeout=STATEMENT_S) as connection,
+                        connection.transaction(readonly=True),
+                    ):
+                        await connection.execute(COLD_SETTINGS)
+                        yield _PostgresReader(connection, COLD_S)
+            except StoreUnavailableError as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    raise QueryTimeoutError(f"It took longer than {COLD_S:.0f} s") from error
+                raise
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        with _store_errors():
+            async with self._pool.acquire(timeout=STATEMENT_S) as connection, connection.transaction():
+                transaction = _PostgresTransaction(connection, self.listeners)
+                yield transaction
+        if transaction:
+            self.wake(transaction)
+            if self._post is not None:
+                self._post.send(transaction)
+
+
+class _Post:
+    """Tells the other nodes whom to wake, and hears it from them. What comes up while a letter is on its way goes with
+    the next one."""
+
+    def __init__(self, url: str, wake: Callable[[Wakes], None]) -> None:
+        self._url = url
+        self._wake = wake
+        self._outgoing = Wakes()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None]
+        self._own_pid = 0
+        self.listening = asyncio.Event()
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    def send(self, wakes: Wakes) -> None:
+        self._outgoing.add(wakes)
+        self._news.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                with _store_errors():
+                    await self._serve()
+            except StoreUnavailableError as error:
+                log.warning("listening_interrupted", error=str(error))
+            except asyncpg.PostgresError:
+                log.exception("listening_failed")
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _serve(self) -> None:
+        # Losing a wake-up costs a poll; waiting for the disk would cost the others their time.
+        connection = await asyncpg.connect(
+            self._url,
+            timeout=CONNECT_S,
+            command_timeout=STATEMENT_S,
+            server_settings={"application_name": "cascade wake-ups", "synchronous_commit": "off"},
+        )
+        try:
+            self._own_pid = connection.get_server_pid()
+            connection.add_termination_listener(lambda _: self._news.set())
+            await connection.add_listener(CHANNEL, self._hear)
+            self.listening.set()
+            while not connection.is_closed():
+                await self._news.wait()
+                self._news.clear()
+                wakes, self._outgoing = self._outgoing, Wakes()
+                if wakes:
+                    await connection.execute(
+                        "SELECT pg_notify($1, letter) FROM unnest($2::text[]) AS letter", CHANNEL, _letters(wakes)
+                    )
+            raise ConnectionResetError("the listening connection was closed")
+        finally:
+            self.listening.clear()
+            connection.terminate()
+
+    def _hear(self, connection: Any, sender: int, channel: str, letter: str) -> None:
+        if sender == self._own_pid:
+            return
+        wakes = Wakes()
+        try:
+            match json.loads(letter):
+                case ["lane", account_id, link, is_urgent, due_at_ms]:
+                    wakes.lane_ready(Lane(account_id, link, is_urgent), due_at_ms)
+                case ["receipts"]:
+                    wakes.receipts_ready()
+                case ["webhook", account_id, id_]:
+                    wakes.deliveries_ready([(account_id, id_)])
+        except ValueError:
+            log.warning("wake_up_unreadable")  # somebody else's, on our channel
+        self._wake(wakes)
+
+
+def _letters(wakes: Wakes) -> list[str]:
+    letters: list[list[Any]] = [["lane", *lane, due_at_ms] for lane, due_at_ms in wakes.lanes.items()]
+    if wakes.has_receipts:
+        letters.append(["receipts"])
+    letters += [["webhook", *key] for key in wakes.webhooks]
+    return [json.dumps(letter) for letter in letters]
+
+
+def shown(url: str) -> str:
+    """The URL as it may be shown: without user, password and options."""
+    parts = urlsplit(url)
+    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,0 +1,267 @@
+"""The store in one SQLite file.
+
+One connection writes. Statements run in the event loop's own thread: they take microseconds, and a second
+thread would hand the interpreter's lock back and forth for every row (measured: 733 us a row instead of 6,
+docs/decisions/0002-sqlite-in-the-loop.md). Only the commit, which waits for the disk, runs elsewhere. Transactions
+that arrive meanwhile take their turns after it and share the next one: group commit without ever waiting for company.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailableError
+from cascade.core.events import Listeners
+from cascade.store import schema
+from cascade.store.database import COLD_READERS, COLD_S, Database, Reader, Row, Statement, Transaction, Wakes
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; there the operator has to see to it that one process owns the file
+    fcntl = None  # type: ignore[assignment]
+
+log = structlog.get_logger()
+
+OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+CHECKPOINT_PAGES = 4_000
+CACHE_KIB = 65_536
+INTERRUPT_S = 0.01
+
+
+class _SqliteReader:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]:
+        return self._connection.execute(_text(statement), parameters).fetchall()
+
+
+class _ColdSqliteReader:
+    """Runs each statement in a thread. It takes the interpreter's lock around every row, so that rows come slowly
+    while the loop is busy, but whatever SQLite does between two rows delays nobody."""
+
+    def __init__(self, connection: sqlite3.Connection, threads: ThreadPoolExecutor) -> None:
+        self._connection = connection
+        self._threads = threads
+
+    async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]:
+        loop = asyncio.get_running_loop()
+        begun_at_s = loop.time()
+        work = loop.run_in_executor(self._threads, self._fetch, _text(statement), parameters)
+        timer = loop.call_later(COLD_S, self._connection.interrupt)
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:  # the next one gets the connection: let it be free
+            while not work.done():  # an interrupt that comes before the statement has nothing to stop
+                self._connection.interrupt()
+                await asyncio.wait([work], timeout=INTERRUPT_S)
+            work.exception()
+            raise
+        finally:
+            timer.cancel()
+        error = work.exception()
+        if isinstance(error, sqlite3.OperationalError) and loop.time() - begun_at_s >= COLD_S:
+            raise QueryTimeoutError(f"It took longer than {COLD_S:.0f} s") from error
+        return work.result()
+
+    def _fetch(self, statement: str, parameters: Sequence[Any]) -> list[Row]:
+        return self._connection.execute(statement, parameters).fetchall()
+
+
+class _SqliteTransaction(_SqliteReader, Wakes):
+    def __init__(self, connection: sqlite3.Connection, listeners: Listeners) -> None:
+        _SqliteReader.__init__(self, connection)
+        Wakes.__init__(self)
+        self.listeners = listeners
+
+    async def execute(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> int:
+        return self._connection.execute(_text(statement), parameters).rowcount
+
+    async def many(self, statement: str | Statement, parameters: Iterable[Sequence[Any]]) -> int:
+        return self._connection.executemany(_text(statement), parameters).rowcount
+
+    async def each(self, statement: Statement, parameters: Sequence[Sequence[Any]]) -> list[bool]:
+        text = statement.sqlite
+        return [self._connection.execute(text, row).rowcount > 0 for row in parameters]
+
+
+def _text(statement: str | Statement) -> str:
+    return statement if isinstance(statement, str) else statement.sqlite
+
+
+class SqliteDatabase(Database):
+    is_shared = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._turn = asyncio.Lock()
+        self._group: asyncio.Future[None] | None = None
+        self._committing: set[asyncio.Task[None]] = set()
+        self._disk = ThreadPoolExecutor(1, "commit")
+        self._cold_threads = ThreadPoolExecutor(COLD_READERS, "cold")
+        self._cold_turns = asyncio.Semaphore(COLD_READERS)
+        self._cold: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection
+        self._reader: sqlite3.Connection
+        self._lock: Any = None
+
+    async def open(self, *, owner: bool) -> None:
+        """Open the file, making it and its tables when new. Only one process may be the owner: another is refused with
+        `ConfigError` while that one runs."""
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise ConfigError(
+                "store.url",
+                f"SQLite {sqlite3.sqlite_version} is too old",
+                "Use a Python built with SQLite 3.35 or newer",
+            )
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if owner:
+                self._own()
+            self._writer = self._connect()
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            self._migrate()
+            self._reader = self._connect_reader()
+        except (sqlite3.Error, OSError) as error:
+            self._close_files()
+            raise ConfigError(
+                "store.url", f"cannot open {self._path}: {error}", "Name a file in a directory that can be written to"
+            ) from error
+        except ConfigError:
+            self._close_files()
+            raise
+
+    def _own(self) -> None:
+        if fcntl is None:
+            return
+        self._lock = self._path.with_name(self._path.name + ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            self._lock = None
+            raise ConfigError(
+                "store.url", f"{self._path} is in use by another cascade", "Stop it, or give this one a file of its own"
+            ) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        return connection
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _migrate(self) -> None:
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if version > schema.VERSION:
+            raise ConfigError(
+                "store.url",
+                f"{self._path} was written by a newer cascade (version {version})",
+                "Start that one, or restore a backup from before the upgrade",
+            )
+        if version == 0:
+            self._writer.executescript(";".join(["BEGIN IMMEDIATE", *schema.sqlite_statements(), "COMMIT"]))
+
+    async def close(self) -> None:
+        while self._committing:
+            await asyncio.wait(self._committing)
+        self._disk.shutdown()
+        self._cold_threads.shutdown()
+        self._close_files()
+
+    def _close_files(self) -> None:
+        while self._cold:
+            self._cold.pop().close()
+        for name in ("_reader", "_writer"):
+            connection = self.__dict__.pop(name, None)
+            if connection is not None:
+                connection.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reader]:
+        try:
+            yield _SqliteReader(self._reader)
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(str(error)) from error
+
+    @asynccontextmanager
+    async def cold_reading(self) -> AsyncIterator[Reader]:
+        async with self._cold_turns:
+            try:
+                connection = self._cold.pop() if self._cold else self._connect_reader()
+                try:
+                    yield _ColdSqliteReader(connection, self._cold_threads)
+                finally:
+                    self._cold.append(connection)
+            except sqlite3.Error as error:
+                raise StoreUnavailableError(str(error)) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        async with self._turn:
+            connection = self._writer
+            group = self._group
+            try:
+                if group is None:
+                    connection.execute("BEGIN IMMEDIATE")
+                    group = self._group = asyncio.get_running_loop().create_future()
+                    task = asyncio.create_task(self._commit(group))
+                    self._committing.add(task)
+                    task.add_done_callback(self._committing.discard)
+                connection.execute("SAVEPOINT unit")
+            except sqlite3.Error as error:
+                raise StoreUnavailableError(str(error)) from error
+            transaction = _SqliteTransaction(connection, self.listeners)
+            try:
+                yield transaction
+                connection.execute("RELEASE unit")
+            except BaseException as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK TO unit")
+                    connection.execute("RELEASE unit")
+                else:  # on a full disk SQLite takes back the whole transaction, and with it the units before this one
+                    self._fail(group, error)
+                if isinstance(error, sqlite3.OperationalError):
+                    raise StoreUnavailableError(str(error)) from error
+                raise
+        await asyncio.shield(group)
+        self.wake(transaction)
+
+    async def _commit(self, group: asyncio.Future[None]) -> None:
+        """Commit after everyone who is already waiting for a turn has had it."""
+        async with self._turn:
+            if group.done():
+                return
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._disk, self._writer.execute, "COMMIT")
+            except sqlite3.Error as error:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                self._fail(group, error)
+            else:
+                self._group = None
+                group.set_result(None)
+
+    def _fail(self, group: asyncio.Future[None], error: BaseException) -> None:
+        """Tell every unit of the group that nothing of it was stored."""
+        log.error("commit_failed", error=str(error))
+        self._group = None
+        group.set_exception(StoreUnavailableError(str(error)))
+        group.exception()  # nobody may be left to read it

@@ -1,0 +1,1 @@
+"""Cascade as a user starts it: processes, real ports, clients by other hands."""

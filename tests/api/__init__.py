@@ -1,0 +1,1 @@
+"""The HTTP doors, spoken to over real sockets."""

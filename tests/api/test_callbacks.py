@@ -1,0 +1,110 @@
+"""What providers tell us: believed when signed, stored before it is acknowledged."""
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from cascade.api.callbacks import MAX_BYTES
+from cascade.core.errors import StoreUnavailableError
+from cascade.core.receipt import Receipt
+from cascade.core.words import Channel
+
+from .doors import PATIENCE_S, VIBER, Doors
+
+DELIVERED = {"event": "delivered", "timestamp": 1_700_000_000_000, "message_token": 4_912_661_846_655_238_145}
+FORGED = {
+    "no signature": "",
+    "a signature of another body": "0" * 64,
+    "a signature that is no ASCII": "ї",
+}
+MALFORMED: dict[str, Any] = {
+    "no JSON": b"{",
+    "an array": [],
+    "no event": {"message_token": 1},
+    "a receipt without its message": {"event": "delivered"},
+    "a message that is no number": DELIVERED | {"message_token": [1]},
+}
+WITHOUT_RECEIPT: dict[str, Any] = {
+    "the webhook's own test": {"event": "webhook", "timestamp": 1},
+    "a person's message": {"event": "message", "timestamp": 1, "sender": {"id": "x"}, "message": {"text": "hi"}},
+    "a word of tomorrow": {"event": "teleported", "timestamp": 1},
+}
+
+
+async def receipts(doors: Doors) -> list[str]:
+    async with doors.gateway.database.reading() as reader:
+        return [provider_id for (provider_id,) in await reader.rows("SELECT provider_id FROM receipt")]
+
+
+async def refused(doors: Doors, why: str) -> float:
+    link = doors.bot(Channel.VIBER_BOT, VIBER).link
+    return await doors.metric(f'cascade_callbacks_refused_total{{link="{link}",why="{why}"}}')
+
+
+@pytest.mark.parametrize("case", FORGED)
+async def test_a_forged_one_is_refused_and_counted(doors: Doors, case: str) -> None:
+    before = await refused(doors, "forged")
+    answer = await doors.viber_callback(DELIVERED, signature=FORGED[case])
+    assert (answer.status, answer.error["code"]) == (403, "FORBIDDEN")
+    assert await refused(doors, "forged") - before == 1
+    assert await receipts(doors) == []
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+async def test_a_malformed_one_is_refused_and_counted(doors: Doors, case: str) -> None:
+    before = await refused(doors, "malformed")
+    assert (await doors.viber_callback(MALFORMED[case])).status == 400
+    assert await refused(doors, "malformed") - before == 1
+
+
+@pytest.mark.parametrize("case", WITHOUT_RECEIPT)
+async def test_one_that_tells_of_no_message_is_acknowledged(doors: Doors, case: str) -> None:
+    assert (await doors.viber_callback(WITHOUT_RECEIPT[case])).status == 200
+    assert await receipts(doors) == []
+
+
+@pytest.mark.parametrize("link", ["nobody", "sms.smpp", "telegram_bot.1", "viber_bot.999", "viber_bot.3/more"])
+async def test_a_link_that_takes_none_is_not_found(doors: Doors, link: str) -> None:
+    assert (await doors.call("POST", f"/callbacks/{link}", DELIVERED, headers={})).status == 404
+
+
+async def test_a_good_one_is_stored_even_before_its_message_is_known(doors: Doors) -> None:
+    assert (await doors.viber_callback(DELIVERED)).status == 200
+    assert await receipts(doors) == [str(DELIVERED["message_token"])]
+
+
+async def test_it_is_acknowledged_only_when_it_is_stored(doors: Doors) -> None:
+    reached, may_store = asyncio.Event(), asyncio.Event()
+    store = doors.parts.take_receipts
+
+    async def take_receipts(link: str, came: Sequence[Receipt]) -> None:
+        reached.set()
+        await may_store.wait()
+        await store(link, came)
+
+    doors.replace_parts(dataclasses.replace(doors.parts, take_receipts=take_receipts))
+    calling = asyncio.create_task(doors.viber_callback(DELIVERED))
+    async with asyncio.timeout(PATIENCE_S):
+        await reached.wait()
+        assert not calling.done()
+        assert await receipts(doors) == []
+        may_store.set()
+        assert (await calling).status == 200
+    assert len(await receipts(doors)) == 1
+
+
+async def test_while_the_store_is_away_the_provider_is_asked_to_repeat(doors: Doors) -> None:
+    async def take_receipts(link: str, came: Sequence[Receipt]) -> None:
+        raise StoreUnavailableError("disk is full")
+
+    doors.replace_parts(dataclasses.replace(doors.parts, take_receipts=take_receipts))
+    answer = await doors.viber_callback(DELIVERED)
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+
+
+async def test_a_huge_one_is_refused(doors: Doors) -> None:
+    answer = await doors.viber_callback(b" " * (MAX_BYTES + 1))
+    assert (answer.status, answer.error["code"]) == (400, "BODY_TOO_LARGE")

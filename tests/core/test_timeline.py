@@ -1,0 +1,43 @@
+"""A timeline is text that only grows, and reads back as it was written."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cascade.core.timeline import Entry, Mark, decode, encode
+from cascade.core.words import Reason
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+entries = st.lists(
+    st.builds(
+        Entry,
+        st.integers(0, 2**53),
+        st.integers(-1, 9),
+        st.integers(0, 999),
+        st.sampled_from(Mark),
+        st.none() | st.sampled_from(Reason),
+        st.none() | texts,
+        st.none() | texts,
+    ),
+    max_size=5,
+)
+
+
+@given(entries)
+def test_it_reads_back_as_it_was_written(written: list[Entry]) -> None:
+    assert decode(encode(written)) == written
+
+
+@given(entries, entries)
+def test_what_is_appended_comes_after(first: list[Entry], second: list[Entry]) -> None:
+    assert decode(encode(first) + encode(second)) == first + second
+
+
+def test_an_entry_takes_no_more_room_than_it_says() -> None:
+    """A hundred million rows hold these."""
+    assert encode([Entry(1, 0, 1, Mark.DELIVERED)]) == '[1,0,1,"delivered"],'
+    assert encode([Entry(1, 0, 0, Mark.SKIPPED, Reason.NO_CHANNEL)]) == '[1,0,0,"skipped","no_channel"],'
+    assert encode([Entry(1, 0, 1, Mark.ACCEPTED, None, "77")]) == '[1,0,1,"accepted",null,"77"],'
+
+
+def test_a_new_timeline_is_empty() -> None:
+    assert (encode([]), decode("")) == ("", [])

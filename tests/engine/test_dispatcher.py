@@ -1,0 +1,293 @@
+"""What a link sends: no more than fits, who waits for it first, everyone in turn, and nothing while it is down."""
+
+from collections import Counter
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
+from cascade.core.content import Content
+from cascade.core.message import Message, State
+from cascade.core.route import Step
+from cascade.core.timeline import Mark
+from cascade.core.words import Channel, MessageType, Reason
+from cascade.engine.breaker import FIRST_PAUSE_MS, THRESHOLD
+from store.given import DAY_MS, MINUTE_MS, SMS, T0, VIBER, new, phone, queued, urgent
+
+from .running import Engine, eventually
+from .transport import FakeTransport, accept
+
+ON_VIBER = queued(route=(VIBER, SMS), address="abc=")
+
+
+def down(attempt: Attempt) -> Outcome:
+    return Retry(Reason.PROVIDER_DOWN, after_s=0.1)
+
+
+# What is put on the wire
+
+
+async def test_an_attempt_says_all_that_a_channel_needs(engine: Engine) -> None:
+    viber, sms = FakeTransport(Channel.VIBER_BOT), FakeTransport()
+    await engine.start(viber=viber, sms=sms)
+    on_viber = new(1, ON_VIBER)._replace(sender="Крамниця", text="Так?", extras='{"options":["так","ні"]}')
+    await engine.add(on_viber, new(2, urgent()))
+    await eventually(lambda: bool(viber.open) and bool(sms.open))
+    assert viber.open == [
+        Attempt(1, on_viber.key.id, 1, "abc=", "Крамниця", MessageType.PROMO, Content("Так?", ("так", "ні")), 60)
+    ]
+    assert sms.open == [
+        Attempt(1, new(2).key.id, 1, phone(2), "Shop", MessageType.TRANSACTION, Content("text 2"), DAY_MS // 1000)
+    ]
+
+
+async def test_what_was_accepted_waits_for_its_receipt(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport(answer=accept))
+    await engine.add(new(1))
+    seen = await engine.until_state(1, State.WAITING)
+    assert [(entry.mark, entry.provider_id) for entry in seen.entries] == [(Mark.ACCEPTED, "1.1")]
+
+
+async def test_what_never_left_is_given_back_and_was_no_attempt(engine: Engine) -> None:
+    sms = FakeTransport(window=1)
+    await engine.start(sms=sms)
+    await engine.add(new(1))
+    await eventually(lambda: len(sms.open) == 1)
+    sms.settle(sms.open[0], NotSent())
+    await eventually(lambda: len(sms.attempts) == 2)
+    assert [attempt.number for attempt in sms.attempts] == [1, 1]
+    assert (await engine.record(1)).entries == []
+
+
+async def test_what_ran_out_of_time_is_not_sent(engine: Engine) -> None:
+    sms = FakeTransport(window=0)
+    await engine.start(sms=sms)
+    await engine.add(new(1, queued(expires_at_ms=T0 + MINUTE_MS, step_ends_at_ms=T0 + MINUTE_MS)), new(2))
+    engine.pass_ms(MINUTE_MS)
+    sms.widen(10)
+    await eventually(lambda: len(sms.attempts) == 1)
+    assert sms.numbers == [2]
+
+
+# Room
+
+
+async def test_no_more_is_claimed_than_there_is_room_for(engine: Engine) -> None:
+    sms = FakeTransport(window=3)
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(10)))
+    await eventually(lambda: len(sms.open) == 3)
+    assert await engine.counts() == {State.SENDING: 3, State.QUEUED: 7}
+    sms.settle(sms.open[0], Rejected(Reason.BLOCKED))
+    await engine.until_state(sms.numbers[0], State.FINAL)
+    await eventually(lambda: len(sms.attempts) == 4)
+    assert await engine.counts() == {State.FINAL: 1, State.SENDING: 3, State.QUEUED: 6}
+    sms.answer = accept
+    sms.settle_all(accept)
+    await eventually(lambda: len(sms.attempts) == 10)
+
+
+async def test_a_link_that_is_not_connected_claims_nothing(engine: Engine) -> None:
+    sms, viber = FakeTransport(window=0), FakeTransport(Channel.VIBER_BOT, answer=accept)
+    await engine.start(sms=sms, viber=viber)
+    await engine.add(*(new(n) for n in range(10)), new(10, ON_VIBER))
+    await engine.until_state(10, State.WAITING)
+    assert await engine.counts() == {State.QUEUED: 10, State.WAITING: 1}
+    sms.widen(10)
+    await eventually(lambda: len(sms.open) == 10)
+
+
+async def test_a_message_is_sent_when_it_is_due_and_not_before(engine: Engine) -> None:
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(new(1, queued(due_at_ms=T0 + 5_000)), new(2))
+    await eventually(lambda: sms.numbers == [2])
+    engine.pass_ms(4_999)
+    await engine.add(new(3))
+    await eventually(lambda: sms.numbers == [2, 3])
+    engine.pass_ms(1)
+    await eventually(lambda: sms.numbers == [2, 3, 1])
+
+
+# Whose turn it is
+
+
+async def test_what_is_urgent_goes_before_a_thousand_that_wait(engine: Engine) -> None:
+    sms = FakeTransport(window=10)
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(1_000)))
+    await eventually(lambda: len(sms.open) == 10)
+    await engine.add(*(new(2_000 + n, urgent(due_at_ms=T0)) for n in range(15)))
+    sms.settle_all(accept)
+    await eventually(lambda: len(sms.attempts) == 20)
+    sms.settle_all(accept)
+    await eventually(lambda: len(sms.attempts) == 30)
+    assert sorted(sms.numbers[10:25]) == list(range(2_000, 2_015))
+
+
+async def test_what_is_urgent_leaves_bulk_nothing_while_it_can_fill_the_room(engine: Engine) -> None:
+    """Also where one account has much that is urgent and another has little."""
+    sms = FakeTransport(window=10)
+    await engine.add(
+        *(new(n) for n in range(50)),
+        *(new(100 + n, urgent()) for n in range(15)),
+        *(new(200 + n, urgent(), account_id=2) for n in range(1)),
+    )
+    await engine.start(sms=sms)
+    await eventually(lambda: len(sms.attempts) == 10)
+    assert {attempt.type for attempt in sms.attempts} == {MessageType.TRANSACTION}
+    assert Counter(attempt.account_id for attempt in sms.attempts) == {1: 9, 2: 1}
+
+
+async def test_accounts_take_turns(engine: Engine) -> None:
+    """Each gets its share of a link from the first message on, however much another has put before it."""
+    sms = FakeTransport(window=1, answer=accept)
+    await engine.add(*(new(n) for n in range(300)))
+    await engine.add(*(new(1_000 * account + n, account_id=account) for account in (2, 3) for n in range(20)))
+    await engine.start(sms=sms)
+    await eventually(lambda: len(sms.attempts) >= 60)
+    order = [attempt.account_id for attempt in sms.attempts[:60]]
+    assert Counter(order) == {1: 20, 2: 20, 3: 20}
+    assert max(len(list(run)) for _, run in groupby(order)) == 1
+
+
+async def test_accounts_share_one_set(engine: Engine) -> None:
+    sms = FakeTransport(window=30)
+    await engine.add(*(new(n) for n in range(300)))
+    await engine.add(*(new(1_000 * account + n, account_id=account) for account in (2, 3) for n in range(20)))
+    await engine.start(sms=sms)
+    await eventually(lambda: len(sms.attempts) == 30)
+    assert Counter(attempt.account_id for attempt in sms.attempts) == {1: 10, 2: 10, 3: 10}
+
+
+async def test_within_a_lane_the_oldest_goes_first(engine: Engine) -> None:
+    sms = FakeTransport(window=4, answer=accept)
+    await engine.add(*(new(n, queued(due_at_ms=T0 - n)) for n in range(40)))
+    await engine.start(sms=sms)
+    await eventually(lambda: len(sms.attempts) == 40)
+    assert sms.numbers == list(reversed(range(40)))
+
+
+# Rate
+
+
+async def test_the_rate_is_kept(engine: Engine) -> None:
+    """A bucket of one second at the start, then as many as time has earned: no more, and no fewer."""
+    sms = FakeTransport(answer=accept)
+    await engine.start(sms=sms, rates={"sms": 20.0})
+    await engine.add(*(new(n) for n in range(60)))
+    for tenth in range(21):
+        await eventually(partial(sms.has_sent, 20 + 2 * tenth))
+        assert len(sms.attempts) == 20 + 2 * tenth
+        engine.pass_ms(100)
+
+
+# A provider that is down
+
+
+async def test_the_breaker_opens_probes_with_one_and_closes(engine: Engine) -> None:
+    def answer(attempt: Attempt) -> Outcome:
+        return down(attempt) if len(sms.attempts) <= THRESHOLD + 1 else accept(attempt)
+
+    sms = FakeTransport(window=THRESHOLD, answer=answer)
+    with capture_logs() as logs:
+        await engine.start(sms=sms)
+        await engine.add(*(new(n) for n in range(40)))
+        await eventually(lambda: len(sms.attempts) == THRESHOLD and not sms.open)
+        await engine.pass_until(lambda: len(set(sms.numbers)) == 40 and not sms.open)
+    assert sms.sets[:3] == [THRESHOLD, 1, 1]
+    opened_ms, (probe_ms, next_probe_ms) = T0, sms.sent_at_ms[THRESHOLD : THRESHOLD + 2]
+    assert probe_ms >= opened_ms + FIRST_PAUSE_MS
+    assert next_probe_ms >= probe_ms + 2 * FIRST_PAUSE_MS
+    breaker = [entry["event"] for entry in logs if entry["event"].startswith("breaker")]
+    assert breaker == ["breaker_opened", "breaker_closed"]
+
+
+FAULTS = {
+    "connections refused": (Retry(Reason.PROVIDER_DOWN, after_s=600), True),
+    "answers lost": (AnswerLost(), True),
+    "throttled: it lives": (Retry(Reason.THROTTLED, after_s=600), False),
+    "refused: it lives": (Rejected(Reason.BLOCKED), False),
+    "accepted": (Accepted(("1",)), False),
+}
+
+
+@pytest.mark.parametrize(("outcome", "opens"), FAULTS.values(), ids=FAULTS.keys())
+async def test_the_breaker_counts(engine: Engine, outcome: Outcome, opens: bool) -> None:
+    sms = FakeTransport(window=1, answer=lambda attempt: outcome)
+    with capture_logs() as logs:
+        await engine.start(sms=sms)
+        await engine.add(*(new(n) for n in range(THRESHOLD + 5)))
+        sent = THRESHOLD if opens else THRESHOLD + 5
+        await eventually(lambda: len(sms.attempts) == sent and not sms.open)
+    assert ("breaker_opened" in [entry["event"] for entry in logs]) is opens
+
+
+def at_viber(*route: Step, **changes: Any) -> Message:
+    return queued(route=route, address="abc=", **changes)
+
+
+async def test_while_a_link_is_down_a_message_goes_on_when_its_window_is_over(engine: Engine) -> None:
+    viber, sms = FakeTransport(Channel.VIBER_BOT, window=0), FakeTransport(answer=accept)
+    await engine.start(viber=viber, sms=sms)
+    await engine.add(new(1, at_viber(VIBER, SMS)))
+    await engine.pass_until(lambda: engine.is_at(1, State.WAITING, step=1), step_ms=500)
+    timed_out, accepted = (await engine.record(1)).entries
+    assert (timed_out.mark, timed_out.reason, timed_out.step) == (Mark.TIMED_OUT, Reason.PROVIDER_DOWN, 0)
+    assert timed_out.at_ms >= T0 + MINUTE_MS
+    assert accepted.mark is Mark.ACCEPTED
+
+
+async def test_while_the_breaker_is_open_messages_go_on_too(engine: Engine) -> None:
+    viber, sms = FakeTransport(Channel.VIBER_BOT, window=THRESHOLD, answer=down), FakeTransport(answer=accept)
+    await engine.start(viber=viber, sms=sms)
+    await engine.add(*(new(n, at_viber(VIBER, SMS)) for n in range(3 * THRESHOLD)))
+    await engine.pass_until(lambda: len(set(sms.numbers)) == 3 * THRESHOLD, step_ms=500)
+    assert len(viber.attempts) < 4 * THRESHOLD
+
+
+async def test_while_a_link_is_down_those_with_no_other_wait(engine: Engine) -> None:
+    """However many they are, they hold up nobody who can go on."""
+    viber, sms = FakeTransport(Channel.VIBER_BOT, window=0), FakeTransport(answer=accept)
+    await engine.start(viber=viber, sms=sms)
+    await engine.add(*(new(n, at_viber(VIBER)) for n in range(600)), new(2_000, at_viber(VIBER, SMS)))
+    await engine.pass_until(lambda: engine.is_at(2_000, State.WAITING, step=1), step_ms=500)
+    assert await engine.counts() == {State.QUEUED: 600, State.WAITING: 1}
+    assert (await engine.record(0)).entries == []
+    viber.widen(2_000)
+    await eventually(lambda: len(viber.attempts) == 600)
+
+
+async def test_a_full_link_is_not_a_dead_one(engine: Engine) -> None:
+    """Whoever waits behind slow answers keeps the time of the queue, which is longer than the window."""
+    viber, sms = FakeTransport(Channel.VIBER_BOT, window=1), FakeTransport(answer=accept)
+    await engine.start(viber=viber, sms=sms)
+    await engine.add(new(1, at_viber(VIBER, SMS, due_at_ms=T0 - 1)), new(2, at_viber(VIBER, SMS)))
+    await eventually(lambda: viber.numbers == [1])
+    for second in range(3):
+        engine.pass_ms(MINUTE_MS // 3)
+        await engine.add(new(10 + second))
+        await eventually(partial(sms.has_sent, 1 + second))
+    assert (await engine.message(2)).step == 0
+
+
+# Links side by side
+
+DEAD = {
+    "not connected": FakeTransport(Channel.VIBER_BOT, window=0),
+    "it takes all and answers nothing": FakeTransport(Channel.VIBER_BOT, window=2_000),
+    "it refuses every connection": FakeTransport(Channel.VIBER_BOT, window=50, answer=down),
+}
+
+
+@pytest.mark.parametrize("dead", DEAD.values(), ids=DEAD.keys())
+async def test_a_dead_link_does_not_slow_another(engine: Engine, dead: FakeTransport) -> None:
+    sms = FakeTransport(window=50, answer=accept)
+    await engine.start(viber=dead, sms=sms)
+    await engine.add(*(new(n, at_viber(VIBER, due_at_ms=T0 - DAY_MS)) for n in range(1_000)))
+    await engine.add(*(new(2_000 + n) for n in range(500)))
+    await eventually(lambda: len(sms.attempts) == 500)
+    assert engine.clock.now_ms == T0

@@ -1,0 +1,66 @@
+"""A link's rate: never more than its bucket, never less than its rate."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cascade.engine.pace import Pace
+
+T0 = 1_000_000_000_000
+
+
+def test_no_rate_is_no_limit() -> None:
+    pace = Pace(None)
+    pace.spend(1_000_000)
+    assert (pace.room(T0), pace.refills_in_ms()) == (None, 0)
+
+
+ROOMS = {  # rate, burst, spent at T0, time after: room, wait before that time
+    "a full bucket is one second's worth": (30.0, None, 0, 0, 30, 0),
+    "a slow link's bucket holds one": (0.5, None, 0, 0, 1, 0),
+    "what is spent is gone": (30.0, None, 30, 0, 0, 34),
+    "it refills with the rate": (30.0, None, 30, 500, 15, 34),
+    "it never holds more than the burst": (30.0, None, 30, 60_000, 30, 34),
+    "a burst of its own": (30.0, 5, 0, 60_000, 5, 0),
+    "half a send is none": (0.5, None, 1, 1_999, 0, 2_001),
+    "a slow link sends in the end": (0.5, None, 1, 2_000, 1, 2_001),
+    "a clock set back gives nothing": (30.0, None, 20, -60_000, 10, 0),
+}
+
+
+@pytest.mark.parametrize(("rate", "burst", "spent", "after_ms", "room", "wait_ms"), ROOMS.values(), ids=ROOMS.keys())
+def test_room(rate: float, burst: float | None, spent: int, after_ms: int, room: int, wait_ms: int) -> None:
+    pace = Pace(rate, burst)
+    pace.room(T0)
+    pace.spend(spent)
+    assert pace.refills_in_ms() == wait_ms
+    assert pace.room(T0 + after_ms) == room
+
+
+@given(
+    st.floats(0.1, 1_000),
+    st.lists(st.tuples(st.integers(-500, 5_000), st.integers(0, 2_000)), min_size=1, max_size=30),
+)
+def test_over_any_time_it_stays_within_burst_and_rate(rate: float, looks: list[tuple[int, int]]) -> None:
+    pace = Pace(rate)
+    now_ms, elapsed_ms, sent = T0, 0, 0
+    pace.room(now_ms)
+    for passed_ms, wanted in looks:
+        now_ms += passed_ms
+        elapsed_ms += max(passed_ms, 0)
+        room = pace.room(now_ms)
+        assert room is not None
+        assert room >= 0
+        taken = min(room, wanted)
+        pace.spend(taken)
+        sent += taken
+        assert sent <= max(rate, 1) + rate * elapsed_ms / 1000 + 1e-6
+
+
+@given(st.floats(0.1, 1_000))
+def test_after_the_wait_it_says_one_more_may_go(rate: float) -> None:
+    pace = Pace(rate)
+    room = pace.room(T0)
+    assert room is not None
+    pace.spend(room)
+    assert pace.room(T0 + pace.refills_in_ms()) == 1 or rate > 500

@@ -1,0 +1,179 @@
+"""Receipts: stored before they are acknowledged, matched whenever their message is known, and given up after a day."""
+
+import sqlite3
+
+import pytest
+from structlog.testing import capture_logs
+
+from cascade.core.attempt import AnswerLost, Attempt, Outcome
+from cascade.core.errors import StoreUnavailableError
+from cascade.core.message import Message, State, Status
+from cascade.core.receipt import Receipt, ReceiptState
+from cascade.core.timeline import Mark
+from cascade.core.words import Channel
+from cascade.engine import metrics
+from cascade.engine.receiver import ADOPT_MS
+from cascade.store import receipts
+from cascade.store.receipts import KEPT_MS, SentPart
+from store.given import HOUR_MS, T0, VIBER, key, new, phone, put, queued
+
+from .running import Engine, eventually
+from .transport import FakeTransport, accept
+
+SENT = queued(state=State.WAITING, attempt=1, tries=1)
+RECIPIENT = phone(1).removeprefix("+")
+
+
+async def know(engine: Engine, provider_id: str, number: int = 1) -> None:
+    """The provider's answer comes: the id belongs to the message's first attempt."""
+    async with engine.store.transaction() as tx:
+        await receipts.add_parts(tx, [SentPart("sms.smpp", provider_id, key(number), 1, 0, 0)])
+
+
+async def sent(engine: Engine, *numbers: int) -> None:
+    """Messages that a provider accepted."""
+    await engine.start(sms=FakeTransport(answer=accept))
+    await engine.add(*(new(number) for number in numbers))
+    for number in numbers:
+        await engine.until_state(number, State.WAITING)
+
+
+SAID = {  # receipts, in order: status after, whether read, what the timeline says behind `accepted`
+    "delivered": ([ReceiptState.DELIVERED], Status.DELIVERED, False, [Mark.DELIVERED]),
+    "read": ([ReceiptState.READ], Status.DELIVERED, True, [Mark.DELIVERED, Mark.READ]),
+    "delivered, then read": (
+        [ReceiptState.DELIVERED, ReceiptState.READ], Status.DELIVERED, True, [Mark.DELIVERED, Mark.READ],
+    ),
+    "failed at the last step": ([ReceiptState.FAILED], Status.UNDELIVERABLE, False, [Mark.FAILED]),
+    "failed, yet delivered": (
+        [ReceiptState.FAILED, ReceiptState.DELIVERED], Status.DELIVERED, False, [Mark.FAILED, Mark.DELIVERED],
+    ),
+    "repeated": ([ReceiptState.DELIVERED] * 3, Status.DELIVERED, False, [Mark.DELIVERED]),
+    "delivered, then failed": (
+        [ReceiptState.DELIVERED, ReceiptState.FAILED], Status.DELIVERED, False, [Mark.DELIVERED],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one set", "one by one"])
+@pytest.mark.parametrize(("states", "status", "is_read", "marks"), SAID.values(), ids=SAID.keys())
+async def test_a_receipt_says(
+    engine: Engine, states: list[ReceiptState], status: Status, is_read: bool, marks: list[Mark], at_once: bool
+) -> None:
+    await sent(engine, 1)
+    for state in states:
+        await engine.receive("1.1", state)
+        if not at_once:
+            await eventually(engine.has_empty_inbox)
+    await eventually(engine.has_empty_inbox)
+    message = await engine.message(1)
+    assert (message.status, message.is_read) == (status, is_read)
+    assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.ACCEPTED, *marks]
+
+
+async def test_a_receipt_that_overtakes_its_answer_waits_for_it(engine: Engine) -> None:
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(new(1))
+    await eventually(lambda: len(sms.open) == 1)
+    await engine.receive("1.1")
+    await engine.pass_until(lambda: engine.is_postponed(T0), step_ms=10)
+    assert len(await engine.inbox()) == 1
+    sms.settle_all(accept)
+    await engine.pass_until(lambda: engine.is_at(1, State.FINAL))
+    assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.ACCEPTED, Mark.DELIVERED]
+
+
+async def test_an_unmatched_receipt_is_kept_and_replayed_when_its_id_appears(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport(answer=accept))
+    await engine.receive("late-id")
+    await engine.pass_until(lambda: engine.clock.now_ms > T0 + 20 * HOUR_MS, step_ms=HOUR_MS)
+    assert len(await engine.inbox()) == 1
+    await put(engine.store, 1, SENT._replace(deadline_at_ms=T0 + 90 * HOUR_MS))
+    await know(engine, "late-id")
+    await engine.pass_until(lambda: engine.is_at(1, State.FINAL), step_ms=1_000)
+    assert (await engine.message(1)).status is Status.DELIVERED
+
+
+async def test_an_unmatched_receipt_is_given_up_after_a_day(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport())
+    given_up = metrics.RECEIPTS_UNMATCHED._value.get()
+    await engine.receive("nobody's", recipient=RECIPIENT)
+    with capture_logs() as logs:
+        engine.pass_ms(KEPT_MS - 1)
+        await eventually(lambda: engine.is_postponed(T0 + KEPT_MS - 1))
+        assert metrics.RECEIPTS_UNMATCHED._value.get() == given_up
+        engine.pass_ms(HOUR_MS)
+        await eventually(engine.has_empty_inbox)
+    assert metrics.RECEIPTS_UNMATCHED._value.get() == given_up + 1
+    assert [entry for entry in logs if entry["event"] == "receipt_unmatched"] == [
+        {"event": "receipt_unmatched", "log_level": "warning", "link": "sms.smpp", "provider_id": "nobody's"}
+    ]
+
+
+LOSSES = {  # link and message, and how its receipts spell the recipient
+    "by phone": ("sms.smpp", queued(), RECIPIENT),
+    "by address": ("viber_bot.1", queued(route=(VIBER,), address="abc="), "abc="),
+}
+
+
+@pytest.mark.parametrize(("link", "message", "recipient"), LOSSES.values(), ids=LOSSES.keys())
+async def test_a_receipt_finds_the_attempt_whose_answer_was_lost(
+    engine: Engine, link: str, message: Message, recipient: str
+) -> None:
+    def lose(attempt: Attempt) -> Outcome:
+        return AnswerLost()
+
+    await engine.start(sms=FakeTransport(answer=lose), viber=FakeTransport(Channel.VIBER_BOT, answer=lose))
+    await engine.add(new(1, message))
+    await engine.until_state(1, State.WAITING)
+    await engine.receive("unknown-id", link=link, recipient="380679999999")
+    await engine.receive("unknown-id", link=link, recipient=recipient)
+    await eventually(lambda: engine.is_postponed(T0))
+    assert (await engine.message(1)).state is State.WAITING
+    engine.pass_ms(ADOPT_MS)
+    await engine.until_state(1, State.FINAL)
+    assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.UNKNOWN, Mark.DELIVERED]
+
+
+async def test_a_later_receipt_of_an_adopted_id_belongs_to_the_same_attempt(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport(answer=lambda attempt: AnswerLost()))
+    await engine.add(new(1))
+    await engine.until_state(1, State.WAITING)
+    await engine.receive("unknown-id", recipient=RECIPIENT)
+    await engine.receive("unknown-id", ReceiptState.READ, recipient=RECIPIENT)
+    await engine.pass_until(engine.has_empty_inbox)
+    assert (await engine.message(1)).is_read
+
+
+async def test_a_receipt_is_stored_when_its_provider_is_told_so(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport())
+    await engine.receive("77")
+    looking = sqlite3.connect(engine.store.path)
+    kept = looking.execute("SELECT provider_id FROM receipt").fetchall()
+    looking.close()
+    assert kept == [("77",)]
+
+
+async def test_a_provider_is_not_told_so_while_the_store_is_away(engine: Engine) -> None:
+    await sent(engine, 1)
+    with capture_logs() as logs:
+        engine.store.is_away = True
+        with pytest.raises(StoreUnavailableError):
+            await engine.receive("1.1")
+        await eventually(lambda: any(entry["event"] == "receipts_delayed" for entry in logs))
+        engine.store.is_away = False
+    assert await engine.inbox() == []
+    await engine.receive("1.1")
+    await engine.until_state(1, State.FINAL)
+
+
+async def test_a_flood_is_worked_off(engine: Engine) -> None:
+    everyone = range(2_500)
+    await engine.start(sms=FakeTransport())
+    await engine.add(*(new(number, SENT) for number in everyone))
+    async with engine.store.transaction() as tx:
+        await receipts.add_parts(tx, [SentPart("sms.smpp", str(number), key(number), 1, 0, 0) for number in everyone])
+        await receipts.add(tx, "sms.smpp", [Receipt(str(number), ReceiptState.DELIVERED) for number in everyone], T0)
+    await eventually(lambda: engine.has(State.FINAL, 2_500))
+    assert await engine.inbox() == []

@@ -1,0 +1,125 @@
+"""How attempts ended: written in sets, kept while the store is away, and never over what is newer."""
+
+from structlog.testing import capture_logs
+
+from cascade.core.attempt import Accepted, AnswerLost, Attempt, Rejected
+from cascade.core.message import State, Status
+from cascade.core.timeline import Mark
+from cascade.core.words import Reason
+from cascade.store import receipts
+from store.given import LEASE_MS, key, new, urgent
+
+from .running import Engine, eventually
+from .transport import FakeTransport, accept
+
+
+async def test_what_settles_while_one_set_is_written_is_the_next_set(engine: Engine) -> None:
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(50)))
+    await eventually(lambda: len(sms.open) == 50)
+    engine.store.may_write.clear()
+    written = engine.store.written
+    sms.settle(sms.open[0], accept(sms.open[0]))
+    await eventually(lambda: engine.store.held == 1)
+    sms.settle_all(accept)
+    engine.store.may_write.set()
+    await eventually(lambda: engine.has(State.WAITING, 50))
+    await eventually(lambda: engine.store.written == written + 2)
+
+
+async def test_a_store_that_is_away_delays_results_and_loses_none(engine: Engine) -> None:
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(50)))
+    await eventually(lambda: len(sms.open) == 50)
+    with capture_logs() as logs:
+        engine.store.is_away = True
+        sms.settle_all(accept)
+        await eventually(lambda: any(entry["event"] == "results_delayed" for entry in logs))
+        engine.store.is_away = False
+        await eventually(lambda: engine.has(State.WAITING, 50))
+    assert len(sms.attempts) == 50
+
+
+async def test_a_store_that_is_away_delays_claims_and_sends_nothing_twice(engine: Engine) -> None:
+    sms = FakeTransport(window=0, answer=accept)
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(50)))
+    with capture_logs() as logs:
+        engine.store.is_away = True
+        sms.widen(10)
+        await eventually(lambda: any(entry["event"] == "claim_delayed" for entry in logs))
+        assert sms.attempts == []
+        engine.store.is_away = False
+        await eventually(lambda: engine.has(State.WAITING, 50))
+    assert sorted(sms.numbers) == list(range(50))
+
+
+async def taken_over(engine: Engine, sms: FakeTransport) -> tuple[Attempt, Attempt]:
+    """The first attempt, whose lease ran out before its answer came, and the one that was made in its place."""
+    await engine.start(sms=sms)
+    await engine.add(new(1, urgent()))
+    await eventually(lambda: len(sms.open) == 1)
+    engine.pass_ms(LEASE_MS)
+    await engine.until_state(1, State.QUEUED)
+    await engine.pass_until(lambda: len(sms.open) == 2)
+    first, second = sms.open
+    assert (first.number, second.number) == (1, 2)
+    return first, second
+
+
+UNKNOWN = (Mark.UNKNOWN, 1, Reason.NODE_LOST)
+
+
+async def test_a_result_that_comes_after_a_takeover_is_kept_and_overwrites_nothing(engine: Engine) -> None:
+    sms = FakeTransport()
+    first, second = await taken_over(engine, sms)
+    sms.settle(first, Rejected(Reason.BLOCKED))
+    seen = await engine.until(1, lambda seen: len(seen.entries) == 2)
+    assert (seen.message.state, seen.message.attempt) == (State.SENDING, 2)
+    sms.settle(second, accept(second))
+    await engine.until_state(1, State.WAITING)
+    assert await engine.entries(1) == [UNKNOWN, (Mark.REJECTED, 1, Reason.BLOCKED), (Mark.ACCEPTED, 2, None)]
+
+
+async def test_both_attempts_receipts_are_believed_after_a_takeover(engine: Engine) -> None:
+    sms = FakeTransport()
+    first, second = await taken_over(engine, sms)
+    sms.settle(second, accept(second))
+    sms.settle(first, accept(first))
+    await engine.until(1, lambda seen: len(seen.entries) == 3)
+    await engine.receive("1.1")
+    seen = await engine.until_state(1, State.FINAL)
+    assert seen.message.status is Status.DELIVERED
+    await engine.receive("1.2")
+    await engine.until(1, lambda seen: len(seen.entries) == 5)
+    assert (await engine.entries(1))[3:] == [(Mark.DELIVERED, 1, None), (Mark.DOUBLE, 2, None)]
+
+
+async def test_an_answer_that_is_lost_is_called_neither_sent_nor_failed(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport(answer=lambda attempt: AnswerLost("reset")))
+    await engine.add(new(1))
+    seen = await engine.until_state(1, State.WAITING)
+    assert seen.message.status is Status.PROCESSING
+    assert await engine.entries(1) == [(Mark.UNKNOWN, 1, Reason.NO_ANSWER)]
+
+
+async def test_every_part_of_a_long_message_is_remembered(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport(answer=lambda attempt: Accepted(("a", "b"))))
+    await engine.add(new(1))
+    await engine.until_state(1, State.WAITING)
+    await engine.receive("b")
+    await engine.until(1, lambda seen: len(seen.entries) == 2)
+    await engine.receive("a")
+    await engine.until_state(1, State.FINAL)
+    assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.ACCEPTED, Mark.PART_DELIVERED, Mark.DELIVERED]
+
+
+async def test_a_link_without_receipts_leaves_nothing_to_match(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport(answer=accept, has_receipts=False))
+    await engine.add(new(1))
+    await engine.until_state(1, State.WAITING)
+    async with engine.store.reading() as reader:
+        assert await receipts.find_parts(reader, [("sms.smpp", "1.1")]) == {}
+    assert (await engine.record(1)).key == key(1)

@@ -1,0 +1,188 @@
+"""The engine as a whole: it takes over what a dead one left, drains, and outlives its loops' deaths."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from cascade.core.attempt import AnswerLost, NotSent
+from cascade.core.message import Message, State
+from cascade.core.timeline import Mark
+from cascade.core.words import Channel, Reason
+from cascade.engine.worker import LinkSetup
+from store.given import HOUR_MS, LEASE_MS, T0, VIBER, new, put, queued, urgent
+
+from .running import Engine, eventually
+from .transport import FakeTransport, accept
+
+SENDING = {"state": State.SENDING, "attempt": 1, "tries": 1, "deadline_at_ms": T0 + LEASE_MS}
+
+# Start
+
+
+async def test_it_sends_what_was_waiting_before_it_started(engine: Engine) -> None:
+    sms = FakeTransport()
+    await engine.add(new(1), new(2, urgent()))
+    await engine.start(sms=sms)
+    await eventually(lambda: sorted(sms.numbers) == [1, 2])
+
+
+LEFT = {  # what a dead node was sending, and what becomes of it
+    "a campaign's message: unknown, a receipt may still come": (queued(**SENDING), State.WAITING, 1),
+    "what is better sent twice than never: sent again": (urgent(**SENDING), State.SENDING, 2),
+}
+
+
+@pytest.mark.parametrize(("left", "state", "attempt"), LEFT.values(), ids=LEFT.keys())
+async def test_it_takes_over_what_a_dead_node_left(engine: Engine, left: Message, state: State, attempt: int) -> None:
+    async def is_taken_over() -> bool:
+        message = await engine.message(1)
+        return (message.state, message.attempt, len(await engine.entries(1))) == (state, attempt, 1)
+
+    await put(engine.store, 1, left)
+    with capture_logs() as logs:
+        await engine.start(sms=FakeTransport())
+        await engine.pass_until(is_taken_over, step_ms=50)
+    assert {"event": "leases_released", "messages": 1, "log_level": "warning"} in logs
+    assert await engine.entries(1) == [(Mark.UNKNOWN, 1, Reason.NODE_LOST)]
+
+
+async def test_a_link_that_is_added_later_is_served(engine: Engine) -> None:
+    viber = FakeTransport(Channel.VIBER_BOT)
+    await engine.start(sms=FakeTransport())
+    await engine.add(new(1, queued(route=(VIBER,), address="abc=")))
+    engine.worker.add_link("viber_bot.1", LinkSetup(viber, None))
+    assert engine.worker.links == {"sms.smpp", "viber_bot.1"}
+    await eventually(lambda: viber.numbers == [1])
+
+
+# Stop
+
+
+async def test_a_stop_waits_for_answers_and_gives_back_what_never_left(engine: Engine) -> None:
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(5)))
+    await eventually(lambda: len(sms.open) == 5)
+    assert engine.worker.is_running
+    stopping = asyncio.create_task(engine.stop())
+    await eventually(lambda: sms.is_stopped)
+    assert not engine.worker.is_running
+    answered, unsent = sms.open[:3], sms.open[3:]
+    for attempt in answered:
+        sms.settle(attempt, accept(attempt))
+    for attempt in unsent:
+        sms.settle(attempt, NotSent())
+    await stopping
+    assert await engine.counts() == {State.WAITING: 3, State.QUEUED: 2}
+    given_back = await engine.message(int.from_bytes(unsent[0].message_id, "big"))
+    assert (given_back.attempt, given_back.tries) == (0, 0)
+
+
+async def test_what_is_not_answered_in_time_is_unknown(engine: Engine) -> None:
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(new(1))
+    await eventually(lambda: len(sms.open) == 1)
+    await engine.stop(grace_s=0.25)
+    assert await engine.is_at(1, State.WAITING)
+    assert await engine.entries(1) == [(Mark.UNKNOWN, 1, Reason.NO_ANSWER)]
+
+
+async def test_nothing_is_claimed_after_a_stop(engine: Engine) -> None:
+    sms = FakeTransport(window=1)
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(10)))
+    await eventually(lambda: len(sms.open) == 1)
+    stopping = asyncio.create_task(engine.stop())
+    await eventually(lambda: sms.is_stopped)
+    await engine.add(new(10, urgent()))
+    sms.settle_all(accept)
+    await stopping
+    assert await engine.counts() == {State.WAITING: 1, State.QUEUED: 10}
+    assert len(sms.attempts) == 1
+
+
+async def test_what_is_being_claimed_at_a_stop_is_sent_and_written_down(engine: Engine) -> None:
+    """Else it would stay `sending`, and the next start would have to call it unknown."""
+    sms = FakeTransport(window=0, answer=accept)
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(5)))
+    engine.store.may_write.clear()
+    sms.widen(5)
+    await eventually(lambda: engine.store.held == 1)
+    stopping = asyncio.create_task(engine.stop())
+    await eventually(lambda: not engine.worker.is_running)
+    engine.store.may_write.set()
+    await stopping
+    assert await engine.counts() == {State.WAITING: 5}
+    assert sms.late == 0
+
+
+async def test_a_stop_does_not_wait_for_ever_for_a_store_that_is_away(engine: Engine) -> None:
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(new(1))
+    await eventually(lambda: len(sms.open) == 1)
+    engine.store.is_away = True
+    sms.settle_all(accept)
+    with capture_logs() as logs:
+        await engine.stop(grace_s=0.05)
+    assert "results_unwritten" in [entry["event"] for entry in logs]
+    engine.store.is_away = False
+    assert await engine.is_at(1, State.SENDING)  # its lease says so: the next start calls it unknown
+
+
+async def test_a_link_that_drains_slowly_does_not_keep_another_from_draining(engine: Engine) -> None:
+    sms, viber = FakeTransport(), FakeTransport(Channel.VIBER_BOT)
+    await engine.start(sms=sms, viber=viber)
+    await engine.add(new(1), new(2, queued(route=(VIBER,), address="abc=")))
+    await eventually(lambda: len(sms.open) == len(viber.open) == 1)
+    stopping = asyncio.create_task(engine.stop())
+    await eventually(lambda: sms.is_stopped and viber.is_stopped)
+    sms.settle_all(accept)
+    await engine.until_state(1, State.WAITING)
+    viber.settle_all(lambda attempt: AnswerLost())
+    await stopping
+
+
+# Supervision
+
+
+class Dying(FakeTransport):
+    """Its code has a fault that nobody foresaw, once."""
+
+    def room(self) -> int:
+        if not self.attempts and not self.faults_shown:
+            self.faults_shown = True
+            raise ZeroDivisionError("a fault")
+        return super().room()
+
+    faults_shown = False
+
+
+async def test_a_loop_that_dies_is_logged_and_begun_again(engine: Engine) -> None:
+    sms = Dying()
+    with capture_logs() as logs:
+        await engine.start(sms=sms)
+        await engine.add(new(1))
+        await eventually(lambda: sms.numbers == [1])
+    [died] = [entry for entry in logs if entry["event"] == "loop_died"]
+    assert (died["loop"], died["log_level"]) == ("link sms.smpp", "error")
+
+
+async def test_the_other_loops_do_not_notice(engine: Engine) -> None:
+    class AlwaysDying(FakeTransport):
+        def room(self) -> int:
+            raise ZeroDivisionError("a fault")
+
+    sms = FakeTransport(answer=accept)
+    with capture_logs():
+        await engine.start(viber=AlwaysDying(Channel.VIBER_BOT), sms=sms)
+        await engine.add(new(1), new(2, queued(state=State.WAITING, deadline_at_ms=T0 + HOUR_MS)))
+        await engine.until_state(1, State.WAITING)
+        await engine.receive("1.1")
+        await engine.until_state(1, State.FINAL)
+        engine.pass_ms(HOUR_MS)
+        await engine.until_state(2, State.FINAL)
+        await engine.stop(grace_s=0.1)

@@ -1,0 +1,105 @@
+"""Messages to store: plain ones, of which a test names only what it is about."""
+
+from typing import Any
+
+from cascade.core.message import Message, State, Status
+from cascade.core.route import Route, Step
+from cascade.core.timeline import Entry
+from cascade.core.turns import Lane
+from cascade.core.words import Channel, MessageType
+from cascade.store import messages
+from cascade.store.database import Database
+from cascade.store.messages import Change, Claimed, Key, NewMessage, Record, Stored
+
+T0 = 1_000_000_000_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+LEASE_MS = MINUTE_MS
+VIBER = Step(Channel.VIBER_BOT, "viber_bot.1", 60)
+SMS = Step(Channel.SMS, "sms.smpp", None)
+ROUTE: Route = (VIBER, SMS)
+BULK = Lane(1, "sms.smpp", False)
+URGENT = Lane(1, "sms.smpp", True)
+
+
+def key(number: int, account_id: int = 1) -> Key:
+    return Key(account_id, number.to_bytes(16, "big"))
+
+
+def phone(number: int) -> str:
+    return f"+38050{number:07}"
+
+
+def queued(**changes: Any) -> Message:
+    """Due at T0 at the one step it has, SMS."""
+    given = Message(
+        MessageType.PROMO,
+        (SMS,),
+        expires_at_ms=T0 + DAY_MS,
+        state=State.QUEUED,
+        status=Status.PROCESSING,
+        step=0,
+        due_at_ms=T0,
+        deadline_at_ms=T0 + HOUR_MS,
+        step_ends_at_ms=T0 + HOUR_MS,
+    )
+    return given._replace(**changes)
+
+
+def urgent(**changes: Any) -> Message:
+    return queued(type=MessageType.TRANSACTION, **changes)
+
+
+def new(
+    number: int, message: Message | None = None, *, account_id: int = 1, entries: tuple[Entry, ...] = ()
+) -> NewMessage:
+    return NewMessage(
+        key(number, account_id),
+        tracking_id=f"order-{number}",
+        sender="Shop",
+        phone=phone(number),
+        text=f"text {number}",
+        extras=None,
+        accepted_at_ms=T0,
+        message=queued() if message is None else message,
+        entries=list(entries),
+    )
+
+
+async def add(database: Database, *given: NewMessage) -> None:
+    async with database.transaction() as tx:
+        await messages.add(tx, given)
+
+
+async def put(database: Database, number: int, message: Message) -> None:
+    """Store a message as it stands in the middle of its life."""
+    await add(database, new(number, message))
+    await change(database, Change(await load(database, number), message, [], T0))
+
+
+async def claim(database: Database, lane: Lane = BULK, limit: int = 100, now_ms: int = T0) -> list[Claimed]:
+    async with database.transaction() as tx:
+        return await messages.claim(tx, lane, limit, now_ms, now_ms + LEASE_MS)
+
+
+async def change(database: Database, *changes: Change) -> list[Key]:
+    async with database.transaction() as tx:
+        return await messages.change(tx, changes)
+
+
+async def load(database: Database, number: int, account_id: int = 1) -> Stored:
+    async with database.reading() as reader:
+        found = await messages.load(reader, [key(number, account_id)])
+    return found[key(number, account_id)]
+
+
+async def record(database: Database, number: int, account_id: int = 1) -> Record:
+    async with database.reading() as reader:
+        found = await messages.record(reader, key(number, account_id))
+    assert found is not None
+    return found
+
+
+def numbers(claimed: list[Claimed]) -> list[int]:
+    return [int.from_bytes(one.stored.key.id, "big") for one in claimed]

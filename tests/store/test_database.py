@@ -1,0 +1,317 @@
+"""Transactions on SQLite: durable, shared by all who arrive together, undone alone; and who may open the file."""
+
+import asyncio
+import resource
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from cascade.core.errors import ConfigError, StoreUnavailableError
+from cascade.core.receipt import Receipt, ReceiptState
+from cascade.core.turns import Lane
+from cascade.store import accounts, messages, receipts
+from cascade.store.database import Transaction
+from cascade.store.sqlite import SqliteDatabase
+
+from .given import BULK, T0, add, new
+
+
+@asynccontextmanager
+async def opened(path: Path, *, owner: bool = False) -> AsyncIterator[SqliteDatabase]:
+    database = SqliteDatabase(path)
+    try:
+        await database.open(owner=owner)
+        yield database
+    finally:
+        await database.close()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    async with opened(tmp_path / "cascade.db", owner=True) as sqlite:
+        yield sqlite
+
+
+async def names(database: SqliteDatabase) -> list[str]:
+    async with database.reading() as reader:
+        return [name for name, _, _ in await accounts.list_accounts(reader)]
+
+
+async def add_account(database: SqliteDatabase, name: str) -> None:
+    async with database.transaction() as tx:
+        await accounts.add_account(tx, name, T0)
+
+
+async def gather(*units: asyncio.Task[None]) -> list[type[BaseException] | None]:
+    """What each ended with: nothing, or an exception of this type."""
+    ends = await asyncio.gather(*units, return_exceptions=True)
+    return [type(end) if isinstance(end, BaseException) else None for end in ends]
+
+
+def spawn(database: SqliteDatabase, *names_: str) -> list[asyncio.Task[None]]:
+    return [asyncio.create_task(add_account(database, name)) for name in names_]
+
+
+@contextmanager
+def commits(database: SqliteDatabase) -> Iterator[list[str]]:
+    """The commits that reach SQLite."""
+    seen: list[str] = []
+    database._writer.set_trace_callback(lambda statement: seen.append(statement) if statement == "COMMIT" else None)
+    try:
+        yield seen
+    finally:
+        database._writer.set_trace_callback(None)
+
+
+# Group commit
+
+
+async def test_transactions_that_arrive_together_share_a_commit(database: SqliteDatabase) -> None:
+    wanted = [f"account-{n:02}" for n in range(64)]
+    with commits(database) as seen:
+        assert set(await gather(*spawn(database, *wanted))) == {None}
+    assert await names(database) == wanted
+    assert len(seen) <= 4
+
+
+async def test_a_lone_transaction_is_committed_at_once(database: SqliteDatabase) -> None:
+    with commits(database) as seen:
+        await add_account(database, "alone")
+        assert len(seen) == 1
+
+
+async def test_one_that_fails_is_undone_alone(database: SqliteDatabase) -> None:
+    async def fails() -> None:
+        async with database.transaction() as tx:
+            await accounts.add_account(tx, "never", T0)
+            raise LookupError
+
+    with commits(database) as seen:
+        units = [*spawn(database, "before"), asyncio.create_task(fails()), *spawn(database, "after")]
+        assert await gather(*units) == [None, LookupError, None]
+        assert len(seen) == 1
+    assert await names(database) == ["after", "before"]
+
+
+async def test_one_that_is_cancelled_is_undone(database: SqliteDatabase) -> None:
+    is_inside = asyncio.Event()
+
+    async def waits(tx: Transaction) -> None:
+        await accounts.add_account(tx, "never", T0)
+        is_inside.set()
+        await asyncio.Event().wait()
+
+    async def unit() -> None:
+        async with database.transaction() as tx:
+            await waits(tx)
+
+    task = asyncio.create_task(unit())
+    await is_inside.wait()
+    task.cancel()
+    assert await gather(task) == [asyncio.CancelledError]
+    await add_account(database, "next")
+    assert await names(database) == ["next"]
+
+
+# Durability
+
+
+async def test_what_returned_is_in_the_files(database: SqliteDatabase, tmp_path: Path) -> None:
+    await add(database, new(1))
+    shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("copy"))
+    async with opened(tmp_path / "copy" / "cascade.db") as after_the_crash, after_the_crash.reading() as reader:
+        assert (await messages.lanes(reader)) == {BULK: T0}
+
+
+def test_a_commit_waits_for_the_disk(database: SqliteDatabase) -> None:
+    settings = [database._writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    assert settings == ["wal", 2]
+
+
+async def test_what_is_not_committed_is_seen_by_no_reader(database: SqliteDatabase) -> None:
+    async with database.transaction() as tx:
+        await accounts.add_account(tx, "half", T0)
+        assert await names(database) == []
+    assert await names(database) == ["half"]
+
+
+async def test_nobody_is_told_before_the_commit(database: SqliteDatabase) -> None:
+    seen_by_others: dict[str, list[tuple[object, ...]]] = {}
+    looking = sqlite3.connect(database._path)
+
+    def look(table: str) -> None:
+        seen_by_others[table] = looking.execute(f"SELECT count(*) FROM {table}").fetchall()  # noqa: S608
+
+    def lane_ready(lane: Lane, due_at_ms: int) -> None:
+        look("message")
+
+    database.on_lane_ready = lane_ready
+    database.on_receipts_ready = lambda: look("receipt")
+    async with database.transaction() as tx:
+        await messages.add(tx, [new(1)])
+        await receipts.add(tx, "sms.smpp", [Receipt("77", ReceiptState.DELIVERED)], T0)
+        assert seen_by_others == {}
+    looking.close()
+    assert seen_by_others == {"message": [(1,)], "receipt": [(1,)]}
+
+
+async def test_nobody_is_told_of_what_was_undone(database: SqliteDatabase) -> None:
+    told: list[Lane] = []
+    database.on_lane_ready = lambda lane, due_at_ms: told.append(lane)
+
+    async def fails() -> None:
+        async with database.transaction() as tx:
+            await messages.add(tx, [new(1)])
+            raise LookupError
+
+    assert await gather(asyncio.create_task(fails()), *spawn(database, "next")) == [LookupError, None]
+    assert told == []
+
+
+# A store that is away
+
+
+@contextmanager
+def full_at_a_commit(database: SqliteDatabase) -> Iterator[None]:
+    """No file of this process may grow: statements still work in memory, and the commit fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = Path(f"{database._path}-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def locked(database: SqliteDatabase) -> Iterator[None]:
+    """Another program writes to the file and does not end."""
+    database._writer.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(database._path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.close()
+
+
+Away = Callable[[SqliteDatabase], AbstractContextManager[None]]
+AWAY: dict[str, Away] = {"the disk is full at the commit": full_at_a_commit, "another program holds the file": locked}
+
+
+@pytest.mark.parametrize("away", AWAY.values(), ids=AWAY.keys())
+async def test_a_store_away_says_so_to_all_and_then_works_again(database: SqliteDatabase, away: Away) -> None:
+    await add_account(database, "before")
+    told: list[Lane] = []
+    database.on_lane_ready = lambda lane, due_at_ms: told.append(lane)
+    with away(database):
+        units = [*spawn(database, "one", "two"), asyncio.create_task(add(database, new(1)))]
+        assert await gather(*units) == [StoreUnavailableError] * 3
+        assert await gather(*spawn(database, "three")) == [StoreUnavailableError]
+    assert told == []
+    await add_account(database, "after")
+    assert await names(database) == ["after", "before"]
+
+
+async def test_a_disk_full_in_the_middle_stores_nothing_of_what_was_refused(database: SqliteDatabase) -> None:
+    """SQLite takes back the whole transaction then: also of those who came before and were content."""
+    await add_account(database, "before")
+    (pages,) = database._writer.execute("PRAGMA page_count").fetchone()
+    database._writer.execute(f"PRAGMA max_page_count = {pages + 1}")
+    ends = await gather(*spawn(database, "small", "large" * 10_000, "next"))
+    assert ends == [StoreUnavailableError, StoreUnavailableError, None]
+    assert await names(database) == ["before", "next"]
+    database._writer.execute("PRAGMA max_page_count = 1000000")
+    await add_account(database, "large" * 10_000)
+    assert len(await names(database)) == 3
+
+
+async def test_a_broken_read_is_a_store_away(database: SqliteDatabase) -> None:
+    database._reader.close()
+    with pytest.raises(StoreUnavailableError):
+        await names(database)
+
+
+# Opening
+
+
+def in_a_file(home: Path) -> Path:
+    (home / "file").write_text("")
+    return home / "file" / "cascade.db"
+
+
+def no_database(home: Path) -> Path:
+    (home / "cascade.db").write_text("these are not the bytes of a database " * 100)
+    return home / "cascade.db"
+
+
+def of_a_newer_cascade(home: Path) -> Path:
+    with sqlite3.connect(home / "cascade.db") as newer:
+        newer.execute("PRAGMA user_version = 1000")
+    newer.close()
+    return home / "cascade.db"
+
+
+def a_directory(home: Path) -> Path:
+    (home / "cascade.db").mkdir()
+    return home / "cascade.db"
+
+
+REFUSED = {
+    "a directory that cannot be made": (in_a_file, "cannot open"),
+    "a file that is no database": (no_database, "not a database"),
+    "a directory": (a_directory, "cannot open"),
+    "a store of a newer cascade": (of_a_newer_cascade, "newer cascade"),
+}
+
+
+@pytest.mark.parametrize(("path", "problem"), REFUSED.values(), ids=REFUSED.keys())
+async def test_open_refuses(tmp_path: Path, path: Callable[[Path], Path], problem: str) -> None:
+    database = SqliteDatabase(path(tmp_path))
+    with pytest.raises(ConfigError, match=problem) as refused:
+        await database.open(owner=True)
+    assert refused.value.setting == "store.url"
+    with pytest.raises(ConfigError, match=problem):  # it kept nothing, so the answer is the same
+        await SqliteDatabase(database._path).open(owner=True)
+    await database.close()
+
+
+async def test_a_second_owner_is_refused_until_the_first_has_gone(tmp_path: Path) -> None:
+    async with opened(tmp_path / "cascade.db", owner=True):
+        with pytest.raises(ConfigError, match="in use by another cascade") as refused:
+            async with opened(tmp_path / "cascade.db", owner=True):
+                pass
+        assert refused.value.setting == "store.url"
+    async with opened(tmp_path / "cascade.db", owner=True) as second:
+        assert await names(second) == []
+
+
+async def test_a_command_works_beside_the_owner(database: SqliteDatabase, tmp_path: Path) -> None:
+    async with opened(tmp_path / "cascade.db") as command:
+        await add_account(command, "added by the command")
+    assert await names(database) == ["added by the command"]
+
+
+async def test_a_new_store_is_made_with_its_directories(tmp_path: Path) -> None:
+    async with opened(tmp_path / "a" / "b" / "cascade.db", owner=True) as database:
+        assert await names(database) == []
+
+
+async def test_a_store_is_opened_again_as_it_was_left(tmp_path: Path) -> None:
+    async with opened(tmp_path / "cascade.db", owner=True) as database:
+        await add_account(database, "kept")
+    async with opened(tmp_path / "cascade.db", owner=True) as database:
+        assert await names(database) == ["kept"]
+
+
+async def test_closing_waits_for_what_is_being_committed(tmp_path: Path) -> None:
+    async with opened(tmp_path / "cascade.db", owner=True) as database:
+        [task] = spawn(database, "last")
+        await asyncio.sleep(0)  # it has begun, and its commit has not
+    await task
+    async with opened(tmp_path / "cascade.db", owner=True) as database:
+        assert await names(database) == ["last"]

@@ -1,0 +1,128 @@
+"""What events make of messages, in one set: in order, on what is newest, knowing where people can be reached."""
+
+import pytest
+
+from cascade.core.attempt import Accepted, AnswerLost, Delivered, Rejected
+from cascade.core.machine import DeadlinePassed, Event, ReceiptCame, Settled
+from cascade.core.message import Message, State, Status
+from cascade.core.receipt import Receipt, ReceiptState
+from cascade.core.route import Step
+from cascade.core.timeline import Mark
+from cascade.core.words import Channel, Reason
+from cascade.store import decisions, receipts, subscribers
+from cascade.store.database import Database
+from cascade.store.decisions import News
+from cascade.store.messages import Change, Stored
+from cascade.store.subscribers import Subscriber
+
+from .given import LEASE_MS, SMS, T0, VIBER, add, claim, key, load, new, phone, put, queued, record
+
+SENDING = queued(state=State.SENDING, attempt=1, tries=1, deadline_at_ms=T0 + LEASE_MS)
+TELEGRAM = Step(Channel.TELEGRAM_BOT, "telegram_bot.1", 30)
+ACCEPTED = Settled(T0 + 5, 1, 0, Accepted(("77",)))
+
+
+async def apply(database: Database, *news: tuple[int, Event], known: Stored | None = None) -> list[Change]:
+    async with database.transaction() as tx:
+        return await decisions.apply(
+            tx, [News(key(number), event) for number, event in news], {} if known is None else {known.key: known}
+        )
+
+
+async def marks(database: Database, number: int) -> list[Mark]:
+    return [entry.mark for entry in (await record(database, number)).entries]
+
+
+async def test_each_message_gets_its_own_news(database: Database) -> None:
+    await put(database, 1, SENDING)
+    await put(database, 2, SENDING)
+    written = await apply(database, (1, ACCEPTED), (2, Settled(T0 + 5, 1, 0, Delivered("78"))))
+    assert [change.stored.key for change in written] == [key(1), key(2)]
+    assert (await load(database, 1)).message.state is State.WAITING
+    assert (await load(database, 2)).message.status is Status.DELIVERED
+
+
+async def test_several_events_of_one_message_are_decided_in_order(database: Database) -> None:
+    await put(database, 1, SENDING)
+    delivered = ReceiptCame(T0 + 6, 1, 0, 0, ReceiptState.DELIVERED)
+    [written] = await apply(database, (1, ACCEPTED), (1, delivered), (1, delivered))
+    assert (written.message.status, written.at_ms) == (Status.DELIVERED, T0 + 6)
+    assert await marks(database, 1) == [Mark.ACCEPTED, Mark.DELIVERED]
+    assert (await record(database, 1)).finished_at_ms == T0 + 6
+
+
+async def test_news_about_a_message_that_changed_since_is_decided_anew(database: Database) -> None:
+    await add(database, new(1))
+    seen_before_the_claim = await load(database, 1)
+    await claim(database)
+    [written] = await apply(database, (1, ACCEPTED), known=seen_before_the_claim)
+    assert (written.message.state, written.message.attempt) == (State.WAITING, 1)
+    assert await marks(database, 1) == [Mark.ACCEPTED]
+
+
+async def test_late_news_overwrites_nothing(database: Database) -> None:
+    await put(database, 1, SENDING)
+    known = await load(database, 1)
+    await apply(database, (1, Settled(T0 + 5, 1, 0, Delivered("77"))))
+    await apply(database, (1, DeadlinePassed(T0 + LEASE_MS)), known=known)
+    message = (await load(database, 1)).message
+    assert (message.state, message.status) == (State.FINAL, Status.DELIVERED)
+    assert await marks(database, 1) == [Mark.DELIVERED]
+
+
+async def test_what_changes_nothing_is_not_written(database: Database) -> None:
+    await put(database, 1, SENDING)
+    before = await load(database, 1)
+    assert await apply(database, (1, DeadlinePassed(T0))) == []
+    assert await load(database, 1) == before
+
+
+async def test_news_about_nobody_is_dropped(database: Database) -> None:
+    assert await apply(database, (404, ACCEPTED)) == []
+
+
+NEXT = {  # the rest of the route, the person's addresses: step and address after a refusal at the first
+    "a bot that knows the person": ((VIBER, SMS), {"viber_bot.1": "abc="}, 1, "abc="),
+    "a bot that does not": ((VIBER, SMS), {}, 2, None),
+    "the first of two bots that does": ((TELEGRAM, VIBER, SMS), {"viber_bot.1": "abc="}, 2, "abc="),
+    "a bot of another account's": ((VIBER, SMS), {"viber_bot.2": "abc="}, 2, None),
+    "no bot at all": ((SMS,), {"viber_bot.1": "abc="}, 1, None),
+}
+
+
+@pytest.mark.parametrize(("rest", "addresses", "step", "address"), NEXT.values(), ids=NEXT.keys())
+async def test_it_goes_on_to(
+    database: Database, rest: tuple[Step, ...], addresses: dict[str, str], step: int, address: str | None
+) -> None:
+    async with database.transaction() as tx:
+        for link, known_as in addresses.items():
+            await subscribers.put(tx, 1, link, [Subscriber(phone(1), known_as, "{}")], T0)
+    await put(database, 1, SENDING._replace(route=(SMS, *rest)))
+    await apply(database, (1, Settled(T0 + 5, 1, 0, Rejected(Reason.BLOCKED))))
+    message = (await load(database, 1)).message
+    assert (message.step, message.address, message.state) == (step, address, State.QUEUED)
+
+
+LOST = Settled(T0 + 5, 1, 0, AnswerLost())
+ADOPTABLE = {  # given, what happened, how a receipt spells the recipient: whether a stranger's receipt may be its own
+    "an answer lost, by phone": (SENDING, LOST, "380500000001", True),
+    "a node lost, by phone": (SENDING, DeadlinePassed(T0 + LEASE_MS), "380500000001", True),
+    "an answer lost, by address": (SENDING._replace(route=(VIBER,), address="abc="), LOST, "abc=", True),
+    "an answer that came": (SENDING, ACCEPTED, "380500000001", False),
+    "a channel without receipts": (SENDING._replace(route=(TELEGRAM,), address="501"), LOST, "501", False),
+}
+
+
+@pytest.mark.parametrize(("given", "event", "recipient", "is_adopted"), ADOPTABLE.values(), ids=ADOPTABLE.keys())
+async def test_a_receipt_may_belong_to(
+    database: Database, given: Message, event: Event, recipient: str, is_adopted: bool
+) -> None:
+    await put(database, 1, given)
+    await apply(database, (1, event))
+    link = given.link
+    assert link is not None
+    stranger = Receipt("unknown-id", ReceiptState.DELIVERED, recipient=recipient)
+    async with database.transaction() as tx:
+        part = await receipts.adopt(tx, link, stranger, T0 + LEASE_MS)
+    assert (part is not None) is is_adopted
+    assert part is None or (part.key, part.attempt, part.step) == (key(1), 1, 0)

@@ -1,0 +1,449 @@
+"""What is PostgreSQL's own: several nodes at once on one store, and a server that goes away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import asyncpg
+import pytest
+
+from cascade.core.errors import ConfigError, StoreUnavailableError
+from cascade.core.message import State
+from cascade.core.receipt import Receipt, ReceiptState
+from cascade.core.turns import Lane
+from cascade.store import accounts, batches, deliveries, messages, receipts, repeats, subscribers
+from cascade.store import postgres as engine
+from cascade.store.database import Database, Statement
+from cascade.store.messages import Change, Key
+from cascade.store.postgres import SETTINGS, PostgresDatabase, shown, translate
+from cascade.store.repeats import Sent
+
+from .given import BULK, T0, URGENT, add, change, claim, key, load, new, numbers, queued, record, urgent
+
+Open = Callable[[], Awaitable[PostgresDatabase]]
+CONNECTIONS = 8
+PATIENCE_S = 5.0
+
+
+@pytest.fixture
+async def node(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Open]:
+    """Opens nodes, as many as the test asks for. Each is listening when it is there."""
+    monkeypatch.setattr(engine, "RECONNECT_S", 0.01)
+    async with AsyncExitStack() as stack:
+
+        async def open_node() -> PostgresDatabase:
+            opened = PostgresDatabase(postgres_url, CONNECTIONS)
+            await opened.open(owner=True)
+            stack.push_async_callback(opened.close)
+            assert opened._post is not None
+            await opened._post.listening.wait()
+            return opened
+
+        yield open_node
+
+
+@pytest.fixture
+async def postgres(node: Open) -> PostgresDatabase:
+    return await node()
+
+
+# Statements
+
+STATEMENTS = {  # portable, PostgreSQL's, the parameters given, those sent
+    "parameters are numbered": ("a = ? AND b = ?", "a = $1 AND b = $2", (1, 2), [1, 2]),
+    "a list is one array": ("a = ? AND b IN (?, ?, ?)", "a = $1 AND b = ANY($2)", (1, 2, 3, 4), [1, [2, 3, 4]]),
+    "what fills a list up is left out": (
+        "b IN (?, ?, ?) LIMIT ?",
+        "b = ANY($1) LIMIT $2",
+        (7, None, None, 5),
+        [[7], 5],
+    ),
+    "a subselect is no list": ("b IN (SELECT c WHERE d = ?)", "b IN (SELECT c WHERE d = $1)", (1,), [1]),
+    "a list of what is not wanted stays": ("b NOT IN (?, ?)", "b NOT IN ($1, $2)", (1, 2), [1, 2]),
+    "nothing to number": ("SELECT 1", "SELECT 1", (), []),
+}
+
+
+@pytest.mark.parametrize("case", STATEMENTS)
+def test_a_statement_is_translated(case: str) -> None:
+    portable, expected, given, sent = STATEMENTS[case]
+    query = translate(portable)
+    assert (query.text, list(query.arguments(given))) == (expected, sent)
+
+
+SEARCHES: dict[str, str | Statement] = {
+    "claim": messages.CLAIM,
+    "change": messages.CHANGE,
+    "load": messages.LOAD,
+    "past deadline": messages.PAST_DEADLINE,
+    "waiting for link": messages.WAITING_FOR_LINK,
+    "next due": messages.NEXT_DUE,
+    "lanes": messages.LANES,
+    "record": messages.RECORD,
+    "receipts due": receipts.DUE,
+    "receipts done": receipts.DONE,
+    "find parts": receipts.FIND_PARTS,
+    "addresses": subscribers.ADDRESSES,
+    "claim of a webhook": deliveries.CLAIM,
+    "claim of a batch": deliveries.CLAIM_BATCH,
+    "repeats": repeats.FIND,
+}
+
+
+@pytest.mark.parametrize("statement", SEARCHES.values(), ids=SEARCHES.keys())
+async def test_no_table_is_read_from_end_to_end(postgres_url: str, statement: str | Statement) -> None:
+    plan = await explain(postgres_url, statement)
+    assert "Index Cond" in plan
+    assert [line for line in plan.splitlines() if "Seq Scan" in line] == []
+
+
+async def test_each_change_is_one_look_up_in_a_table_that_nobody_has_analyzed(
+    postgres: PostgresDatabase, postgres_url: str
+) -> None:
+    await add(postgres, *(new(n) for n in range(2_000)))
+    plan = await explain(postgres_url, messages.CHANGE)
+    assert "Index Cond: ((account_id = new.account_id) AND (id = new.id))" in plan
+
+
+async def explain(url: str, statement: str | Statement) -> str:
+    text = translate(statement if isinstance(statement, str) else statement.postgres).text
+    connection = await asyncpg.connect(url, server_settings=SETTINGS | {"plan_cache_mode": "force_generic_plan"})
+    try:
+        await connection.execute(f"PREPARE asked AS {text}")
+        [(count,)] = await connection.fetch(
+            "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'asked'"
+        )
+        nothing = f"({', '.join(['NULL'] * count)})" if count else ""
+        rows = await connection.fetch(f"EXPLAIN EXECUTE asked{nothing}")
+    finally:
+        await connection.close()
+    return "\n".join(line for (line,) in rows)
+
+
+async def test_a_value_that_does_not_fit_is_no_store_away(postgres: PostgresDatabase) -> None:
+    with pytest.raises(asyncpg.DataError):
+        async with postgres.transaction() as tx:
+            await tx.execute("UPDATE batch_number SET taken = ?", ("many",))
+
+
+async def test_sums_are_whole_numbers(postgres: PostgresDatabase) -> None:
+    async with postgres.reading() as reader:
+        [(whole, half)] = await reader.rows("SELECT sum(n), avg(n) FROM (VALUES (1::bigint), (2)) AS few (n)")
+    assert (whole, type(whole), half) == (3, int, 1.5)
+
+
+# Two nodes
+
+
+async def test_claimers_of_two_nodes_never_get_the_same_message(node: Open) -> None:
+    nodes = [await node(), await node()]
+    await add(nodes[0], *(new(n) for n in range(300)))
+    taken: list[int] = []
+
+    async def claimer(database: Database) -> None:
+        while some := await claim(database, limit=7):
+            taken.extend(numbers(some))
+
+    await asyncio.gather(*(claimer(database) for database in nodes * 4))
+    assert sorted(taken) == list(range(300))
+
+
+async def test_a_claim_leaves_to_another_what_it_has_begun_to_take(node: Open) -> None:
+    first, second = await node(), await node()
+    await add(first, *(new(n) for n in range(4)))
+    async with first.transaction() as tx:
+        begun = await messages.claim(tx, BULK, 2, T0, T0 + 1)
+        assert numbers(await claim(second)) == [2, 3]
+    assert numbers(begun) == [0, 1]
+
+
+async def test_of_two_decisions_at_once_the_later_is_refused(node: Open) -> None:
+    first, second = await node(), await node()
+    await add(first, new(1))
+    stored = await load(first, 1)
+    async with first.transaction() as tx:
+        assert await messages.change(tx, [Change(stored, stored.message._replace(attempt=1), [], T0)]) == []
+        late = asyncio.create_task(change(second, Change(stored, stored.message._replace(attempt=2), [], T0)))
+        await waiting_for_a_lock(first)
+    assert await late == [key(1)]
+    assert (await load(first, 1)).message.attempt == 1
+
+
+async def waiting_for_a_lock(database: Database, count: int = 1) -> None:
+    """Return when so many of our connections wait for a row that another holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            async with database.reading() as reader:
+                [(waiting,)] = await reader.rows(
+                    "SELECT count(*) FROM pg_stat_activity"
+                    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                )
+            if waiting >= count:
+                return
+            await asyncio.sleep(0.005)
+
+
+async def test_sets_that_overlap_in_another_order_do_not_lock_each_other_out(node: Open) -> None:
+    nodes = [await node(), await node()]
+    count = 60
+    await add(nodes[0], *(new(n) for n in range(count)))
+
+    async def count_up(database: Database, order: list[int]) -> None:
+        left = set(order)
+        while left:
+            some = [await load(database, n) for n in order if n in left]
+            changes = [Change(one, one.message._replace(attempt=one.message.attempt + 1), [], T0) for one in some]
+            refused = await change(database, *changes)
+            left = {int.from_bytes(one.id, "big") for one in refused}
+
+    ways = [list(range(count)), list(reversed(range(count)))]
+    await asyncio.gather(*(count_up(database, way) for database in nodes for way in ways))
+    found = [(await record(nodes[0], n)).message.attempt for n in range(count)]
+    assert found == [4] * count
+
+
+async def test_of_equal_messages_at_once_one_is_the_first(node: Open) -> None:
+    nodes = [await node(), await node()]
+    digests = [bytes([n]) * 16 for n in range(20)]
+
+    async def send(database: Database, order: list[bytes], mine: int) -> dict[bytes, bytes]:
+        sent = [Sent(digest, bytes([mine]) + digest[1:]) for digest in order]
+        async with database.transaction() as tx:
+            earlier = await repeats.remember(tx, 1, sent, T0, T0 - 1)
+        return {digest: earlier.get(digest, id_) for digest, id_ in sent}
+
+    ways = [digests, digests[::-1]]
+    answers = await asyncio.gather(*(send(nodes[n % 2], ways[n // 2 % 2], n) for n in range(8)))
+    assert all(answer == answers[0] for answer in answers)
+
+
+async def test_the_same_request_at_once_waits_for_the_first_ones_answer(node: Open) -> None:
+    first, second = await node(), await node()
+
+    async def again() -> repeats.Answered | None:
+        async with second.transaction() as tx:
+            return await repeats.begin_request(tx, 1, b"key", b"body", T0, T0 - 1)
+
+    async with first.transaction() as tx:
+        assert await repeats.begin_request(tx, 1, b"key", b"body", T0, T0 - 1) is None
+        waiting = asyncio.create_task(again())
+        await waiting_for_a_lock(first)
+        await repeats.end_request(tx, 1, b"key", b"the answer")
+    assert await waiting == (b"body", b"the answer")
+
+
+async def test_an_account_added_by_two_nodes_is_one(node: Open) -> None:
+    nodes = [await node(), await node()]
+
+    async def add_account(database: Database) -> int:
+        async with database.transaction() as tx:
+            return await accounts.add_account(tx, "shop", T0)
+
+    assert len(set(await asyncio.gather(*(add_account(database) for database in nodes * 4)))) == 1
+
+
+async def test_batch_numbers_of_two_nodes_differ(node: Open) -> None:
+    takers = [batches.BatchNumbers(await node()) for _ in range(2)]
+    taken = await asyncio.gather(*(taker.take() for taker in takers * 10))
+    assert len(set(taken)) == 20
+
+
+# Wake-ups
+
+
+class Heard:
+    """What a node was told."""
+
+    def __init__(self, database: Database) -> None:
+        self.lanes: list[tuple[Lane, int]] = []
+        self.receipts = 0
+        self.webhooks: set[tuple[int, str]] = set()
+        database.on_lane_ready = lambda lane, due_at_ms: self.lanes.append((lane, due_at_ms))
+        database.on_receipts_ready = self._receipts_ready
+        database.on_deliveries_ready = self.webhooks.update
+
+    def _receipts_ready(self) -> None:
+        self.receipts += 1
+
+
+async def eventually(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110 - any condition will do
+            await asyncio.sleep(0.002)
+
+
+async def test_a_commit_wakes_every_node_and_its_own_once(node: Open) -> None:
+    first, second = await node(), await node()
+    own, other = Heard(first), Heard(second)
+    async with first.transaction() as tx:
+        await messages.add(tx, [new(1), new(2, queued(due_at_ms=T0 - 5)), new(3, urgent())])
+        await receipts.add(tx, "sms.smpp", [Receipt("77", ReceiptState.DELIVERED)], T0)
+        tx.deliveries_ready([(1, "wh_a")])
+    await eventually(lambda: len(other.lanes) == 2 and other.receipts and other.webhooks)
+    assert sorted(other.lanes) == sorted(own.lanes) == [(BULK, T0 - 5), (URGENT, T0)]
+    assert (own.receipts, own.webhooks) == (other.receipts, other.webhooks) == (1, {(1, "wh_a")})
+    await add(second, new(4))
+    await eventually(lambda: len(own.lanes) == 3)  # it hears in the order of sending: its own letter would be here too
+    assert len(other.lanes) == 3
+
+
+async def test_what_is_taken_back_wakes_nobody(node: Open) -> None:
+    first, second = await node(), await node()
+    own, other = Heard(first), Heard(second)
+
+    async def fails() -> None:
+        async with first.transaction() as tx:
+            await messages.add(tx, [new(1, urgent())])
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fails()
+    await add(first, new(2))
+    await eventually(lambda: other.lanes)
+    assert own.lanes == other.lanes == [(BULK, T0)]
+
+
+async def test_a_node_whose_listening_is_cut_off_listens_again(node: Open, postgres_url: str) -> None:
+    first, second = await node(), await node()
+    other = Heard(second)
+    assert second._post is not None
+    second._post.listening.clear()
+    await terminate(postgres_url, "cascade wake-ups")
+    async with asyncio.timeout(PATIENCE_S):
+        await second._post.listening.wait()
+    number = 0
+    while not other.lanes:  # the first node's own connection may still be on its way back
+        number += 1
+        await add(first, new(number))
+        await asyncio.sleep(0.01)
+
+
+async def test_a_letter_that_nobody_can_read_is_let_lie(node: Open) -> None:
+    first, second = await node(), await node()
+    other = Heard(second)
+    async with first.transaction() as tx:
+        for letter in ("{", "[]", '["lane"]', '"receipts"'):
+            await tx.rows("SELECT pg_notify(?, ?)", (engine.CHANNEL, letter))
+    await add(first, new(1))
+    await eventually(lambda: other.lanes)
+    assert (other.receipts, other.webhooks) == (0, set())
+
+
+# A server that goes away
+
+
+async def terminate(url: str, application: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", application
+        )
+    finally:
+        await connection.close()
+
+
+async def test_a_connection_lost_in_the_middle_stores_nothing_and_the_next_one_works(
+    postgres: PostgresDatabase, postgres_url: str
+) -> None:
+
+    async def is_cut_off() -> None:
+        async with postgres.transaction() as tx:
+            await messages.add(tx, [new(1)])
+            await terminate(postgres_url, "cascade")
+            await messages.add(tx, [new(2)])
+
+    with pytest.raises(StoreUnavailableError):
+        await is_cut_off()
+    await add(postgres, new(3))
+    async with postgres.reading() as reader:
+        assert await messages.state_counts(reader) == {State.QUEUED: 1}
+
+
+async def test_no_connection_free_in_time_is_a_store_away(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "STATEMENT_S", 0.05)
+    database = PostgresDatabase(postgres_url, 1)
+    await database.open(owner=False)
+    try:
+        async with database.transaction():
+            with pytest.raises(StoreUnavailableError):
+                await load(database, 1)
+    finally:
+        await database.close()
+
+
+async def test_of_two_that_wait_for_each_other_one_is_told_to_try_again(node: Open) -> None:
+    first, second = await node(), await node()
+    await add(first, new(1), new(2))
+    touch = "UPDATE message SET tries = tries + 1 WHERE account_id = ? AND id = ?"
+    has_first, has_second = asyncio.Event(), asyncio.Event()
+
+    async def unit(database: Database, keys: list[Key], mine: asyncio.Event, others: asyncio.Event) -> None:
+        async with database.transaction() as tx:
+            await tx.execute(touch, keys[0])
+            mine.set()
+            await others.wait()
+            await tx.execute(touch, keys[1])
+
+    ends = await asyncio.gather(
+        unit(first, [key(1), key(2)], has_first, has_second),
+        unit(second, [key(2), key(1)], has_second, has_first),
+        return_exceptions=True,
+    )
+    assert sorted(type(end).__name__ for end in ends) == ["NoneType", "StoreUnavailableError"]
+
+
+# Opening
+
+
+async def test_nodes_that_start_at_once_make_the_tables_once(empty_postgres_url: str) -> None:
+    nodes = [PostgresDatabase(empty_postgres_url, 2) for _ in range(4)]
+    await asyncio.gather(*(database.open(owner=True) for database in nodes))
+    await add(nodes[0], new(1))
+    assert (await load(nodes[3], 1)).message == new(1).message
+    for database in nodes:
+        await database.close()
+
+
+async def test_a_store_of_a_newer_cascade_is_refused(postgres: PostgresDatabase, postgres_url: str) -> None:
+    async with postgres.transaction() as tx:
+        await tx.execute("UPDATE schema_version SET version = version + 1")
+    try:
+        with pytest.raises(ConfigError, match="newer cascade"):
+            await PostgresDatabase(postgres_url, 1).open(owner=True)
+    finally:
+        async with postgres.transaction() as tx:
+            await tx.execute("UPDATE schema_version SET version = version - 1")
+
+
+REFUSED = {  # a URL, and what of the message names the problem
+    "nobody listens there": ("postgresql://shop:hunter2@127.0.0.1:9/shop", "cannot open postgresql://127.0.0.1:9/shop"),
+    "no such host": ("postgresql://shop:hunter2@no-such-host.invalid/shop", "cannot open"),
+    "no port": ("postgresql://shop:hunter2@127.0.0.1:port/shop", "no PostgreSQL URL"),
+}
+
+
+@pytest.mark.parametrize(("url", "problem"), REFUSED.values(), ids=REFUSED.keys())
+async def test_open_refuses_and_shows_no_password(url: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem) as refused:
+        await PostgresDatabase(url, 1).open(owner=True)
+    assert refused.value.setting == "store.url"
+    assert "hunter2" not in str(refused.value)
+
+
+async def test_a_database_that_does_not_exist_is_refused(postgres_server: str) -> None:
+    missing = postgres_server.replace("/postgres", "/missing", 1)
+    with pytest.raises(ConfigError, match="does not exist"):
+        await PostgresDatabase(missing, 1).open(owner=True)
+
+
+SHOWN = {
+    "postgresql://shop:hunter2@db.example:5433/shop?sslmode=require": "postgresql://db.example:5433/shop",
+    "postgres://db/shop?password=hunter2": "postgresql://db/shop",
+    "postgresql:///shop?host=/run/postgresql": "postgresql:///shop",
+    "postgresql://shop:hunter@2@db/shop": "postgresql://db/shop",
+}
+
+
+@pytest.mark.parametrize("url", SHOWN)
+def test_a_url_is_shown_without_its_secret(url: str) -> None:
+    assert shown(url) == SHOWN[url]

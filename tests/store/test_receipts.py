@@ -1,0 +1,159 @@
+"""The receipt inbox, and whose the providers' ids are."""
+
+import pytest
+
+from cascade.core.receipt import Receipt, ReceiptState
+from cascade.core.words import Reason
+from cascade.store import receipts
+from cascade.store.database import Database
+from cascade.store.receipts import InboxReceipt, LostAnswer, SentPart
+
+from .given import T0, key
+
+LINK = "sms.smpp"
+PHONE = "380501112233"
+
+
+async def take(database: Database, *came: Receipt, link: str = LINK, now_ms: int = T0) -> None:
+    async with database.transaction() as tx:
+        await receipts.add(tx, link, came, now_ms)
+
+
+async def due(database: Database, now_ms: int = T0, limit: int = 100) -> list[InboxReceipt]:
+    async with database.reading() as reader:
+        return await receipts.due(reader, now_ms, limit)
+
+
+async def find(database: Database, *ids: tuple[str, str]) -> dict[tuple[str, str], SentPart]:
+    async with database.reading() as reader:
+        return await receipts.find_parts(reader, ids)
+
+
+async def remember(database: Database, *parts: SentPart) -> None:
+    async with database.transaction() as tx:
+        await receipts.add_parts(tx, parts)
+
+
+async def lose(database: Database, *lost: LostAnswer) -> None:
+    async with database.transaction() as tx:
+        await receipts.add_lost(tx, lost)
+
+
+async def adopt(
+    database: Database, receipt: Receipt, link: str = LINK, received_at_ms: int = T0 + 10
+) -> SentPart | None:
+    async with database.transaction() as tx:
+        return await receipts.adopt(tx, link, receipt, received_at_ms)
+
+
+def sent(provider_id: str, number: int = 1, *, link: str = LINK, part: int = 0) -> SentPart:
+    return SentPart(link, provider_id, key(number), attempt=2, step=1, part=part)
+
+
+def lost(number: int, at_ms: int = T0, *, recipient: str = PHONE, link: str = LINK, attempt: int = 1) -> LostAnswer:
+    return LostAnswer(link, recipient, key(number), attempt, 0, at_ms)
+
+
+def from_phone(provider_id: str, recipient: str | None = PHONE) -> Receipt:
+    return Receipt(provider_id, ReceiptState.DELIVERED, recipient=recipient)
+
+
+EVERYTHING = {
+    "all a receipt can say": Receipt(
+        "77", ReceiptState.FAILED, Reason.UNDELIVERABLE, 'err:"011"', recipient=PHONE, at_ms=T0 - 5
+    ),
+    "the least a receipt can say": Receipt("abc=", ReceiptState.READ),
+}
+
+
+@pytest.mark.parametrize("receipt", EVERYTHING.values(), ids=EVERYTHING.keys())
+async def test_a_receipt_comes_back_as_it_came(database: Database, receipt: Receipt) -> None:
+    woken = []
+    database.on_receipts_ready = lambda: woken.append(True)
+    await take(database, receipt)
+    [kept] = await due(database)
+    assert (kept.link, kept.receipt, kept.received_at_ms) == (LINK, receipt, T0)
+    assert woken == [True]
+
+
+async def test_a_repeated_receipt_is_kept_twice_and_worked_in_order(database: Database) -> None:
+    await take(database, from_phone("1"), from_phone("2"))
+    await take(database, from_phone("1"), now_ms=T0 - 1)
+    assert [one.receipt.provider_id for one in await due(database)] == ["1", "1", "2"]
+    assert len(await due(database, limit=2)) == 2
+
+
+async def test_what_is_done_is_gone_and_what_is_postponed_comes_again(database: Database) -> None:
+    await take(database, from_phone("1"), from_phone("2"))
+    first, second = await due(database)
+    async with database.transaction() as tx:
+        await receipts.done(tx, [first.id])
+        await receipts.postpone(tx, [second.id], T0 + 100)
+    assert await due(database, T0 + 99) == []
+    assert await due(database, T0 + 100) == [second]
+
+
+async def test_a_part_is_found_by_link_and_provider_id(database: Database) -> None:
+    parts = [sent("1"), sent("2", part=1), sent("1", 9, link="viber_bot.1")]
+    await remember(database, *parts)
+    wanted = [(LINK, "1"), (LINK, "2"), ("viber_bot.1", "1"), ("viber_bot.1", "2"), (LINK, "3")]
+    assert await find(database, *wanted) == {(part.link, part.provider_id): part for part in parts}
+
+
+async def test_an_id_used_anew_belongs_to_the_latest(database: Database) -> None:
+    await remember(database, sent("1", 1, part=3))
+    await remember(database, sent("1", 2))
+    assert await find(database, (LINK, "1")) == {(LINK, "1"): sent("1", 2)}
+
+
+async def test_more_ids_than_one_statement_holds(database: Database) -> None:
+    parts = [sent(str(n), n) for n in range(1_203)]
+    await remember(database, *parts)
+    assert len(await find(database, *((LINK, str(n)) for n in range(1_203)))) == 1_203
+
+
+async def test_a_lost_answer_is_found_by_its_recipient_the_oldest_first(database: Database) -> None:
+    await lose(database, lost(2, T0 + 1), lost(1, T0), lost(3, T0, recipient="380670000000"))
+    first = await adopt(database, from_phone("77"))
+    second = await adopt(database, from_phone("78"))
+    assert first == SentPart(LINK, "77", key(1), attempt=1, step=0, part=0)
+    assert second == SentPart(LINK, "78", key(2), attempt=1, step=0, part=0)
+    assert await adopt(database, from_phone("79")) is None
+    assert await find(database, (LINK, "77"), (LINK, "78")) == {(LINK, "77"): first, (LINK, "78"): second}
+
+
+async def test_a_lost_answer_of_two_parts_takes_two_receipts(database: Database) -> None:
+    await lose(database, lost(1)._replace(parts=2))
+    parts = [await adopt(database, from_phone(provider_id)) for provider_id in ("77", "78", "79")]
+    assert [part and part.part for part in parts] == [1, 0, None]
+
+
+STRANGERS = {
+    "a receipt without a recipient": (from_phone("77", recipient=None), LINK, T0),
+    "another recipient's": (from_phone("77", recipient="380670000000"), LINK, T0),
+    "another link's": (from_phone("77"), "viber_bot.1", T0),
+    "one from before the attempt went out": (from_phone("77"), LINK, T0 - 1),
+}
+
+
+@pytest.mark.parametrize(("receipt", "link", "received_at_ms"), STRANGERS.values(), ids=STRANGERS.keys())
+async def test_nothing_is_adopted_by(database: Database, receipt: Receipt, link: str, received_at_ms: int) -> None:
+    await lose(database, lost(1))
+    assert await adopt(database, receipt, link, received_at_ms) is None
+    assert await adopt(database, from_phone("78")) is not None
+
+
+async def test_the_same_loss_is_remembered_once(database: Database) -> None:
+    await lose(database, lost(1), lost(1, T0 + 5))
+    assert await adopt(database, from_phone("77")) is not None
+    assert await adopt(database, from_phone("78")) is None
+
+
+async def test_old_losses_are_forgotten(database: Database) -> None:
+    await lose(database, lost(1, T0 - 1), lost(2, T0))
+    async with database.transaction() as tx:
+        await receipts.forget_lost(tx, T0)
+    adopted = await adopt(database, from_phone("77"))
+    assert adopted is not None
+    assert adopted.key == key(2)
+    assert await adopt(database, from_phone("78")) is None

@@ -1,0 +1,133 @@
+"""What the queue's statements cost SQLite: by the index, and the same in a table of thousands as in one of dozens."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cascade.core.message import State
+from cascade.store import links, messages, receipts, subscribers, variables
+from cascade.store.database import Statement
+from cascade.store.messages import Change
+from cascade.store.sqlite import SqliteDatabase
+
+from .given import BULK, HOUR_MS, T0, add, change, claim, load, new, queued, urgent
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    sqlite = SqliteDatabase(tmp_path / "cascade.db")
+    await sqlite.open(owner=True)
+    yield sqlite
+    await sqlite.close()
+
+
+SEARCHES = {
+    "add": messages.ADD,
+    "claim": messages.CLAIM,
+    "load": messages.LOAD,
+    "change": messages.CHANGE,
+    "past deadline": messages.PAST_DEADLINE,
+    "waiting for link": messages.WAITING_FOR_LINK,
+    "next due": messages.NEXT_DUE,
+    "record": messages.RECORD,
+    "release leases": messages.RELEASE_LEASES,
+    "receipts due": receipts.DUE,
+    "receipt done": receipts.DONE,
+    "receipt postponed": receipts.POSTPONE,
+    "find parts": receipts.FIND_PARTS,
+    "oldest lost answer": receipts.OLDEST_LOST,
+    "lost answer found": receipts.FOUND,
+    "addresses": subscribers.ADDRESSES,
+    "records": messages.RECORDS,
+    "values": variables.VALUES,
+    "put variable": variables.PUT,
+    "codes in use": links.TAKEN,
+    "target of a link": links.TARGET,
+    "clicks": links.COUNT,
+    "links of a message": links.OF_MESSAGE,
+    "links that are over": links.PURGE,
+}
+
+
+def plan(database: SqliteDatabase, statement: str | Statement) -> list[str]:
+    text = statement if isinstance(statement, str) else statement.sqlite
+    parameters = [1] * text.count("?")
+    return [row[3] for row in database._writer.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
+
+
+@pytest.mark.parametrize("statement", SEARCHES.values(), ids=SEARCHES.keys())
+def test_no_scan(database: SqliteDatabase, statement: str | Statement) -> None:
+    assert [line for line in plan(database, statement) if "SCAN" in line] == []
+
+
+@contextmanager
+def counting(database: SqliteDatabase) -> Iterator[list[int]]:
+    """How many steps SQLite's machine takes on either connection."""
+    steps = [0]
+
+    def step() -> int:
+        steps[0] += 1
+        return 0
+
+    for connection in (database._writer, database._reader):
+        connection.set_progress_handler(step, 1)
+    try:
+        yield steps
+    finally:
+        for connection in (database._writer, database._reader):
+            connection.set_progress_handler(None, 1)
+
+
+async def work(database: SqliteDatabase) -> dict[str, int]:
+    """The steps of one look at the lanes, one claim, one sweep."""
+    spent = {}
+    with counting(database) as steps:
+        async with database.reading() as reader:
+            assert len(await messages.lanes(reader)) == 4
+            spent["lanes"], steps[0] = steps[0], 0
+            await messages.next_due_at_ms(reader, BULK)
+            spent["next due"], steps[0] = steps[0], 0
+            assert len(await messages.past_deadline(reader, T0, 5)) == 5
+            spent["past deadline"], steps[0] = steps[0], 0
+        async with database.transaction() as tx:
+            assert len(await messages.claim(tx, BULK, 5, T0, T0 + HOUR_MS)) == 5
+            spent["claim"] = steps[0]
+    return spent
+
+
+async def fill(database: SqliteDatabase, first: int, many: int) -> None:
+    overdue = queued(state=State.WAITING, deadline_at_ms=T0 - 1)
+    final = queued(state=State.FINAL, deadline_at_ms=None)
+    kinds = (queued(), urgent(), overdue, final)
+    await add(
+        database,
+        *(new(first + n, kinds[n % 4], account_id=1 + n // 4 % 2) for n in range(many)),
+    )
+
+
+async def test_the_work_does_not_grow_with_the_table(database: SqliteDatabase) -> None:
+    await fill(database, 0, 80)
+    small = await work(database)
+    await fill(database, 80, 8_000)
+    large = await work(database)
+    assert {name: steps for name, steps in large.items() if steps > 1.5 * small[name]} == {}
+
+
+def index_size(database: SqliteDatabase, index: str) -> int:
+    [(cells,)] = database._reader.execute("SELECT sum(ncell) FROM dbstat WHERE name = ?", (index,))
+    return int(cells)
+
+
+async def test_the_queues_indexes_hold_only_what_is_alive(database: SqliteDatabase) -> None:
+    final = queued(state=State.FINAL, deadline_at_ms=None)
+    await add(database, *(new(n) for n in range(50)), *(new(100 + n, final) for n in range(50)))
+    assert index_size(database, "message_queue") == 50
+    await claim(database, limit=50)
+    assert index_size(database, "message_queue") == 0
+    assert index_size(database, "message_deadline") == 50
+    for n in range(50):
+        stored = await load(database, n)
+        await change(database, Change(stored, final, [], T0))
+    assert index_size(database, "message_deadline") == 0

@@ -30,3 +30,4 @@ bench: install
 
 chaos: install
 	$(BIN)/python -m bench.chaos
+	$(BIN)/python -m bench.fuzz

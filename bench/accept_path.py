@@ -1,0 +1,120 @@
+"""What accepting costs, door by door behind HTTP: CPU per message of a batch of 1,000, on a real SQLite file.
+
+Run with `python -m bench.accept_path`. Each figure is the best of several rounds, every message with an id, a phone and
+a text of its own, and every rule on: repeats are looked for, and prices are configured where the name says so.
+"""
+
+import asyncio
+import gc
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import uvloop
+
+from bench.validation import message
+from cascade.api import send
+from cascade.api.message_in import Batch, parse_batch
+from cascade.api.send import Asked
+from cascade.core.directory import Directory
+from cascade.core.plan import Planner
+from cascade.core.words import Channel
+from cascade.serve import Gateway, freeze_memory, now_ms
+from cascade.settings import PriceEntry, Settings, Store
+from cascade.store import accounts
+
+BATCH = 1_000
+ROUNDS = 40
+PRICES = [
+    PriceEntry(channel=Channel.SMS, price="0.05"),  # type: ignore[arg-type]
+    PriceEntry(channel=Channel.SMS, price="0.03", prefix="+380"),  # type: ignore[arg-type]
+    PriceEntry(channel=Channel.VIBER_BOT, price="0.001"),  # type: ignore[arg-type]
+]
+
+
+def body(number: int) -> bytes:
+    first = number * BATCH
+    messages = [message(one, text=f"Your order #{one} has been confirmed.") for one in range(first, first + BATCH)]
+    return json.dumps(messages).encode()
+
+
+class Bench:
+    def __init__(self, gateway: Gateway, account_id: int) -> None:
+        self._parts = gateway.app.state.parts
+        self._account_id = account_id
+
+    def parse(self, body: bytes) -> Batch:
+        directory: Directory = self._parts.directory()
+        return parse_batch(
+            body,
+            route="standard",
+            now_ms=now_ms(),
+            limits=self._parts.limits.__class__(routes=frozenset(directory.routes)),
+        )
+
+    async def accept(self, batch: Batch) -> None:
+        directory: Directory = self._parts.directory()
+        at_ms = now_ms()
+        links = directory.links(self._account_id, (), is_limited=False)
+        planner = Planner(directory.routes, links, self._parts.prices, at_ms)
+        bot_links = [link for channel, link in links.items() if channel.needs_subscriber]
+        await send._accept(self._parts, Asked(self._account_id, at_ms, planner, bot_links, None, b""), batch)
+
+
+async def measure(name: str, settings: Settings) -> None:
+    gateway = Gateway(settings)
+    await gateway.start()
+    try:
+        async with gateway.database.transaction() as tx:
+            account_id = await accounts.add_account(tx, "bench", now_ms())
+        await gateway.refresh()
+        bench = Bench(gateway, account_id)
+        bodies = [body(number) for number in range(ROUNDS)]
+        freeze_memory()
+        show(f"accept_{name}_parse", await best(bodies, _parse_alone(bench)))
+        show(f"accept_{name}", await best(bodies, _whole(bench)))
+    finally:
+        await gateway.stop()
+
+
+def _parse_alone(bench: Bench) -> Callable[[bytes], Awaitable[None]]:
+    async def parse(body: bytes) -> None:
+        bench.parse(body)
+
+    return parse
+
+
+def _whole(bench: Bench) -> Callable[[bytes], Awaitable[None]]:
+    async def whole(body: bytes) -> None:
+        await bench.accept(bench.parse(body))
+
+    return whole
+
+
+async def best(bodies: list[bytes], work: Callable[[bytes], Awaitable[None]]) -> float:
+    """The best round's CPU time of the whole process, in microseconds a message."""
+    least_ns = float("inf")
+    for one in bodies:
+        begun_ns = time.process_time_ns()
+        await work(one)
+        least_ns = min(least_ns, time.process_time_ns() - begun_ns)
+    return least_ns / 1_000 / BATCH
+
+
+def show(figure: str, value: float) -> None:
+    print(json.dumps({"figure": figure, "value": round(value, 2), "unit": "us_cpu_per_message"}), flush=True)
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="cascade-accept-") as home:
+        for name, prices in (("plain", []), ("priced", PRICES)):
+            store = Store(url=f"sqlite:///{Path(home) / name}.db")
+            await measure(name, Settings(store=store, prices=prices))
+            gc.unfreeze()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -1,0 +1,189 @@
+"""The real `cascade serve` in a process of its own, with a store and a port of its own."""
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.http_client import HOST, Answer, Connection, request
+from cascade.core.directory import ApiKey
+from cascade.core.secret import Secret
+from cascade.core.words import Channel
+from cascade.serve import now_ms, open_seal
+from cascade.settings import Secrets, Settings, Store
+from cascade.store import accounts
+from cascade.store.database import Transaction
+from cascade.store.sqlite import SqliteDatabase
+
+COMMAND = Path(sys.executable).with_name("cascade")
+READY_S = 30.0
+STOP_S = 15.0
+POLL_S = 0.01
+LIMITS = "[limits]\nsend_rate = 1000000\nsend_burst = 1000000\nread_rate = 1000000\nread_burst = 1000000\n"
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+
+
+class GatewayDiedError(Exception):
+    """The gateway ended by itself; the message holds the end of its log."""
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def child_environment() -> dict[str, str]:
+    """Ours without the settings of a gateway, which would win over those of the bench."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CASCADE_")}
+
+
+class Gateway:
+    """`settings` is TOML beyond `[store]` and `[http]`. Its log is `gateway.log` in `home`, appended at every start."""
+
+    def __init__(self, home: Path, settings: str) -> None:
+        self.port = free_port()
+        self.key = secrets.token_urlsafe(32)
+        self.home = home
+        self._settings = settings
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    async def prepare(self, bots: Mapping[str, str]) -> None:
+        """Write the configuration, make the account with its key and its bots (channel to token)."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._configuration.write_text(
+            f'[store]\nurl = "sqlite:///{self._store}"\n{LIMITS}'
+            f'[http]\nport = {self.port}\npublic_url = "{self.url}"\n{self._settings}',
+            encoding="utf-8",
+        )
+        database = SqliteDatabase(self._store)
+        await database.open(owner=False)
+        try:
+            async with database.transaction() as tx:
+                await self._add_account(tx, bots)
+        finally:
+            await database.close()
+
+    async def start(self) -> float:
+        """Start it; the seconds until it was ready. Raises `GatewayDiedError` when it ends before."""
+        began_s = time.perf_counter()
+        await self.spawn()
+        await self.ready()
+        return time.perf_counter() - began_s
+
+    async def spawn(self) -> None:
+        with (self.home / "gateway.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                COMMAND,
+                "serve",
+                "--config",
+                self._configuration,
+                stdout=log,
+                stderr=log,
+                env=child_environment(),
+                start_new_session=True,  # a Ctrl-C is ours to pass on
+            )
+
+    async def ready(self) -> None:
+        """Return when it answers that it is ready."""
+        async with asyncio.timeout(READY_S):
+            while True:
+                try:
+                    if (await self.ask("GET", "/health/ready")).status == 200:
+                        return
+                except OSError:
+                    pass
+                if self._process is None or self._process.returncode is not None:
+                    end = (self.home / "gateway.log").read_text(encoding="utf-8")[-2000:]
+                    raise GatewayDiedError(f"the gateway ended before it was ready:\n{end}")
+                await asyncio.sleep(POLL_S)
+
+    async def kill(self) -> None:
+        """`kill -9`; return when it is gone."""
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            await self._process.wait()
+
+    async def terminate(self) -> tuple[int, float]:
+        """SIGTERM; its exit code and the seconds it took. Killed when it takes longer than `STOP_S`."""
+        if self._process is None:
+            return 0, 0.0
+        began_s = time.perf_counter()
+        self.signal_stop()
+        try:
+            code = await asyncio.wait_for(self._process.wait(), STOP_S)
+        except TimeoutError:
+            await self.kill()
+            code = -signal.SIGKILL
+        return code, time.perf_counter() - began_s
+
+    def signal_stop(self) -> None:
+        """SIGTERM, without waiting for what follows."""
+        self._signal(signal.SIGTERM)
+
+    def cpu_s(self) -> float:
+        """CPU seconds of all its threads since its start, user and system. Linux only."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
+        """One request on a connection of its own. Raises OSError when there is no answer."""
+        async with await Connection.open(self.port) as connection:
+            return await connection.ask(request(method, path, self.key, body))
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels."""
+        answer = await self.ask("GET", "/metrics")
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        return sum(
+            float(value)
+            for found, carried, value in SAMPLE.findall(answer.body.decode())
+            if found == name and wanted <= set(carried.split(","))
+        )
+
+    async def until_metric(self, name: str, least: float, within_s: float, **labels: str) -> None:
+        """Return when the metric has reached `least`. Raises TimeoutError."""
+        async with asyncio.timeout(within_s):
+            while True:
+                if await self.metric(name, **labels) >= least:
+                    return
+                await asyncio.sleep(0.05)
+
+    @property
+    def _configuration(self) -> Path:
+        return self.home / "cascade.toml"
+
+    @property
+    def _store(self) -> Path:
+        return self.home / "cascade.db"
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def _add_account(self, tx: Transaction, bots: Mapping[str, str]) -> None:
+        """What `cascade account add` and `cascade bot add` do, without a second of start for each."""
+        account_id = await accounts.add_account(tx, "bench", now_ms())
+        await accounts.add_key(tx, ApiKey(account_id, "bench"), Secret(self.key), now_ms())
+        seal = open_seal(Settings.model_construct(store=Store(url=f"sqlite:///{self._store}"), secrets=Secrets()))
+        for channel, token in bots.items():
+            await accounts.add_bot(tx, seal, account_id, Channel(channel), Secret(token), now_ms())
+
+
+def require_command() -> None:
+    """Raises FileNotFoundError when the `cascade` command is not installed beside this Python."""
+    if shutil.which(COMMAND) is None:
+        raise FileNotFoundError(f"{COMMAND} is missing: run `make install`")

@@ -1,0 +1,59 @@
+"""The messages that the benches send, and the settings that their gateways have in common."""
+
+from collections.abc import Iterator
+
+import orjson
+
+from bench.far_end import Ports
+from bench.gateway import Gateway
+from bench.http_client import HOST, request
+
+SEND_PATH = "/api/CascadeMessage/send_message/async"
+TELEGRAM_TOKEN = "1000000001:bench-telegram-key"
+TEXT = "Your order #12345 has been confirmed and will arrive tomorrow."
+TTL_S = 86_400
+MOST_SUBSCRIBERS = 5_000
+
+
+def phone(number: int) -> str:
+    return f"+38050{number:07d}"
+
+
+def batches(key: str, count: int, batch: int, *, first: int = 0) -> Iterator[bytes]:
+    """Requests that together send `count` transaction messages to as many phones, beginning with number `first`."""
+    for start in range(first, first + count, batch):
+        messages = [
+            {
+                "id": f"bench-{number}",
+                "fromName": "YourBrand",
+                "toPhone": phone(number),
+                "messageType": "transaction",
+                "text": TEXT,
+                "ttl": TTL_S,
+            }
+            for number in range(start, min(start + batch, first + count))
+        ]
+        yield request("POST", SEND_PATH, key, orjson.dumps(messages))
+
+
+def settings(ports: Ports, *, receipts: str = "every", sms: bool = True) -> str:
+    """TOML of a gateway that waits for nothing but its providers' answers: windows of 100, no limit of pace."""
+    smpp = f'[smpp]\nhost = "{HOST}"\nport = {ports.smsc}\nsystem_id = "bench"\nwindow = 100\nreceipts = "{receipts}"\n'
+    return f"""
+[telegram_bot]
+base_url = "http://{HOST}:{ports.telegram_bot}"
+window = 100
+rate_per_s = 1000000
+[log]
+level = "warning"
+{smpp if sms else ""}"""
+
+
+async def subscribe(gateway: Gateway, first: int, count: int) -> None:
+    """Let the Telegram bot know `count` phones, beginning with number `first`."""
+    for start in range(first, first + count, MOST_SUBSCRIBERS):
+        numbers = range(start, min(start + MOST_SUBSCRIBERS, first + count))
+        users = [{"id": 10_000_000 + number, "phone": phone(number)} for number in numbers]
+        answer = await gateway.ask("POST", f"/api/tg_bot/{TELEGRAM_TOKEN}", orjson.dumps(users))
+        if answer.status != 200:
+            raise RuntimeError(f"the gateway refused its subscribers: {answer.body[:300]!r}")

@@ -91,12 +91,14 @@ ADD = insertion(
         "tracking_id": "text",
         "sender": "text",
         "phone": "text",
-        "type": "text",
-        "is_urgent": "boolean",
         "text": "text",
         "extras": "text",
-        "route": "text",
         "accepted_at_ms": "bigint",
+        "batch_id": "bigint",
+        "era": "bigint",
+        "type": "text",
+        "is_urgent": "boolean",
+        "route": "text",
         "expires_at_ms": "bigint",
         "state": "text",
         "status": "text",
@@ -109,8 +111,6 @@ ADD = insertion(
         "max_cost_micros": "bigint",
         "finished_at_ms": "bigint",
         "timeline": "text",
-        "batch_id": "bigint",
-        "era": "bigint",
     },
 )
 
@@ -231,48 +231,45 @@ RELEASE_LEASES = "UPDATE message SET deadline_at_ms = ? WHERE state = 'sending' 
 STATE_COUNTS = "SELECT state, count(*) FROM message GROUP BY state"
 
 
-async def add(tx: Transaction, new: Iterable[NewMessage]) -> None:
+async def add(tx: Transaction, new: Sequence[NewMessage]) -> None:
     """Store accepted messages, each already begun or waiting for its hour."""
     rows = []
     lanes: dict[Lane, int] = {}
+    # A batch begins in a few ways only, and messages that begin alike share one start (core/plan).
+    starts: dict[tuple[int, int, int, int], Row] = {}
     for key, tracking_id, sender, phone, text, extras, accepted_at_ms, message, entries, batch_id, era in new:
-        is_urgent = message.type.is_urgent
-        link = message.link if message.state is State.QUEUED else None
-        if link is not None:
-            lane = Lane(key.account_id, link, is_urgent)
-            lanes[lane] = min(lanes.get(lane, message.due_at_ms), message.due_at_ms)
-        rows.append(
-            (
-                key.account_id,
-                key.id,
-                tracking_id,
-                sender,
-                phone,
-                message.type.value,
-                is_urgent,
-                text,
-                extras,
-                routes.encode(message.route),
-                accepted_at_ms,
-                message.expires_at_ms,
-                message.state.value,
-                message.status.value,
-                message.step,
-                link,
-                message.address,
-                message.due_at_ms,
-                message.deadline_at_ms,
-                message.step_ends_at_ms,
-                message.max_cost_micros,
-                accepted_at_ms if message.is_final else None,
-                timeline.encode(entries),
-                batch_id,
-                era,
-            )
-        )
+        alike = (key.account_id, accepted_at_ms, id(message), id(entries))
+        start = starts.get(alike)
+        if start is None:
+            start = starts[alike] = _start(message, entries, accepted_at_ms)
+            if message.state is State.QUEUED and message.link is not None:
+                lane = Lane(key.account_id, message.link, message.type.is_urgent)
+                lanes[lane] = min(lanes.get(lane, message.due_at_ms), message.due_at_ms)
+        rows.append((*key, tracking_id, sender, phone, text, extras, accepted_at_ms, batch_id, era, *start))
     await tx.many(ADD, rows)
     for lane, due_at_ms in lanes.items():
         tx.lane_ready(lane, due_at_ms)
+
+
+def _start(message: Message, entries: list[Entry], accepted_at_ms: int) -> Row:
+    """The columns that say how a message begins."""
+    return (
+        message.type.value,
+        message.type.is_urgent,
+        routes.encode(message.route),
+        message.expires_at_ms,
+        message.state.value,
+        message.status.value,
+        message.step,
+        message.link if message.state is State.QUEUED else None,
+        message.address,
+        message.due_at_ms,
+        message.deadline_at_ms,
+        message.step_ends_at_ms,
+        message.max_cost_micros,
+        accepted_at_ms if message.is_final else None,
+        timeline.encode(entries),
+    )
 
 
 async def claim(tx: Transaction, lane: Lane, limit: int, now_ms: int, lease_ends_at_ms: int) -> list[Claimed]:

@@ -177,3 +177,16 @@ async def test_a_flood_is_worked_off(engine: Engine) -> None:
         await receipts.add(tx, "sms.smpp", [Receipt(str(number), ReceiptState.DELIVERED) for number in everyone], T0)
     await eventually(lambda: engine.has(State.FINAL, 2_500))
     assert await engine.inbox() == []
+
+
+async def test_a_receipt_that_nobody_foresaw_is_set_aside_and_holds_up_no_other(engine: Engine) -> None:
+    await sent(engine, 1, 2)
+    async with engine.store.transaction() as tx:  # a step that its message does not have
+        await receipts.add_parts(tx, [SentPart("sms.smpp", "bad", key(1), 1, 99, 0)])
+    with capture_logs() as logs:
+        await engine.receive("bad")
+        await engine.receive("2.1")
+        await engine.until_state(2, State.FINAL)
+        await eventually(lambda: any(line["event"] == "receipt_set_aside" for line in logs))
+    assert len(await engine.inbox()) == 1
+    assert (await engine.message(1)).state is State.WAITING

@@ -112,14 +112,21 @@ async def test_more_ids_than_one_statement_holds(database: Database) -> None:
     assert len(await find(database, *((LINK, str(n)) for n in range(1_203)))) == 1_203
 
 
-async def test_a_lost_answer_is_found_by_its_recipient_the_oldest_first(database: Database) -> None:
+async def test_a_lost_answer_is_found_by_its_recipient_the_latest_first(database: Database) -> None:
     await lose(database, lost(2, T0 + 1), lost(1, T0), lost(3, T0, recipient="380670000000"))
     first = await adopt(database, from_phone("77"))
     second = await adopt(database, from_phone("78"))
-    assert first == SentPart(LINK, "77", key(1), attempt=1, step=0, part=0)
-    assert second == SentPart(LINK, "78", key(2), attempt=1, step=0, part=0)
+    assert first == SentPart(LINK, "77", key(2), attempt=1, step=0, part=0)
+    assert second == SentPart(LINK, "78", key(1), attempt=1, step=0, part=0)
     assert await adopt(database, from_phone("79")) is None
     assert await find(database, (LINK, "77"), (LINK, "78")) == {(LINK, "77"): first, (LINK, "78"): second}
+
+
+async def test_a_receipt_from_before_a_repeat_is_the_first_attempts(database: Database) -> None:
+    await lose(database, lost(1, T0), lost(1, T0 + 20, attempt=2))
+    early = await adopt(database, from_phone("77"), received_at_ms=T0 + 10)
+    late = await adopt(database, from_phone("78"), received_at_ms=T0 + 30)
+    assert [part and part.attempt for part in (early, late)] == [1, 2]
 
 
 async def test_a_lost_answer_of_two_parts_takes_two_receipts(database: Database) -> None:

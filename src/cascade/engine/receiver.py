@@ -12,6 +12,7 @@ from cascade.engine import decisions, metrics
 from cascade.engine.decisions import News
 from cascade.store import receipts
 from cascade.store.database import Database
+from cascade.store.receipts import InboxReceipt
 
 log = structlog.get_logger()
 
@@ -20,6 +21,7 @@ POLL_S = 0.25
 STORE_RETRY_S = 1.0
 SOONEST_RETRY_MS = 100
 LATEST_RETRY_MS = 60_000
+SET_ASIDE_MS = 3_600_000
 ADOPT_MS = 500
 """How long a receipt waits for the answer to its own send before it is taken for one whose answer was lost: less than
 the pause before an unknown attempt is repeated, so that a repeat the receipt makes needless is not sent."""
@@ -61,6 +63,27 @@ class Receiver:
             inbox = await receipts.due(reader, now_ms, LARGEST_SET)
         if not inbox:
             return 0
+        try:
+            await self._take_in(inbox, now_ms)
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            await self._one_by_one(inbox, now_ms)
+        return len(inbox)
+
+    async def _one_by_one(self, inbox: Sequence[InboxReceipt], now_ms: int) -> None:
+        """Find the receipt that none of us foresaw and set it aside, so that it holds up no other."""
+        for one in inbox:
+            try:
+                await self._take_in([one], now_ms)
+            except StoreUnavailableError:
+                raise
+            except Exception:
+                log.exception("receipt_set_aside", link=one.link, provider_id=one.receipt.provider_id)
+                async with self._database.transaction() as tx:
+                    await receipts.postpone(tx, [one.id], now_ms + SET_ASIDE_MS)
+
+    async def _take_in(self, inbox: Sequence[InboxReceipt], now_ms: int) -> None:
         async with self._database.transaction() as tx:
             parts = await receipts.find_parts(tx, {(one.link, one.receipt.provider_id) for one in inbox})
             news = []
@@ -92,4 +115,3 @@ class Receiver:
                     await receipts.postpone(tx, [id_], now_ms + again_in_ms)
             await decisions.apply(tx, news, {})
             await receipts.done(tx, done)
-        return len(inbox)

@@ -57,6 +57,7 @@ async def add_account(tx: Transaction, name: str, now_ms: int) -> int:
     await tx.execute(
         "INSERT INTO account (name, created_at_ms) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, now_ms)
     )
+    await changed(tx)
     return await find_account(tx, name)
 
 

@@ -94,9 +94,9 @@ ADD_LOST = """
     INSERT INTO lost_answer (link, recipient, account_id, message_id, attempt, step, at_ms, parts)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
-OLDEST_LOST = """
+NEWEST_LOST = """
     SELECT account_id, message_id, attempt, step, parts FROM lost_answer
-    WHERE link = ? AND recipient = ? AND at_ms <= ? ORDER BY at_ms LIMIT 1
+    WHERE link = ? AND recipient = ? AND at_ms <= ? ORDER BY at_ms DESC LIMIT 1
 """
 FOUND = "DELETE FROM lost_answer WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?"
 PART_FOUND = """
@@ -188,10 +188,11 @@ async def add_lost(tx: Transaction, lost: Sequence[LostAnswer]) -> None:
 
 
 async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: int) -> SentPart | None:
-    """Give a receipt that matches nothing to the oldest attempt to its recipient whose answer was lost."""
+    """Give a receipt that matches nothing to the latest attempt to its recipient, of those sent before it came, whose
+    answer was lost. The latest: what came before a repeat was sent has long been given to the attempt before."""
     if receipt.recipient is None:
         return None
-    rows = await tx.rows(OLDEST_LOST, (link, receipt.recipient, received_at_ms))
+    rows = await tx.rows(NEWEST_LOST, (link, receipt.recipient, received_at_ms))
     if not rows:
         return None
     account_id, message_id, attempt, step, parts = rows[0]

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 import cascade
 from cascade.api import callbacks, health, items, links, metrics, send, status, subscribers, webhooks
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError, error_body
+from cascade.api.openapi import CREDENTIALS, OPEN_PATHS
 from cascade.api.parts import Parts
 from cascade.api.rates import RateHeaders
 from cascade.api.v1 import channels as v1_channels
@@ -53,13 +54,18 @@ def create_app(parts: Parts) -> FastAPI:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document. FastAPI says 422 of every door that takes something; ours answer 400, and say so."""
+    """The OpenAPI document. FastAPI says 422 of every door that takes something; ours answer 400, and say so. Who may
+    come in is said here, for the doors look at their headers themselves."""
     document = FastAPI.openapi(app)
-    for methods in document["paths"].values():
+    for path, methods in document["paths"].items():
         for door in methods.values():
             door["responses"].pop("422", None)
+            if path.startswith(OPEN_PATHS):
+                door["security"] = []
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
+    document["components"]["securitySchemes"] = CREDENTIALS
+    document["security"] = [{name: []} for name in CREDENTIALS]
     return document
 
 

@@ -63,6 +63,14 @@ def _error(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": ERROR}}}
 
 
+CREDENTIALS: dict[str, Any] = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-Authorization-Key", "description": "The account's API key"},
+    "viberBot": {"type": "apiKey", "in": "header", "name": "X-Viber-Auth-Token", "description": "A Viber bot's token"},
+    "telegramBot": {"type": "apiKey", "in": "header", "name": "X-Tg-Bot-Key", "description": "A Telegram bot's token"},
+    "basic": {"type": "http", "scheme": "basic", "description": "User `@`, the API key as the password"},
+}
+OPEN_PATHS = ("/health/", "/s/")
+"""Doors for everybody."""
 REFUSALS: dict[int | str, dict[str, Any]] = {
     401: _error("No credential, a wrong one, or credentials of different accounts"),
     403: _error("A right credential without the scope that this takes, or from an address that it does not allow"),

@@ -55,6 +55,9 @@ UNTIL_READ = run(
     message(route=(VIBER._replace(is_until_read=True), SMS)), Begun(T0), Claimed(T0, T0 + 60_000),
     Settled(T0 + 10, 1, 0, Accepted(("77",))),
 )  # fmt: skip
+FAILED_PART = run(
+    message(route=(SMS, VIBER)), Begun(T0), Claimed(T0, T0 + 60_000), Settled(T0 + 10, 1, 0, Accepted(("1", "2"))),
+)  # fmt: skip
 DEAR: Route = (SMS._replace(cost_micros=60), SMS._replace(cost_micros=40))
 DONE = run(WAITING, ReceiptCame(T0 + 30, 2, 1, 0, ReceiptState.DELIVERED))
 
@@ -205,6 +208,14 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     "an unknown attempt of two parts: one receipt is not both": (
         run(ON_SMS._replace(type=MessageType.PROMO), Settled(T0 + 60_040, 3, 2, AnswerLost(parts=2))),
         receipt(T0 + 61_000, 3, 2, ReceiptState.DELIVERED, part=1), W, P, 2, [Mark.PART_DELIVERED],
+    ),
+    "a second part's failure does not leave the next step untried": (
+        run(FAILED_PART, receipt(T0 + 40, 1, 0, ReceiptState.FAILED, part=0)),
+        receipt(T0 + 41, 1, 0, ReceiptState.FAILED, part=1), Q, P, 1, [Mark.FAILED],
+    ),
+    "a repeated refusal does not leave the next step untried": (
+        run(SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.BLOCKED))),
+        Settled(T0 + 11, 1, 0, Rejected(Reason.BLOCKED)), Q, P, 1, [Mark.REJECTED],
     ),
     "cancelled before it began": (QUEUED, Cancelled(T0 + 1), F, E, 0, [Mark.CANCELLED]),
     "cancelled too late: nothing": (SENDING, Cancelled(T0 + 6), S, P, 0, []),

@@ -22,7 +22,7 @@ from cascade.core.machine import (
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import ReceiptState
 from cascade.core.route import Step
-from cascade.core.timeline import Mark, decode, encode
+from cascade.core.timeline import Entry, Mark, decode, encode
 from cascade.core.words import Channel, MessageType, Reason
 
 HISTORIES = 10_000
@@ -137,6 +137,13 @@ def check(before: Message, after: Message, reference: Reference, at_ms: int) -> 
         assert after.deadline_at_ms <= max(after.expires_at_ms, at_ms), "waits past its time to live"
 
 
+def check_steps(before: Message, event: Event, after: Message, entries: list[Entry]) -> None:
+    skipped = {entry.step for entry in entries if entry.mark is Mark.SKIPPED}
+    assert skipped >= set(range(before.step + 1, after.step)), "a step was passed over without a reason"
+    if before.state is State.QUEUED and before.tries == 0 and after.step > before.step:
+        assert isinstance(event, DeadlinePassed | LinkDown), "a step was left untried by news of another"
+
+
 def play(dice: random.Random) -> None:
     message = random_message(dice)
     reference = Reference()
@@ -152,6 +159,7 @@ def play(dice: random.Random) -> None:
                 del reference.begun[event.attempt]
             reference.see(message, event, after)
             check(message, after, reference, at_ms)
+            check_steps(message, event, after, entries)
             assert decode(encode(entries)) == entries
             message = after
         # Nothing more is heard from anyone: deadlines alone must end it.

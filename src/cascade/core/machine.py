@@ -135,7 +135,7 @@ def may_move_on(event: Event) -> bool:
 def _settled(message: Message, event: Settled) -> Decision:
     at_ms, attempt, step, outcome, takes_our_id = event
     # A message back in its lane after an unknown outcome still takes the answer that was late.
-    is_current = attempt == message.attempt and message.state in (State.SENDING, State.QUEUED)
+    is_current = _is_at(message, attempt, step) and message.state in (State.SENDING, State.QUEUED)
     match outcome:
         case Accepted(provider_ids):
             message = _expect_parts(message, attempt, len(provider_ids))
@@ -172,14 +172,19 @@ def _settled(message: Message, event: Settled) -> Decision:
             return _unknown(message, at_ms, takes_our_id, [entry])
 
 
+def _is_at(message: Message, attempt: int, step: int) -> bool:
+    """Whether news of that attempt still concerns where the message stands. Between two steps it is at neither: the
+    attempt of the one has ended, that of the other is not begun."""
+    return attempt == message.attempt and step == message.step
+
+
 def _receipt(message: Message, event: ReceiptCame) -> Decision:
     at_ms, attempt, step, part, state, reason, detail = event
     if state is ReceiptState.FAILED:
         if attempt in message.delivered:
             return message, []  # the truth does not go back
         entry = Entry(at_ms, step, attempt, Mark.FAILED, reason, None, detail)
-        is_current = attempt == message.attempt and message.state in (State.SENDING, State.WAITING, State.QUEUED)
-        if is_current:
+        if _is_at(message, attempt, step) and not message.is_final:
             return _next_step(message, at_ms, [entry])
         return message, ([] if message.is_final else [entry])
     is_partly, message = _part_arrived(message, attempt, part)

@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import errno
 import gc
+import os
 import signal
 import socket
+import tempfile
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -35,9 +38,10 @@ from cascade.core.words import Channel
 from cascade.engine.clicks import ClickCounter
 from cascade.engine.egress import Egress
 from cascade.engine.notifier import Notifier, NotifierSettings
+from cascade.engine.supervision import supervise
 from cascade.engine.worker import LinkSetup, Worker
 from cascade.settings import BotApi, Settings
-from cascade.store import accounts, repeats, webhooks
+from cascade.store import accounts, receipts, repeats, webhooks
 from cascade.store import links as short_links
 from cascade.store.accounts import Seal
 from cascade.store.batches import BatchNumbers
@@ -45,10 +49,13 @@ from cascade.store.batches import BatchNumbers
 log = structlog.get_logger()
 
 SMS_LINK = "sms.smpp"
-DIRECTORY_POLL_S = 1.0
+UPKEEP_S = 1.0
 PURGE_EVERY_MS = 60_000
 DAY_MS = 86_400_000
+LOST_KEPT_MS = 3 * DAY_MS
 LARGEST_PURGE = 2_000
+LARGEST_REQUEST_PURGE = 500
+"""Fewer: each holds an answer, and one to 100 messages costs 85 us."""
 WEBHOOK_RETRY_S = 10.0
 HTTP_GRACE_S = 3
 GC_THRESHOLD = 50_000
@@ -65,9 +72,7 @@ def open_seal(settings: Settings) -> Seal:
     path = settings.store.home / settings.secrets.key_file
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_bytes(Fernet.generate_key())
+            _make_key_file(path)
         return Seal([Secret(line) for line in path.read_text(encoding="ascii").split()])
     except OSError as error:
         raise ConfigError(
@@ -75,6 +80,17 @@ def open_seal(settings: Settings) -> Seal:
             f"cannot use {path}: {error.strerror}",
             "Name a file in a directory that can be written to",
         ) from error
+
+
+def _make_key_file(path: Path) -> None:
+    """A crash leaves it whole or not there at all; a file that another start made meanwhile stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.") as file:  # mode 0600
+        file.write(Fernet.generate_key())
+        file.flush()
+        os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 def price_list(settings: Settings) -> Prices:
@@ -144,7 +160,9 @@ class Gateway:
         self._worker.add_notifier(self._notifier)
         self._worker.add_clicks(self._clicks)
         await self.refresh()
-        self._spawn(self._watch_directory())
+        self._keep_doing("directory", self.refresh)
+        self._keep_doing("keys_used", self._write_keys_used)
+        self._keep_doing("purge", self._purge)
 
     async def stop(self) -> None:
         """Drain: claim nothing more, let what is on the wire end, write down how it ended."""
@@ -165,9 +183,7 @@ class Gateway:
             enabled = await webhooks.enabled(reader)
         self.database.listeners = webhooks.listeners(enabled)
         self._notifier.use(enabled)
-        for bot in loaded.bots:
-            if bot.link not in self._worker.links:
-                self._add_bot(bot.channel, bot.link, loaded.tokens[bot.link])
+        # First what guards the doors: a bot that cannot be added must not keep a revoked key alive.
         self._directory = Directory(
             routes={
                 name: tuple(PlannedStep(step.channel, step.window_s, step.takes_surveys) for step in steps)
@@ -178,6 +194,9 @@ class Gateway:
             keys=loaded.keys,
             bots=loaded.bots,
         )
+        for bot in loaded.bots:
+            if bot.link not in self._worker.links:
+                self._add_bot(bot.channel, bot.link, loaded.tokens[bot.link])
         self._version = loaded.version
 
     async def _write_keys_used(self) -> None:
@@ -191,9 +210,13 @@ class Gateway:
         oldest_ms = now_ms() - max(self._parts.repeat_ms, KEY_KEPT_MS)
         if now_ms() - self._purged_at_ms >= PURGE_EVERY_MS:
             async with self.database.transaction() as tx:
-                purged = await repeats.purge(tx, LARGEST_PURGE, oldest_ms)
-                purged = max(purged, await short_links.purge(tx, LARGEST_PURGE, now_ms()))
-            if purged < LARGEST_PURGE:
+                may_be_more = (
+                    await repeats.purge(tx, LARGEST_PURGE, oldest_ms) == LARGEST_PURGE,
+                    await repeats.purge_requests(tx, LARGEST_REQUEST_PURGE, oldest_ms) == LARGEST_REQUEST_PURGE,
+                    await receipts.forget_lost(tx, LARGEST_PURGE, now_ms() - LOST_KEPT_MS) == LARGEST_PURGE,
+                    await short_links.purge(tx, LARGEST_PURGE, now_ms()) == LARGEST_PURGE,
+                )
+            if not any(may_be_more):
                 self._purged_at_ms = now_ms()
 
     def _notifier_settings(self) -> NotifierSettings:
@@ -236,15 +259,16 @@ class Gateway:
             raise LookupError(link)
         return transport.adapter.receipts(headers, body)
 
-    async def _watch_directory(self) -> None:
+    def _keep_doing(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._spawn(supervise(name, partial(self._repeat, name, work)))
+
+    async def _repeat(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(DIRECTORY_POLL_S)
+            await asyncio.sleep(UPKEEP_S)
             try:
-                await self.refresh()
-                await self._write_keys_used()
-                await self._purge()
+                await work()
             except (StoreUnavailableError, ConfigError) as error:
-                log.error("directory_not_refreshed", error=str(error))
+                log.error("upkeep_delayed", work=name, error=str(error))
 
     async def webhooks_settled(self) -> None:
         """Return when every provider that calls us back has been told where."""

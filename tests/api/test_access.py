@@ -44,6 +44,7 @@ REFUSED = {
     "Basic without a colon": basic(KEY),
     "Basic that is no base64": {"Authorization": "Basic @:???"},
     "Basic that is no text": {"Authorization": "Basic //79"},
+    "Basic that is not ASCII": {"Authorization": "Basic éé"},
     "Basic with nothing in it": {"Authorization": "Basic "},
     "good key beside a wrong Basic": AUTH | basic("@:nobodys"),
     "keys of two accounts": AUTH | basic(f"@:{OTHER_KEY}"),

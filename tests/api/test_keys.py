@@ -1,16 +1,20 @@
 """What a key may do, from where, and until when."""
 
+import asyncio
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from cascade.core.directory import Account, ApiKey, Rate, Scope
 from cascade.core.secret import Secret
-from cascade.serve import now_ms
+from cascade.core.words import Channel
+from cascade.engine import supervision
+from cascade.serve import now_ms, open_seal
 from cascade.store import accounts
 
-from .doors import SEND, Doors, message
+from .doors import PATIENCE_S, POLL_S, SEND, Doors, message
 
 ANYWHERE, NOWHERE = ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8")
 UNKNOWN = "/bat/message/0198c5a2-7b1e-7c3d-9f2a-3c4d5e6f7a8b"
@@ -59,6 +63,30 @@ async def test_a_revoked_key_opens_nothing(doors: Doors) -> None:
         assert await accounts.revoke_key(tx, account_id, "gone") == 1
     await doors.gateway.refresh()
     assert (await doors.call("POST", SEND, [message()], headers={"X-Authorization-Key": "gone"})).status == 401
+
+
+async def test_a_revoked_key_opens_nothing_whatever_else_goes_wrong(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    account_id = await add(doors, "gone")
+    revoked = {"X-Authorization-Key": "gone"}
+    monkeypatch.setattr(supervision, "RESTART_S", 0.01)
+    monkeypatch.setattr(doors.gateway, "_add_bot", broken)
+    with capture_logs() as logs:
+        async with doors.gateway.database.transaction() as tx:
+            seal = open_seal(doors.gateway.settings)
+            await accounts.add_bot(tx, seal, account_id, Channel.VIBER_BOT, Secret("new"), now_ms())
+        async with asyncio.timeout(PATIENCE_S):
+            while not any(entry.get("loop") == "directory" for entry in logs):  # noqa: ASYNC110 - a log has no event
+                await asyncio.sleep(POLL_S)
+        async with doors.gateway.database.transaction() as tx:
+            assert await accounts.revoke_key(tx, account_id, "gone") == 1
+        async with asyncio.timeout(PATIENCE_S):
+            while (await doors.call("GET", UNKNOWN, headers=revoked)).status != 401:  # noqa: ASYNC110 - nor a directory
+                await asyncio.sleep(POLL_S)
 
 
 async def test_an_account_limited_to_its_senders_and_known_fields(doors: Doors) -> None:

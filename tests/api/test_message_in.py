@@ -531,6 +531,15 @@ BODIES = {
     "a raw newline in a string": (json.dumps([PLAIN]).encode().replace(b"order", b"\n"), "INVALID_JSON"),
     "10,000 arrays deep": (b"[" * 10_000 + b"]" * 10_000, "INVALID_JSON"),
     "10,000 objects deep": (b'[{"a":' * 10_000, "INVALID_JSON"),
+    "65 levels deep": (
+        json.dumps([PLAIN]).encode().replace(b"{", b'{"x":' + b"[" * 63 + b"]" * 63 + b",", 1),
+        "INVALID_JSON",
+    ),
+    "a rich message 300 deep, with a NUL": (
+        json.dumps([but(PLAIN, text="a\0")]).encode()[:-2]
+        + b',"viberMessage":{"type":"rich_media","richMedia":{"a":%s}}}]' % (b"[" * 300 + b"]" * 300),
+        "INVALID_JSON",
+    ),
     "a number of 5,000 digits": (b'[{"ttl": 1' + b"0" * 5_000 + b"}]", "INVALID_JSON"),
     "an endless exponent": (b'[{"ttl": 1e999999999}]', "INVALID_JSON"),
     "form data": (b"id=1&text=x", "INVALID_JSON"),
@@ -553,6 +562,11 @@ BODIES = {
 def test_a_body_that_is_no_batch_is_one_fault_without_an_index(body: bytes, code: str) -> None:
     (fault,) = faults_of(body)
     assert (fault.code.value, fault.index) == (code, None)
+
+
+def test_64_levels_are_not_too_deep() -> None:
+    body = json.dumps([PLAIN]).encode()
+    assert read(body.replace(b"{", b'{"x":' + b"[" * 62 + b"]" * 62 + b",", 1)).drafts
 
 
 def test_the_body_s_length_is_limited_to_the_byte() -> None:

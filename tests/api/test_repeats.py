@@ -5,6 +5,10 @@ import dataclasses
 
 import pytest
 
+from cascade.store import receipts, repeats
+from cascade.store.messages import Key
+from cascade.store.receipts import LostAnswer
+
 from .doors import AUTH, OTHER_KEY, SEND, Doors, message
 
 KEYED = {**AUTH, "Idempotency-Key": "order-7"}
@@ -125,3 +129,15 @@ async def test_64_requests_at_once_with_one_key_get_one_answer(doors: Doors) -> 
 async def test_a_key_that_is_none_is_refused(doors: Doors, key: str) -> None:
     refused = await doors.call("POST", SEND, [message()], headers={**AUTH, "Idempotency-Key": key})
     assert (refused.status, refused.error["field"]) == (400, "Idempotency-Key")
+
+
+async def test_what_is_too_old_is_forgotten_while_the_gateway_runs(doors: Doors) -> None:
+    async with doors.gateway.database.transaction() as tx:
+        await repeats.remember(tx, 1, [repeats.Sent(b"digest", b"id")], 0, 0)
+        await repeats.begin_request(tx, 1, b"key", b"body", 0, 0)
+        await receipts.add_lost(tx, [LostAnswer("sms.smpp", "380501112233", Key(1, b"id"), attempt=1, step=0, at_ms=0)])
+    doors.gateway._purged_at_ms = 0
+    await doors.gateway._purge()
+    async with doors.gateway.database.reading() as reader:
+        for table in ("recent_message", "recent_request", "lost_answer"):
+            assert await reader.rows(f"SELECT * FROM {table}") == []  # noqa: S608

@@ -133,3 +133,9 @@ async def test_an_idempotency_key_makes_a_whole_request_repeatable(doors: Doors)
     assert again.json == first.json
     assert again.headers["Idempotent-Replayed"] == "true"
     assert await doors.stored() == 2
+
+
+async def test_a_mistyped_query_is_refused_since_it_would_send_for_real(doors: Doors) -> None:
+    answer = await doors.call("POST", f"{SEND}?validte=true", [message()])
+    assert (answer.status, answer.error["code"], answer.error["field"]) == (400, "UNKNOWN_FIELD", "validte")
+    assert await doors.stored() == 0

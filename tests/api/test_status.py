@@ -2,11 +2,15 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from .doors import AUTH, OTHER_KEY, PHONE, Doors
+from cascade.core.words import Channel
+from cascade.settings import RouteStep
+
+from .doors import AUTH, OTHER_KEY, PHONE, Doors, opened
 
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
 
@@ -99,6 +103,14 @@ async def test_no_channel_at_all_is_a_permanent_error_with_its_reasons(doors: Do
         "sms": ("skipped", "no_channel"),
     }
     assert INSTANT.fullmatch(status["finishedAt"])
+
+
+async def test_a_survey_on_a_route_without_surveys_is_a_permanent_error_with_its_reason(tmp_path: Path) -> None:
+    steps = [RouteStep(channel=Channel.TELEGRAM_BOT)]
+    async with opened(tmp_path, routes={"standard": steps, "tg-viber": steps}) as doors:
+        status = await doors.status(await doors.send_one(messageType="viber_survey", surveyOptions=["Yes", "No"]))
+    assert (status["deliverystatus"], status["rate"], status["attempts"]) == ("permanenterror", 0.0, [])
+    assert [(entry["event"], entry["reason"]) for entry in status["timeline"]] == [("skipped", "content_unfit")]
 
 
 async def test_attempts_say_when_and_why(city: Doors) -> None:

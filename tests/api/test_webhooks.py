@@ -202,6 +202,14 @@ async def test_no_door_opens_without_an_admins_key(doors: Doors) -> None:
         assert (await doors.call(method, url, body, headers={"X-Tg-Bot-Key": TELEGRAM})).status == 403, name
 
 
+async def test_what_is_no_id_of_ours_is_none(doors_of_each: Doors, shop: Shop) -> None:
+    webhook = await add(doors_of_each, shop.url)
+    ids = {("GET", f"{PATH}/%00"), ("DELETE", f"{PATH}/%00"), ("POST", f"{PATH}/%00/rotate-secret")}
+    for method, path in ids | {("POST", f"{PATH}/{webhook['id']}/deliveries/%00/redeliver")}:
+        answer = await doors_of_each.call(method, path)
+        assert (answer.status, answer.error["code"]) == (404, "NOT_FOUND"), path
+
+
 async def test_another_accounts_webhook_is_none(doors: Doors, shop: Shop) -> None:
     webhook = await add(doors, shop.url)
     for name, (method, path, body) in WITH_ID.items():

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
@@ -30,8 +31,8 @@ from cascade.core.words import Channel, MessageType, Reason
 
 TOKEN = "123456:AAH-very-secret"
 PHONE = "+380501112233"
-PATIENT = HttpSettings(window=4, connect_s=1, total_s=5)
-HASTY = HttpSettings(window=4, connect_s=0.1, total_s=0.2)
+PATIENT = HttpSettings(window=4, total_s=5)
+HASTY = HttpSettings(window=4, total_s=0.2)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -45,7 +46,7 @@ class Provider:
     capabilities: ClassVar[Capabilities] = Capabilities(Channel.SMS, has_receipts=False)
 
     def fits(self, content: Content, type: MessageType) -> Reason | None:  # noqa: A002
-        return None
+        return Reason.CONTENT_UNFIT if content.text == "too long" else None
 
     def request(self, attempt: Attempt) -> HttpRequest | Rejected:
         if attempt.content.text == "unfit":
@@ -175,6 +176,10 @@ ANSWERS = {  # what the provider does, what the attempt comes to
     "refused in the provider's words": (answering(400, '{"why": "gone"}'), Rejected(Reason.UNKNOWN_RECIPIENT)),
     "500": (answering(500, '{"id": "7"}'), DOWN),
     "503 with Retry-After": (answering(503, "", Retry_After="7"), Retry(Reason.PROVIDER_DOWN, 7.0)),
+    "503 with an absurd Retry-After": (
+        answering(503, "", Retry_After="9" * 400),
+        Retry(Reason.PROVIDER_DOWN, 86_400.0),
+    ),
     "503 with a date in Retry-After": (answering(503, "", Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), DOWN),
     "429 from a proxy before it": (answering(429, "<html>", Retry_After="3"), Retry(Reason.THROTTLED, 3.0)),
     "connection lost after the request": (cutting(None), AnswerLost()),
@@ -205,6 +210,23 @@ async def test_each_answer_has_its_outcome(
 
     assert bare(outcome) == expected
     assert [line["link"] for line in logged] == ([] if isinstance(expected, Accepted) else ["shop-sms"])
+
+
+PAUSES = {  # what an adapter reads in an answer, what the engine is asked
+    "a second": (1.0, 1.0),
+    "for ever": (math.inf, 86_400.0),
+    "negative": (-5.0, 0.0),
+    "not a number": (math.nan, None),
+}
+
+
+@pytest.mark.parametrize(("asked_s", "after_s"), PAUSES.values(), ids=PAUSES)
+async def test_no_absurd_pause_leaves(
+    asked_s: float, after_s: float | None, monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+) -> None:
+    monkeypatch.setattr(Provider, "outcome", lambda *_: Retry(Reason.THROTTLED, asked_s))
+    async with serving(answering(429, "")) as base_url, link_to(base_url) as desk:
+        assert await desk.outcome_of(an_attempt()) == Retry(Reason.THROTTLED, after_s)
 
 
 @pytest.mark.parametrize("handler", [silent, stalling], ids=["no answer at all", "an answer that stops half-way"])
@@ -256,7 +278,7 @@ async def test_a_connection_too_slow_to_open_may_be_tried_again(logged: list[Mut
 
 async def test_a_base_url_that_is_none_is_misconfigured(logged: list[MutableMapping[str, Any]]) -> None:
     async with link_to("provider") as desk:
-        assert bare(await desk.outcome_of(an_attempt())) == Rejected(Reason.MISCONFIGURED)
+        assert bare(await desk.outcome_of(an_attempt())) == Rejected(Reason.MISCONFIGURED, is_ours=True)
 
 
 async def test_a_redirect_is_not_followed() -> None:
@@ -295,8 +317,15 @@ async def test_what_the_provider_says_is_kept_without_secret_and_phone(logged: l
 
 async def test_an_unfit_attempt_never_leaves(logged: list[MutableMapping[str, Any]]) -> None:
     async with serving(answering(200, '{"id": "7"}')) as base_url, link_to(base_url) as desk:
-        assert await desk.outcome_of(an_attempt("unfit")) == Rejected(Reason.CONTENT_UNFIT)
-        assert bare(await desk.outcome_of(an_attempt("\ud800"))) == Rejected(Reason.CONTENT_UNFIT)
+        assert await desk.outcome_of(an_attempt("unfit")) == Rejected(Reason.CONTENT_UNFIT, is_ours=True)
+        assert bare(await desk.outcome_of(an_attempt("\ud800"))) == Rejected(Reason.CONTENT_UNFIT, is_ours=True)
+
+
+async def test_what_the_adapter_says_does_not_fit_never_leaves() -> None:
+    async with serving(answering(200, '{"id": "7"}')) as base_url, link_to(base_url) as desk:
+        outcome = await desk.outcome_of(an_attempt("too long"))
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.CONTENT_UNFIT
 
 
 async def test_a_faulty_adapter_loses_no_message(
@@ -307,7 +336,7 @@ async def test_a_faulty_adapter_loses_no_message(
 
     monkeypatch.setattr(Provider, "request", broken)
     async with link_to("http://127.0.0.1:1") as desk:
-        assert bare(await desk.outcome_of(an_attempt())) == Rejected(Reason.CONTENT_UNFIT)
+        assert bare(await desk.outcome_of(an_attempt())) == Rejected(Reason.CONTENT_UNFIT, is_ours=True)
 
 
 @dataclass
@@ -440,9 +469,9 @@ def test_a_printed_request_shows_nothing() -> None:
     assert repr(request) == "HttpRequest(method='POST')"
 
 
-def test_connect_must_end_before_the_whole() -> None:
-    with pytest.raises(ValueError, match="connect_s"):
-        HttpSettings(connect_s=15, total_s=15)
+@pytest.mark.parametrize(("total_s", "connect_s"), [(15, 5), (5, 2.5), (0.2, 0.1)])
+def test_connecting_must_end_before_the_whole(total_s: float, connect_s: float) -> None:
+    assert HttpSettings(total_s=total_s).connect_s == connect_s
 
 
 @pytest.mark.parametrize("name", ["X-Signature", "x-signature", "X-SIGNATURE"])

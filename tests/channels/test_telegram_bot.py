@@ -170,7 +170,6 @@ def test_callback_data_fits() -> None:
 
 def test_the_limits_are_telegrams() -> None:
     assert (MAX_TEXT, MAX_CAPTION) == (MessageLimit.MAX_TEXT_LENGTH, MessageLimit.CAPTION_LENGTH)
-    assert BOT.capabilities.max_text == MessageLimit.MAX_TEXT_LENGTH
     assert not BOT.capabilities.has_receipts
 
 

@@ -240,11 +240,11 @@ TOKEN_TEXT = "4912661846655238145"
 RECEIPTS: dict[str, tuple[bytes, list[Receipt]]] = {
     "delivered": (
         callback("delivered", user_id=USER),
-        [Receipt(TOKEN_TEXT, ReceiptState.DELIVERED, recipient=USER, at_ms=1457764197627)],
+        [Receipt(TOKEN_TEXT, ReceiptState.DELIVERED, recipient=USER)],
     ),
     "seen": (
         callback("seen", user_id=USER),
-        [Receipt(TOKEN_TEXT, ReceiptState.READ, recipient=USER, at_ms=1457764197627)],
+        [Receipt(TOKEN_TEXT, ReceiptState.READ, recipient=USER)],
     ),
     "failed": (
         callback("failed", user_id=USER, desc="failure description for +380501112233"),
@@ -255,7 +255,6 @@ RECEIPTS: dict[str, tuple[bytes, list[Receipt]]] = {
                 Reason.UNDELIVERABLE,
                 "failure description for ***",
                 USER,
-                1457764197627,
             )
         ],
     ),

@@ -78,6 +78,7 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     "no channel at all: permanent error": (
         message(route=(ROUTE[0], VIBER), addresses={}), Begun(T0), F, E, -1, [Mark.SKIPPED, Mark.SKIPPED],
     ),
+    "no step at all: permanent error": (message(route=()), Begun(T0), F, E, -1, [Mark.SKIPPED]),
     "no link for a channel: skipped": (
         message(route=(Step(Channel.RCS, None, 60), SMS)), Begun(T0), Q, Status.SCHEDULED, 1, [Mark.SKIPPED],
     ),

@@ -9,7 +9,7 @@ from cascade.core.directory import PlannedStep
 from cascade.core.draft import Draft, Fallback, WantedStep, Wishes
 from cascade.core.message import NO_ADDRESSES, State
 from cascade.core.plan import Plan, Planner
-from cascade.core.prices import FREE, Price, Prices
+from cascade.core.prices import Price, Prices
 from cascade.core.route import Step, decode, encode
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType, Reason
@@ -33,6 +33,7 @@ ROUTES = {
     "cheap": (PlannedStep(TELEGRAM, 30, takes_surveys=True), PlannedStep(SMS, None)),
 }
 LINKS = {TELEGRAM: "telegram_bot.1", VIBER: "viber_bot.1", SMS: "sms.smpp"}
+UNPRICED = Prices()
 PROMO, SURVEY, CALL = MessageType.PROMO, MessageType.VIBER_SURVEY, MessageType.FLASHCALL
 
 
@@ -41,11 +42,11 @@ def a_draft(type_: MessageType = PROMO, route: str = "standard", text: str = "He
     return Draft("order-1", "Shop", "+380501112233", type_, Content(text), 3_600, route, wishes=asked)
 
 
-def planner(prices: Prices = FREE) -> Planner:
+def planner(prices: Prices = UNPRICED) -> Planner:
     return Planner(ROUTES, LINKS, prices, NOW_MS)
 
 
-def plan_of(draft: Draft, prices: Prices = FREE) -> Plan:
+def plan_of(draft: Draft, prices: Prices = UNPRICED) -> Plan:
     return planner(prices).plan(draft)
 
 
@@ -90,7 +91,7 @@ def test_the_steps_of_the_message_carry_its_windows_links_and_addresses() -> Non
     route = plan_of(draft).route
     assert route == (
         Step(VIBER, "viber_bot.1", 90, is_until_read=True),
-        Step(RCS, None, None),
+        Step(RCS, None, 60),
         Step(TELEGRAM, "telegram_bot.1", None, address="777"),
     )
     assert decode(encode(route)) == route
@@ -207,3 +208,9 @@ def test_what_is_scheduled_waits_for_its_hour_and_lives_from_then_on() -> None:
     assert (message.state, message.due_at_ms, message.deadline_at_ms) == (State.SCHEDULED, at_ms, at_ms)
     assert message.expires_at_ms == at_ms + 3_600_000
     assert entries == []
+
+
+def test_an_own_step_without_a_window_has_the_usual_one_and_the_last_the_rest() -> None:
+    usual = {step.channel: step.window_s for step in ROUTES["standard"]}
+    draft = a_draft(steps=(WantedStep(VIBER), WantedStep(Channel.SMS), WantedStep(VIBER)))
+    assert [step.window_s for step in plan_of(draft).route] == [usual[VIBER], usual[Channel.SMS], None]

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from cascade.core.content import Button, Content, Media
-from cascade.core.prices import FREE, Price, Prices, micros_of, written
+from cascade.core.prices import Price, Prices, micros_of, written
 from cascade.core.words import Channel
 
 SMS, VIBER = Channel.SMS, Channel.VIBER_BOT
@@ -64,8 +64,8 @@ def test_a_typographic_sign_costs_no_second_part_where_it_is_transliterated() ->
 
 
 def test_without_a_list_everything_is_free() -> None:
-    assert FREE.channels == frozenset()
-    assert FREE.cost_micros(SMS, "Bank", PHONE, Content("x")) == 0
+    assert Prices().channels == frozenset()
+    assert Prices().cost_micros(SMS, "Bank", PHONE, Content("x")) == 0
 
 
 AMOUNTS = {"0": 0, "0.05": 50_000, "1": 1_000_000, "0.000001": 1, "12.340000": 12_340_000}

@@ -11,12 +11,12 @@ from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.timeline import Mark
 from cascade.core.words import Reason
 from cascade.engine.worker import LinkSetup, Worker
-from cascade.store import messages, receipts
+from cascade.store import receipts
 from cascade.store.database import Reader, Transaction
 from cascade.store.messages import NewMessage, Record
 from cascade.store.receipts import InboxReceipt
 from cascade.store.sqlite import SqliteDatabase
-from store.given import DAY_MS, T0, add, record
+from store.given import DAY_MS, T0, add, counts, record
 
 from .transport import FakeTransport
 
@@ -162,7 +162,7 @@ class Engine:
 
     async def counts(self) -> dict[State, int]:
         async with self.store.reading() as reader:
-            return await messages.state_counts(reader)
+            return await counts(reader)
 
     async def entries(self, number: int) -> list[tuple[Mark, int, Reason | None]]:
         """The message's timeline: what, in which attempt, why."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.links import Click
@@ -105,6 +106,15 @@ async def test_a_click_on_what_is_gone_counts_nothing_and_stops_nothing(store: S
     await add_message(store)
     gone = click(T0 + HOUR_MS, key=Key(1, b"gone".ljust(16)))._replace(code="goneXYZW")
     assert (await counted(store, gone, click(T0 + HOUR_MS))).people == 1
+
+
+async def test_a_click_that_nobody_foresaw_is_dropped_and_holds_up_no_other(store: Store) -> None:
+    await add_message(store)
+    with capture_logs() as logs:
+        bad = click(1 << 70)._replace(code="badXYZWV")  # a time that no store can hold
+        found = await counted(store, click(T0 + HOUR_MS), bad, click(T0 + HOUR_MS))
+    assert found.people == 2
+    assert [entry["event"] for entry in logs] == ["click_dropped"]
 
 
 async def test_while_the_store_is_away_clicks_wait_and_are_counted_once(

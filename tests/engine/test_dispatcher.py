@@ -226,6 +226,22 @@ async def test_the_breaker_counts(engine: Engine, outcome: Outcome, opens: bool)
     assert ("breaker_opened" in [entry["event"] for entry in logs]) is opens
 
 
+async def test_what_we_refuse_ourselves_says_nothing_of_the_provider(engine: Engine) -> None:
+    def answer(attempt: Attempt) -> Outcome:
+        refused = attempt is not sms.attempts[0] and len(sms.attempts) % 2 == 0
+        return Rejected(Reason.CONTENT_UNFIT, is_ours=True) if refused else down(attempt)
+
+    sms = FakeTransport(window=1, answer=answer)
+    with capture_logs() as logs:
+        await engine.start(sms=sms)
+        await engine.add(*(new(n) for n in range(2 * THRESHOLD + 5)))
+        await eventually(lambda: "breaker_opened" in [entry["event"] for entry in logs])
+        sent = len(sms.attempts)
+        engine.pass_ms(FIRST_PAUSE_MS)
+        await eventually(lambda: len(sms.attempts) == sent + 2 and not sms.open)  # no probe, so another one is
+    assert "breaker_closed" not in [entry["event"] for entry in logs]
+
+
 def at_viber(*route: Step, **changes: Any) -> Message:
     return queued(route=route, address="abc=", **changes)
 

@@ -7,9 +7,9 @@ import pytest
 
 from cascade.core.message import State
 from cascade.engine.worker import LinkSetup, Worker
-from cascade.store import engines, messages
+from cascade.store import engines
 from cascade.store.database import Database
-from store.given import HOUR_MS, T0, add, load, new, queued
+from store.given import HOUR_MS, T0, add, counts, load, new, queued
 
 from .running import eventually
 from .transport import FakeTransport, accept
@@ -42,7 +42,7 @@ async def test_what_one_node_accepts_others_send_once(stores: list[Database]) ->
 
     async def all_wait() -> bool:
         async with client.reading() as reader:
-            return await messages.state_counts(reader) == {State.WAITING: count}
+            return await counts(reader) == {State.WAITING: count}
 
     await eventually(all_wait)
     for worker in workers:

@@ -33,7 +33,7 @@ from cascade.store.accounts import Seal
 from cascade.store.deliveries import Listed, State
 from cascade.store.webhooks import Format, SealedSecret, Webhook
 
-from .running import PATIENCE_S, Clock, Store
+from .running import PATIENCE_S, Clock, Store, eventually
 
 HOST = "127.0.0.1"
 NPM = Path(__file__).parents[2] / "build" / "npm-webhooks"
@@ -680,6 +680,36 @@ async def test_a_secret_that_no_key_opens_is_no_reason_to_stop(outbox: Outbox, c
     assert len(client.at("/other")) == 1
     [one] = await outbox.deliveries()
     assert (one.state, one.http_status) == (State.PENDING, None)
+
+
+async def test_a_webhook_that_is_disabled_while_it_is_claimed_for_ends_no_loop(outbox: Outbox, client: Client) -> None:
+    await outbox.listen()
+    await outbox.work()
+    await outbox.tell()
+    outbox.store.may_write.clear()
+    working = asyncio.create_task(outbox.notifier.work())
+    await eventually(lambda: outbox.store.held == 1)
+    outbox.notifier.use([])
+    outbox.store.may_write.set()
+    await working
+    await outbox.work()
+    assert len(client.requests) == 1
+
+
+async def test_what_falls_due_while_the_store_is_asked_is_not_forgotten(
+    outbox: Outbox, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing_yet(*_: object) -> None:
+        outbox.notifier.wake([webhook.key])
+
+    webhook = await outbox.listen()
+    await outbox.work()
+    await outbox.tell()
+    with monkeypatch.context() as late:
+        late.setattr(deliveries, "next_due_at_ms", nothing_yet)
+        await outbox.notifier.work()
+        await outbox.notifier.settled()
+    assert outbox.notifier._due == {webhook.key: outbox.clock.now_ms}
 
 
 async def test_old_events_are_forgotten(outbox: Outbox, client: Client) -> None:

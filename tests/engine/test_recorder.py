@@ -1,8 +1,10 @@
 """How attempts ended: written in sets, kept while the store is away, and never over what is newer."""
 
+import math
+
 from structlog.testing import capture_logs
 
-from cascade.core.attempt import Accepted, AnswerLost, Attempt, Rejected
+from cascade.core.attempt import Accepted, AnswerLost, Attempt, Outcome, Rejected, Retry
 from cascade.core.message import State, Status
 from cascade.core.timeline import Mark
 from cascade.core.words import Reason
@@ -40,6 +42,22 @@ async def test_a_store_that_is_away_delays_results_and_loses_none(engine: Engine
         engine.store.is_away = False
         await eventually(lambda: engine.has(State.WAITING, 50))
     assert len(sms.attempts) == 50
+
+
+async def test_a_result_that_nobody_foresaw_is_dropped_and_holds_up_no_other(engine: Engine) -> None:
+    def answer(attempt: Attempt) -> Outcome:
+        return Retry(Reason.THROTTLED, after_s=math.inf) if attempt is sms.attempts[1] else accept(attempt)
+
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(3)))
+    await eventually(lambda: len(sms.open) == 3)
+    with capture_logs() as logs:
+        sms.settle_all(answer)
+        await eventually(lambda: engine.has(State.WAITING, 2))
+        await engine.stop()
+    assert [entry["event"] for entry in logs] == ["result_dropped"]
+    assert await engine.has(State.SENDING, 1)  # its lease will say `unknown`
 
 
 async def test_a_store_that_is_away_delays_claims_and_sends_nothing_twice(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from cascade.core.message import Message, State, Status
 from cascade.core.timeline import Mark
 from cascade.core.turns import Lane
 from cascade.core.words import Reason
-from cascade.engine.timekeeper import LARGEST_SET, Timekeeper
+from cascade.engine.timekeeper import LARGEST_SET, SET_ASIDE_MS, Timekeeper
 from cascade.store import subscribers
 from cascade.store.subscribers import Subscriber
 from store.given import DAY_MS, HOUR_MS, MINUTE_MS, ROUTE, SMS, T0, VIBER, add, new, phone, put, queued, record, urgent
@@ -111,6 +111,22 @@ async def test_more_than_a_set_is_worked_in_sets_the_longest_overdue_first(
     assert await timekeeper.work() == LARGEST_SET
     assert [(await record(store, n)).message.is_final for n in (2 * LARGEST_SET, 0)] == [True, False]
     assert [await timekeeper.work() for _ in range(3)] == [LARGEST_SET, 1, 0]
+
+
+async def test_a_deadline_that_nobody_foresaw_is_set_aside_and_holds_up_no_other(
+    store: Store, clock: Clock, timekeeper: Timekeeper
+) -> None:
+    waiting = queued(state=State.WAITING, attempt=1, deadline_at_ms=ENDS)
+    await add(store, new(1, waiting._replace(step=99)), new(2, waiting))  # a step that its message does not have
+    clock.now_ms = ENDS
+    with capture_logs() as logs:
+        assert await timekeeper.work() == 2
+    assert [(entry["event"], entry["message_id"]) for entry in logs] == [("deadline_set_aside", new(1).key.id.hex())]
+    assert (await record(store, 2)).message.state is State.FINAL
+    assert await timekeeper.work() == 0
+    clock.now_ms += SET_ASIDE_MS
+    with capture_logs():
+        assert await timekeeper.work() == 1
 
 
 async def test_a_store_that_is_away_delays_deadlines_and_loses_none(engine: Engine) -> None:

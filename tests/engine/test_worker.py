@@ -171,6 +171,15 @@ async def test_a_loop_that_dies_is_logged_and_begun_again(engine: Engine) -> Non
     assert (died["loop"], died["log_level"]) == ("link sms.smpp", "error")
 
 
+async def test_a_store_that_is_away_ends_no_loop(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport())
+    with capture_logs() as logs:
+        engine.store.is_away = True
+        await eventually(lambda: [entry["event"] for entry in logs].count("lanes_delayed") > 1)
+        engine.store.is_away = False
+    assert "loop_died" not in [entry["event"] for entry in logs]
+
+
 async def test_the_other_loops_do_not_notice(engine: Engine) -> None:
     class AlwaysDying(FakeTransport):
         def room(self) -> int:

@@ -8,7 +8,7 @@ from cascade.core.timeline import Entry
 from cascade.core.turns import Lane
 from cascade.core.words import Channel, MessageType
 from cascade.store import messages
-from cascade.store.database import Database
+from cascade.store.database import Database, Reader
 from cascade.store.messages import Change, Claimed, Key, NewMessage, Record, Stored
 
 T0 = 1_000_000_000_000
@@ -103,3 +103,8 @@ async def record(database: Database, number: int, account_id: int = 1) -> Record
 
 def numbers(claimed: list[Claimed]) -> list[int]:
     return [int.from_bytes(one.stored.key.id, "big") for one in claimed]
+
+
+async def counts(reader: Reader) -> dict[State, int]:
+    """How many messages are in each state."""
+    return {State(state): count for state, count in await reader.rows("SELECT state, count(*) FROM message GROUP BY 1")}

@@ -347,12 +347,6 @@ async def test_leases_that_run_are_ended_at_a_start(database: Database) -> None:
     assert deadlines == [T0, T0 - 1, T0 + LEASE_MS]
 
 
-async def test_states_are_counted(database: Database) -> None:
-    await add(database, new(1), new(2), new(3, queued(state=State.FINAL)))
-    async with database.reading() as reader:
-        assert await messages.state_counts(reader) == {State.QUEUED: 2, State.FINAL: 1}
-
-
 WAKES = {  # what is written, and the lane that is told, with the time
     "the earliest of what is added": ([queued(due_at_ms=T0 + 7), queued(due_at_ms=T0 + 3)], {BULK: T0 + 3}),
     "each lane its own": ([queued(), urgent(due_at_ms=T0 + 1)], {BULK: T0, URGENT: T0 + 1}),

@@ -17,7 +17,7 @@ from cascade.store.eras import ERA_MESSAGES, ERA_MS, Eras
 from cascade.store.ids import first_id, new_ids
 from cascade.store.messages import Change, Key, NewMessage
 from cascade.store.queries import DAY_MS, HOUR_MS, Filter, Summary, Sums
-from cascade.store.sqlite import SqliteDatabase
+from cascade.store.sqlite import LIST_SIZES, SqliteDatabase, with_list
 from cascade.store.subscribers import Subscriber
 from cascade.store.tags import Tagged
 
@@ -195,6 +195,7 @@ STATEMENTS = {
 
 @pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS.keys())
 def test_no_scan(sqlite: SqliteDatabase, statement: str) -> None:
+    statement = with_list(statement, LIST_SIZES[-1])
     assert [line for line in plan(sqlite, statement, [1] * statement.count("?")) if "SCAN" in line] == []
 
 
@@ -233,7 +234,7 @@ async def test_a_summary_says_what_the_message_is(database: Database) -> None:
 
 
 async def test_more_ids_than_one_statement_holds_are_looked_up(database: Database) -> None:
-    given = [message(n) for n in range(messages.IN_LIST + 5)]
+    given = [message(n) for n in range(LIST_SIZES[-1] + 5)]
     await add(database, *given, message(9_999, account_id=2))
     wanted = [one.key.id for one in given]
     async with database.cold_reading() as reader:

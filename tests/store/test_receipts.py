@@ -59,9 +59,7 @@ def from_phone(provider_id: str, recipient: str | None = PHONE) -> Receipt:
 
 
 EVERYTHING = {
-    "all a receipt can say": Receipt(
-        "77", ReceiptState.FAILED, Reason.UNDELIVERABLE, 'err:"011"', recipient=PHONE, at_ms=T0 - 5
-    ),
+    "all a receipt can say": Receipt("77", ReceiptState.FAILED, Reason.UNDELIVERABLE, 'err:"011"', recipient=PHONE),
     "the least a receipt can say": Receipt("abc=", ReceiptState.READ),
 }
 
@@ -74,6 +72,12 @@ async def test_a_receipt_comes_back_as_it_came(database: Database, receipt: Rece
     [kept] = await due(database)
     assert (kept.link, kept.receipt, kept.received_at_ms) == (LINK, receipt, T0)
     assert woken == [True]
+
+
+async def test_what_no_engine_can_store_is_left_out(database: Database) -> None:
+    await take(database, Receipt("7\0", ReceiptState.FAILED, Reason.UNDELIVERABLE, "e\0rr", recipient=f"\0{PHONE}"))
+    [kept] = await due(database)
+    assert kept.receipt == Receipt("7", ReceiptState.FAILED, Reason.UNDELIVERABLE, "err", recipient=PHONE)
 
 
 async def test_a_repeated_receipt_is_kept_twice_and_worked_in_order(database: Database) -> None:
@@ -157,9 +161,11 @@ async def test_the_same_loss_is_remembered_once(database: Database) -> None:
 
 
 async def test_old_losses_are_forgotten(database: Database) -> None:
-    await lose(database, lost(1, T0 - 1), lost(2, T0))
+    await lose(database, lost(1, T0 - 1), lost(2, T0), lost(3, T0 - 3), lost(4, T0 - 2))
     async with database.transaction() as tx:
-        await receipts.forget_lost(tx, T0)
+        assert await receipts.forget_lost(tx, 2, T0) == 2
+        assert await receipts.forget_lost(tx, 2, T0) == 1
+        assert await receipts.forget_lost(tx, 2, T0) == 0
     adopted = await adopt(database, from_phone("77"))
     assert adopted is not None
     assert adopted.key == key(2)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cascade.core.message import State
-from cascade.store import links, messages, receipts, subscribers, variables
+from cascade.store import links, messages, receipts, repeats, subscribers, variables
 from cascade.store.database import Statement
 from cascade.store.messages import Change
-from cascade.store.sqlite import SqliteDatabase
+from cascade.store.sqlite import LIST_SIZES, SqliteDatabase, with_list
 
 from .given import BULK, HOUR_MS, T0, add, change, claim, load, new, queued, urgent
 
@@ -33,12 +33,15 @@ SEARCHES = {
     "next due": messages.NEXT_DUE,
     "record": messages.RECORD,
     "release leases": messages.RELEASE_LEASES,
+    "postpone": messages.POSTPONE,
     "receipts due": receipts.DUE,
     "receipt done": receipts.DONE,
     "receipt postponed": receipts.POSTPONE,
     "find parts": receipts.FIND_PARTS,
-    "oldest lost answer": receipts.OLDEST_LOST,
+    "newest lost answer": receipts.NEWEST_LOST,
     "lost answer found": receipts.FOUND,
+    "old lost answers": receipts.FORGET_LOST,
+    "old requests": repeats.PURGE_REQUESTS,
     "addresses": subscribers.ADDRESSES,
     "records": messages.RECORDS,
     "values": variables.VALUES,
@@ -52,7 +55,7 @@ SEARCHES = {
 
 
 def plan(database: SqliteDatabase, statement: str | Statement) -> list[str]:
-    text = statement if isinstance(statement, str) else statement.sqlite
+    text = with_list(statement if isinstance(statement, str) else statement.sqlite, LIST_SIZES[-1])
     parameters = [1] * text.count("?")
     return [row[3] for row in database._writer.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
 
@@ -113,6 +116,13 @@ async def test_the_work_does_not_grow_with_the_table(database: SqliteDatabase) -
     await fill(database, 80, 8_000)
     large = await work(database)
     assert {name: steps for name, steps in large.items() if steps > 1.5 * small[name]} == {}
+
+
+async def test_one_key_costs_one_look_up(database: SqliteDatabase) -> None:
+    await add(database, new(1))
+    with counting(database) as steps:
+        await load(database, 1)
+    assert steps[0] < 100
 
 
 def index_size(database: SqliteDatabase, index: str) -> int:

@@ -1,5 +1,7 @@
 """Each bot's directory, by account, link and phone."""
 
+import pytest
+
 from cascade.store import subscribers
 from cascade.store.database import Database
 from cascade.store.subscribers import Subscriber
@@ -35,8 +37,9 @@ async def test_a_later_entry_replaces_the_earlier(database: Database) -> None:
     assert rows == [('{"name":"Оля"}',)]
 
 
-async def test_more_phones_than_one_statement_holds(database: Database) -> None:
-    everyone = [phone(n) for n in range(1_203)]
+@pytest.mark.parametrize("count", [0, 8, 9, 500, 1_203])
+async def test_as_many_phones_as_one_likes(database: Database, count: int) -> None:
+    everyone = [phone(n) for n in range(count)]
     await put(database, 1, "viber_bot.1", *(Subscriber(one, f"id-{one}", "{}") for one in everyone))
     async with database.reading() as reader:
         found = await subscribers.addresses(reader, 1, ["viber_bot.1"], everyone)

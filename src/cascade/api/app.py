@@ -110,7 +110,7 @@ async def _too_slow(request: Request, error: Exception) -> Response:
 
 async def _broken(request: Request, error: Exception) -> Response:
     request_id = str(uuid.uuid4())
-    log.error("request_failed", request_id=request_id, path=_route_path(request), error=type(error).__name__)
+    log.error("request_failed", request_id=request_id, path=_route_path(request), exc_info=error)
     body = {
         "error": {"code": ErrorCode.INTERNAL_ERROR.value, "message": "Our fault; tell us the requestId"},
         "requestId": request_id,

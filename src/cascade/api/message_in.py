@@ -37,6 +37,8 @@ from cascade.core.words import Channel, MessageType
 
 MAX_SURVEY_TEXT: Final = 85
 MAX_AHEAD_MS: Final = 30 * 86_400_000
+MAX_DEPTH: Final = 64
+"""How deep a batch may be nested, its array included: nothing here that walks through it runs out of stack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +247,20 @@ def _items(body: bytes, limits: Limits) -> list[Any]:
             ErrorCode.BATCH_TOO_LARGE,
             f"The batch holds {len(items)} messages: send at most {limits.max_batch} in one request",
         )
+    openings = body.count(b"[") + body.count(b"{") - sum(type(item) is dict for item in items)
+    if openings >= MAX_DEPTH and _is_deep(items):  # plain messages open nothing but themselves
+        raise _refusal(ErrorCode.INVALID_JSON, f"The batch is nested more than {MAX_DEPTH} levels deep: flatten it")
     return items
+
+
+def _is_deep(items: list[Any]) -> bool:
+    level: list[Any] = [items]
+    for _ in range(MAX_DEPTH + 1):
+        parts = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list)]
+        if not parts:
+            return False
+        level = [inner for part in parts for inner in part]
+    return True
 
 
 def _check_envelope(envelope: dict[str, Any], *, is_strict: bool) -> None:

@@ -33,6 +33,7 @@ router = APIRouter(tags=["Sending"])
 PATH = "/api/CascadeMessage/send_message"
 REPLAYED: Final = {"Idempotent-Replayed": "true"}
 MAX_KEY: Final = 255
+QUERY: Final = frozenset({"partial", "validate"})
 KEY_KEPT_MS: Final = 24 * 3_600_000
 """An Idempotency-Key works for at least a day, even where repeats of single messages are not looked for."""
 Partial = Annotated[bool, Query(description="Accept the good messages of a batch; each bad one gets its error")]
@@ -72,6 +73,7 @@ class Asked(NamedTuple):
 
 async def _send(request: Request, caller: Caller, route_name: str, *, is_partial: bool, is_preview: bool) -> Response:
     parts: Parts = request.app.state.parts
+    _check_query(request)
     body = await read_body(request, parts.limits.max_body_bytes)
     now_ms = parts.now_ms()
     account = caller.account
@@ -104,6 +106,14 @@ async def _send(request: Request, caller: Caller, route_name: str, *, is_partial
             if not is_partial or len(remaining.drafts) == len(batch.drafts):
                 raise
             batch = remaining
+
+
+def _check_query(request: Request) -> None:
+    """A mistyped `validate` would send for real."""
+    unknown = [name for name in request.query_params if name not in QUERY]
+    if unknown:
+        words = f"There is no query parameter {unknown[0][:MAX_KEY]!r}: send `partial`, `validate` or none"
+        raise InvalidRequest([Fault(ErrorCode.UNKNOWN_FIELD, words, unknown[0][:MAX_KEY])])
 
 
 async def _accept(parts: Parts, asked: Asked, batch: Batch) -> Response:

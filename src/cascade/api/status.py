@@ -151,7 +151,7 @@ def describe(seen: Seen, currency: str, *, survey: str | None = None) -> dict[st
         "deliverystatus": message.status.value,
         "partscount": _parts_count(record),
         "cost": money(message.cost_micros),
-        "rate": money(message.route[max(reached, 0)].cost_micros),
+        "rate": money(message.route[max(reached, 0)].cost_micros if message.route else 0),
         "rateCurrency": currency,
         "channel": delivered_by.value if delivered_by else None,
         "fallbacks": [
@@ -215,7 +215,7 @@ def _attempts(record: Record) -> list[dict[str, Any]]:
     """One object for each attempt and each skipped step, in order: how it stands, why, and when."""
     attempts: dict[tuple[int, int], dict[str, Any]] = {}
     for at_ms, step, number, mark, reason, provider_id, detail in record.entries:
-        if mark in NO_ATTEMPT:
+        if mark in NO_ATTEMPT or step < 0:
             continue
         attempt = attempts.get((step, number))
         if attempt is None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -32,7 +32,8 @@ MOST_PAGE = 500
 DEFAULT_PAGE = 100
 MOST_REDELIVERED = 10_000
 DEFAULT_OVERLAP_S = 86_400
-CURSOR = re.compile(r"msg_[0-9a-f]{32}\Z")
+WRITTEN_WEBHOOK_ID = re.compile(r"wh_[0-9a-f]{32}")
+WRITTEN_EVENT_ID = re.compile(r"msg_[0-9a-f]{32}")
 WEBHOOK_ID = "wh_0198c5a27b1e7c3d9f2a3c4d5e6f7a8b"
 EVENT_ID = "msg_0198c5a27b1e7c3d9f2a3c4d5e6f7a8c"
 
@@ -45,6 +46,14 @@ def _not_the_test(types: list[EventType]) -> list[EventType]:
     return types
 
 
+def _webhook_id(webhook_id: str, caller: AdminCaller) -> str:
+    """As we write them; 404 for any other, which no store need be asked about."""
+    if not WRITTEN_WEBHOOK_ID.fullmatch(webhook_id):
+        raise _missing()
+    return webhook_id
+
+
+WebhookId = Annotated[str, Depends(_webhook_id)]
 Types = Annotated[list[EventType], Field(min_length=1, max_length=len(EventType)), AfterValidator(_not_the_test)]
 Delays = Annotated[list[Annotated[int, Field(ge=1, le=604_800)]], Field(max_length=30)]
 
@@ -254,7 +263,7 @@ async def list_webhooks(request: Request, caller: AdminCaller) -> dict[str, Any]
 
 
 @router.get("/{webhook_id}", summary="One webhook", response_model=WebhookOut, responses={**MISSING, **COMMON})
-async def get_webhook(webhook_id: str, request: Request, caller: AdminCaller) -> dict[str, Any]:
+async def get_webhook(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """Everything but its secret."""
     return _shown(await _find(request, caller, webhook_id))
 
@@ -266,7 +275,7 @@ async def get_webhook(webhook_id: str, request: Request, caller: AdminCaller) ->
     responses={**BAD, **MISSING, **COMMON},
     openapi_extra=_takes(WebhookChange),
 )
-async def change_webhook(webhook_id: str, request: Request, caller: AdminCaller) -> dict[str, Any]:
+async def change_webhook(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """Enabling forgets its failures and goes on with what is pending. Nothing is kept for it while it is disabled."""
     parts: Parts = request.app.state.parts
     given = await _read(request, WebhookChange)
@@ -297,7 +306,7 @@ async def change_webhook(webhook_id: str, request: Request, caller: AdminCaller)
 
 
 @router.delete("/{webhook_id}", status_code=204, summary="Delete a webhook", responses={**MISSING, **COMMON})
-async def delete_webhook(webhook_id: str, request: Request, caller: AdminCaller) -> None:
+async def delete_webhook(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> None:
     """With everything that is pending for it."""
     parts: Parts = request.app.state.parts
     async with parts.database.transaction() as tx:
@@ -313,7 +322,7 @@ async def delete_webhook(webhook_id: str, request: Request, caller: AdminCaller)
     responses={**BAD, **MISSING, **COMMON},
     openapi_extra=_takes(Rotation, is_required=False),
 )
-async def rotate_secret(webhook_id: str, request: Request, caller: AdminCaller) -> dict[str, Any]:
+async def rotate_secret(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """For `overlapS` seconds both secrets sign, so that no request is refused while you change over."""
     parts: Parts = request.app.state.parts
     overlap_s = (await _read(request, Rotation, is_required=False)).overlap_s
@@ -335,7 +344,7 @@ async def rotate_secret(webhook_id: str, request: Request, caller: AdminCaller) 
     response_model=EventOut,
     responses={**BAD, **MISSING, **COMMON},
 )
-async def send_test(webhook_id: str, request: Request, caller: AdminCaller) -> dict[str, Any]:
+async def send_test(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """An event of type `webhook.test`, delivered like any other: its deliveries say what became of it."""
     parts: Parts = request.app.state.parts
     webhook = await _find(request, caller, webhook_id)
@@ -354,7 +363,7 @@ async def send_test(webhook_id: str, request: Request, caller: AdminCaller) -> d
     responses={**BAD, **MISSING, **COMMON},
     openapi_extra=PAGE_PARAMETERS,
 )
-async def list_deliveries(webhook_id: str, request: Request, caller: AdminCaller) -> dict[str, Any]:
+async def list_deliveries(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """The newest first, each with its request, the answer and the time it took."""
     parts: Parts = request.app.state.parts
     state, before_id, limit = _page(request)
@@ -372,15 +381,18 @@ async def list_deliveries(webhook_id: str, request: Request, caller: AdminCaller
     response_model=EventOut,
     responses={**MISSING, **COMMON},
 )
-async def redeliver(webhook_id: str, event_id: str, request: Request, caller: AdminCaller) -> dict[str, Any]:
+async def redeliver(webhook_id: WebhookId, event_id: str, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """Under the same id and with the same body, at once, and by the whole schedule if need be. One that is pending
     stays as it is."""
     parts: Parts = request.app.state.parts
+    missing = RequestError(404, ErrorCode.NOT_FOUND, "No such delivery: check the event's id, or it is too old")
     webhook = await _find(request, caller, webhook_id)
+    if not WRITTEN_EVENT_ID.fullmatch(event_id):
+        raise missing
     async with parts.database.transaction() as tx:
         is_again = await deliveries.redeliver(tx, webhook.key, event_id, parts.now_ms())
         if not is_again and not await deliveries.is_pending(tx, webhook.key, event_id):
-            raise RequestError(404, ErrorCode.NOT_FOUND, "No such delivery: check the event's id, or it is too old")
+            raise missing
     return {"eventId": event_id}
 
 
@@ -392,7 +404,7 @@ async def redeliver(webhook_id: str, event_id: str, request: Request, caller: Ad
     responses={**BAD, **MISSING, **COMMON},
     openapi_extra=_takes(Range),
 )
-async def redeliver_range(webhook_id: str, request: Request, caller: AdminCaller) -> dict[str, Any]:
+async def redeliver_range(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """At most 10,000 at once, the oldest first, under the same ids and with the same bodies."""
     parts: Parts = request.app.state.parts
     given = await _read(request, Range)
@@ -477,7 +489,7 @@ def _page(request: Request) -> tuple[State | None, str, int]:
     state, cursor, limit = query.get("state"), query.get("cursor", deliveries.AFTER_ALL), query.get("limit")
     if state is not None and state not in list(State):
         faults.append(Fault(ErrorCode.INVALID_FIELD, "state: write pending, delivered or failed", "state"))
-    if cursor != deliveries.AFTER_ALL and not CURSOR.match(cursor):
+    if cursor != deliveries.AFTER_ALL and not WRITTEN_EVENT_ID.fullmatch(cursor):
         faults.append(Fault(ErrorCode.INVALID_FIELD, "cursor: repeat the nextCursor of the page before", "cursor"))
     length = DEFAULT_PAGE
     if limit is not None:

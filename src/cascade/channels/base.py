@@ -28,7 +28,6 @@ class Capabilities:
     channel: Channel
     has_receipts: bool
     takes_our_id: bool = False
-    max_text: int = 4096
 
 
 class Transport(Protocol):

@@ -5,6 +5,7 @@ settled here. The client library (aiohttp) is known to this file alone.
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 
 HIDDEN = "***"
 MAX_DETAIL = 200
+LONGEST_RETRY_AFTER_S = 86_400.0
 PHONE = re.compile(r"\+?\d(?:[ ().-]{0,2}\d){6,}")
 HEADERS = {"User-Agent": "cascade", "Accept-Encoding": "identity"}  # small answers; none can unpack into a huge one
 
@@ -95,21 +97,21 @@ class HttpAdapter(Protocol):
 class HttpSettings:
     """`window` is how many requests may be unanswered at once: one connection each.
 
-    `connect_s` bounds name look-up, TCP and TLS together, `total_s` everything from the send to the answer's last byte;
-    the first must be the shorter, or a time-out would not tell whether the request left. `keep_alive_s` is how long an
-    unused connection is kept: less than the 5 s after which common servers drop it, since a request that crosses such
-    a drop is an answer lost.
+    `total_s` bounds everything from the send to the answer's last byte. `keep_alive_s` is how long an unused connection
+    is kept: less than the 5 s after which common servers drop it, since a request that crosses such a drop is an answer
+    lost.
     """
 
     window: int = 64
-    connect_s: float = 5.0
     total_s: float = 15.0
     keep_alive_s: float = 4.0
     max_answer_bytes: int = 256 * 1024
 
-    def __post_init__(self) -> None:
-        if self.connect_s >= self.total_s:
-            raise ValueError("connect_s must be less than total_s")
+    @property
+    def connect_s(self) -> float:
+        """Bounds name look-up, TCP and TLS together: less than `total_s`, or a time-out would not tell whether the
+        request left."""
+        return min(5.0, self.total_s / 2)
 
 
 class HttpTransport:
@@ -195,15 +197,20 @@ class HttpTransport:
 
     async def _carry(self, attempt: Attempt) -> Outcome:
         try:
-            request = self.adapter.request(attempt)
+            unfit = self.adapter.fits(attempt.content, attempt.type)
+            request = self.adapter.request(attempt) if unfit is None else Rejected(unfit)
         except Exception as fault:  # an adapter's bug costs one step, never the message
             request = Rejected(Reason.CONTENT_UNFIT, f"no request could be made of it: {type(fault).__name__}")
         answer = await self._exchange(request) if isinstance(request, HttpRequest) else request
         status = None
         if isinstance(answer, HttpResponse):
             status, outcome = answer.status, self._judge(answer)
+        elif isinstance(answer, Rejected):
+            outcome = replace(answer, is_ours=True)
         else:
             outcome = answer
+        if isinstance(outcome, Retry):
+            outcome = replace(outcome, after_s=_bearable_s(outcome.after_s))
         if isinstance(outcome, Accepted | Delivered):
             return outcome
         if not isinstance(outcome, NotSent) and outcome.detail is not None:
@@ -284,6 +291,13 @@ def _retry_after_s(response: HttpResponse) -> float | None:
     """`Retry-After` where it is a number of seconds; a date is not worth a clock here, our own backoff will do."""
     value = header(response.headers, "Retry-After")
     return float(value) if value is not None and value.isdecimal() else None
+
+
+def _bearable_s(after_s: float | None) -> float | None:
+    """A pause that a provider asks for: none that is negative or longer than a day. What is no number is not asked."""
+    if after_s is None or math.isnan(after_s):
+        return None
+    return min(max(after_s, 0.0), LONGEST_RETRY_AFTER_S)
 
 
 def _nobody() -> None:

@@ -55,7 +55,7 @@ class TelegramBot:
     token: Secret
     base_url: str = BASE_URL
 
-    capabilities: ClassVar[Capabilities] = Capabilities(Channel.TELEGRAM_BOT, has_receipts=False, max_text=MAX_TEXT)
+    capabilities: ClassVar[Capabilities] = Capabilities(Channel.TELEGRAM_BOT, has_receipts=False)
 
     def fits(self, content: Content, type: MessageType) -> Reason | None:  # noqa: A002 - the word of the house
         if type is MessageType.FLASHCALL:

@@ -96,7 +96,7 @@ class ViberBot:
     base_url: str = BASE_URL
     avatar: str | None = None
 
-    capabilities: ClassVar[Capabilities] = Capabilities(Channel.VIBER_BOT, has_receipts=True, max_text=MAX_TEXT)
+    capabilities: ClassVar[Capabilities] = Capabilities(Channel.VIBER_BOT, has_receipts=True)
 
     def fits(self, content: Content, type: MessageType) -> Reason | None:  # noqa: A002 - the word of the house
         if type is MessageType.FLASHCALL:
@@ -253,7 +253,7 @@ def label(text: str) -> str:
 
 def receipt(callback: dict[str, Any]) -> Receipt:
     """Raises `ValueError`, `TypeError` or `LookupError` when a field is missing or not what it should be."""
-    state, user_id, at_ms = STATES[callback["event"]], callback.get("user_id"), callback.get("timestamp")
+    state, user_id = STATES[callback["event"]], callback.get("user_id")
     has_failed = state is ReceiptState.FAILED
     return Receipt(
         provider_id=token_text(callback["message_token"]),
@@ -261,7 +261,6 @@ def receipt(callback: dict[str, Any]) -> Receipt:
         reason=Reason.UNDELIVERABLE if has_failed else None,
         detail=redact(str(callback.get("desc", ""))) if has_failed else None,
         recipient=user_id if isinstance(user_id, str) else None,
-        at_ms=at_ms if isinstance(at_ms, int) else None,
     )
 
 

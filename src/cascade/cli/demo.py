@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +33,11 @@ TELEGRAM_TOKEN = "your-telegram-key"  # noqa: S105
 WINDOWS_S = {"standard": 2, "tg-viber": 1}
 LONGEST_S = 60
 SEND_PATH = "/api/CascadeMessage/send_message/async"
-SKIPS = {"not_subscribed": "the person never talked to the bot", "no_channel": "not set up here"}
+REASONS = {
+    ("skipped", "not_subscribed"): "the person never talked to the bot",
+    ("rejected", "not_subscribed"): "the person left the bot",
+    ("skipped", "no_channel"): "not set up here",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,14 @@ def demo_settings(port: int, home: Path) -> Settings:
                     (Channel.SMS, "0.05"),
                 )
             ],
-            "smpp": SmppSettings(host=HOST, port=port + 2, system_id="demo", password="demo", window=100),  # noqa: S106
+            "smpp": SmppSettings(
+                host=HOST,
+                port=port + 2,
+                system_id="demo",
+                password="demo",  # noqa: S106
+                window=100,
+                reconnect_max_s=2,
+            ),
             "routes": {
                 name: [RouteStep(channel=channel, window_s=window_s) for channel in channels]
                 for name, window_s in WINDOWS_S.items()
@@ -210,7 +222,7 @@ async def _show(console: Console, options: DemoOptions, stopping: asyncio.Event)
         has_ended_well = True
         if not options.is_quiet:
             has_ended_well = await _samples(console, session, url, options.port, stopping)
-            console.print("Repeat the first one:\n", highlight=False)
+            console.print("Repeat the first one (the same id and content again is not sent twice):\n", highlight=False)
             console.print(_curl(url, SAMPLES[0].message), highlight=False, soft_wrap=True, markup=False)
     if options.is_once:
         return 0 if has_ended_well else 1
@@ -232,11 +244,14 @@ async def _samples(
 ) -> bool:
     """Send each sample and show its cascade as it goes. True when all ended as they should."""
     has_ended_well = True
+    run = secrets.token_hex(3)  # the same id and content would be the first message again, and be sent no more
     for sample in SAMPLES:
         phone = sample.message["toPhone"]
         async with session.put(f"http://{HOST}:{port + 1}/people/{phone}", json=sample.person) as answer:
             answer.raise_for_status()
-        async with session.post(f"{url}{SEND_PATH}", json=[sample.message]) as answer:
+        async with session.post(
+            f"{url}{SEND_PATH}", json=[{**sample.message, "id": f"{sample.message['id']}-{run}"}]
+        ) as answer:
             answer.raise_for_status()
             (sent,) = await answer.json()
         title = f"{sample.message['messageType']} to {phone}: {sample.story}"
@@ -259,7 +274,10 @@ def _table(title: str, status: Mapping[str, Any]) -> Table:
     for entry in status["timeline"]:
         reason = entry.get("reason", "")
         table.add_row(
-            entry["at"][11:23], entry.get("channel", ""), entry["event"], SKIPS.get(reason, reason.replace("_", " "))
+            entry["at"][11:23],
+            entry.get("channel", ""),
+            entry["event"],
+            REASONS.get((entry["event"], reason), reason.replace("_", " ")),
         )
     return table
 

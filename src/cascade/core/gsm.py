@@ -98,15 +98,6 @@ def decode(septets: bytes) -> str:
     return "".join(text)
 
 
-def is_gsm(text: str) -> bool:
-    """Whether every character is in the basic alphabet or its extension."""
-    try:
-        encode(text)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def ucs2_units(text: str) -> int:
     """UTF-16 code units: an emoji costs two."""
     return len(text) + sum(char > "\uffff" for char in text) if not text.isascii() else len(text)

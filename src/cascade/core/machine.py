@@ -295,6 +295,8 @@ def _next_step(message: Message, at_ms: int, entries: list[Entry]) -> Decision:
     if at_ms >= expires_at_ms:
         entries.append(_entry(message, at_ms, Mark.EXPIRED, Reason.TTL_EXPIRED, attempt=0))
         return _fail(message, Status.UNDELIVERABLE), entries
+    if not route:  # of a survey whose named route has no step for surveys
+        entries.append(_entry(message, at_ms, Mark.SKIPPED, Reason.CONTENT_UNFIT, attempt=0))
     for index in range(message.step + 1, len(route)):
         channel, link, _, _, cost_micros, address = route[index]
         if link is None:

@@ -17,7 +17,6 @@ from cascade.core.timeline import Entry
 from cascade.core.words import Channel, MessageType
 
 FLASHCALL = PlannedStep(Channel.FLASHCALL, None)
-NO_WISHES = Wishes()
 Start = tuple[Message, list[Entry]]
 
 
@@ -97,9 +96,7 @@ class Planner:
             steps.append(FLASHCALL)
             said.append(None)
         if wishes.steps and (draft.type is not MessageType.FLASHCALL or wishes.fallback):
-            steps += [
-                PlannedStep(step.channel, step.window_s, is_until_read=step.is_until_read) for step in wishes.steps
-            ]
+            steps += self._own_steps(draft, wishes)
             said += [
                 Variant(text=step.text, sender=step.sender) if step.text or step.sender else None
                 for step in wishes.steps
@@ -113,6 +110,20 @@ class Planner:
         route = tuple(step._replace(address=addresses.get(step.channel)) for step in resolve(steps, self._links))
         variants = tuple(_variants(wishes, route, said))
         return Plan(route, variants if any(variants) else ())
+
+    def _own_steps(self, draft: Draft, wishes: Wishes) -> list[PlannedStep]:
+        """The client's steps. One that does not say how long has the channel's window of the configured route: else
+        it would wait out the whole time to live, and the steps after it come a day late. The last one may."""
+        usual = {step.channel: step.window_s for step in self._routes[draft.route]}
+        last = len(wishes.steps) - 1
+        return [
+            PlannedStep(
+                step.channel,
+                usual.get(step.channel) if step.window_s is None and place < last else step.window_s,
+                is_until_read=step.is_until_read,
+            )
+            for place, step in enumerate(wishes.steps)
+        ]
 
     def _with_prices(self, plan: Plan, draft: Draft) -> Plan:
         route, variants = plan

@@ -68,9 +68,6 @@ class Prices:
         return micros * self.sms_parts(content) if micros and channel is Channel.SMS else micros
 
 
-FREE = Prices()
-
-
 @lru_cache(maxsize=4096)
 def _sms_parts(text: str, transliterates: bool) -> int:
     return gsm.segments(gsm.transliterate(text) if transliterates else text).parts

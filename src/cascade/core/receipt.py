@@ -17,7 +17,7 @@ class Receipt:
     """`provider_id` is normalised: the same text as in the `Accepted` that it belongs to.
 
     `recipient` is the phone or address as the provider gave it (no plus), to find a message whose answer was lost;
-    None where the provider does not say. `at_ms` is the provider's time in Unix milliseconds; None where it gave none.
+    None where the provider does not say.
     """
 
     provider_id: str
@@ -25,4 +25,3 @@ class Receipt:
     reason: Reason | None = None
     detail: str | None = None
     recipient: str | None = None
-    at_ms: int | None = None

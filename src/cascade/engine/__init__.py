@@ -1,1 +1,1 @@
-"""What runs again and again: dispatcher, receiver, timekeeper."""
+"""What runs again and again: dispatcher, recorder, receiver, timekeeper, notifier, click counter."""

@@ -1,7 +1,7 @@
 """Writes down who followed the short links: what came within a second in one transaction, so that no click waits."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -9,7 +9,7 @@ from cascade.core.errors import StoreUnavailableError
 from cascade.core.events import Happened, Told, clicked
 from cascade.core.links import Click, is_too_soon
 from cascade.core.timeline import Mark
-from cascade.engine import metrics
+from cascade.engine import metrics, sets
 from cascade.store import events, links, messages
 from cascade.store.database import Database, Transaction
 from cascade.store.links import Counted
@@ -75,14 +75,22 @@ class ClickCounter:
     async def _flush(self) -> None:
         """Write down every click that waits."""
         while self._waiting:
-            some = self._waiting[:LARGEST_SET]
-            async with self._database.transaction() as tx:
-                await self._write(tx, some)
-            del self._waiting[: len(some)]
+            await sets.work(self._waiting[:LARGEST_SET], self._count, self._drop)
         self._news.clear()
         self._idle.set()
 
-    async def _write(self, tx: Transaction, clicks: list[Click]) -> None:
+    async def _count(self, some: Sequence[Click]) -> None:
+        """Write down the first that wait, and let them go: what is written is not counted again."""
+        async with self._database.transaction() as tx:
+            await self._write(tx, some)
+        del self._waiting[: len(some)]
+
+    async def _drop(self, click: Click) -> None:
+        log.exception("click_dropped", message_id=click.message_id.hex())
+        metrics.CLICKS_LOST.inc()
+        del self._waiting[0]
+
+    async def _write(self, tx: Transaction, clicks: Sequence[Click]) -> None:
         keys = {Key(click.account_id, click.message_id) for click in clicks if not click.is_machine}
         records = await messages.records(tx, keys)
         by_code: dict[str, list[Click]] = {}

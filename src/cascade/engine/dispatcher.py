@@ -12,7 +12,7 @@ import structlog
 
 from cascade.channels.base import Transport
 from cascade.core import content, turns
-from cascade.core.attempt import AnswerLost, Attempt, NotSent, Outcome, Retry
+from cascade.core.attempt import AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkState
 from cascade.core.machine import LinkDown
@@ -192,7 +192,7 @@ class Dispatcher:
     def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         stored = self._in_flight.pop((attempt.message_id, attempt.number))
         now_ms = self._now_ms()
-        if isinstance(outcome, NotSent):
+        if isinstance(outcome, NotSent) or (isinstance(outcome, Rejected) and outcome.is_ours):
             self._breaker.withdrawn()
         elif isinstance(outcome, AnswerLost) or (isinstance(outcome, Retry) and outcome.reason is Reason.PROVIDER_DOWN):
             if self._breaker.failed(now_ms):

@@ -125,18 +125,24 @@ class Notifier:
         await self._forget(now_ms)
         if now_ms - self._polled_at_ms >= POLL_S * 1000:
             async with self._database.reading() as reader:
-                self._due |= await deliveries.due(reader)
+                found = await deliveries.due(reader)
+            for key, due_at_ms in found.items():
+                self._is_due(key, due_at_ms)
             self._polled_at_ms = now_ms
         for key in self._due.keys() - self._webhooks.keys():
             del self._due[key]
-        ready = [key for key, due_at_ms in self._due.items() if due_at_ms <= now_ms and self._room(key) > 0]
+        # The webhooks as they are now: `use` may take one away while we wait for the store.
+        ready = [
+            self._webhooks[key] for key, due_at_ms in self._due.items() if due_at_ms <= now_ms and self._room(key) > 0
+        ]
         if not ready:
             waits_ms = [due_at_ms - now_ms for key, due_at_ms in self._due.items() if self._room(key) > 0]
             return min([POLL_S * 1000, *waits_ms]) / 1000
         units: list[tuple[Webhook, list[Claimed]]] = []
         async with self._database.transaction() as tx:
-            for key in sorted(ready):  # every node in the same order, so that none waits for another for ever
-                units += [(self._webhooks[key], unit) for unit in await self._claim(tx, key, now_ms)]
+            # Every node in the same order, so that none waits for another for ever.
+            for webhook in sorted(ready, key=lambda webhook: webhook.key):
+                units += [(webhook, unit) for unit in await self._claim(tx, webhook, now_ms)]
         for webhook, unit in units:
             self._begin(webhook, unit)
         return 0.0
@@ -165,9 +171,14 @@ class Notifier:
     def _room(self, key: WebhookKey) -> int:
         return self._settings.concurrency - len(self._under_way.get(key, ()))
 
-    async def _claim(self, tx: Transaction, key: WebhookKey, now_ms: int) -> list[list[Claimed]]:
+    def _is_due(self, key: WebhookKey, due_at_ms: int) -> None:
+        """Something is due for this webhook at that time, or earlier than was known."""
+        self._due[key] = min(self._due.get(key, due_at_ms), due_at_ms)
+
+    async def _claim(self, tx: Transaction, webhook: Webhook, now_ms: int) -> list[list[Claimed]]:
         """What each next request to this webhook shall carry."""
-        webhook = self._webhooks[key]
+        key = webhook.key
+        del self._due[key]  # before we wait for the store: what wakes us meanwhile stands
         lease_ends_at_ms = now_ms + round(self._settings.timeout_s * 1000) + LEASE_MARGIN_MS
         room = self._room(key)
         units: list[list[Claimed]] = []
@@ -182,13 +193,11 @@ class Notifier:
                     break
                 units.append(batch)
         if len(units) == room:
-            self._due[key] = now_ms
+            self._is_due(key, now_ms)
             return units
         due_at_ms = await deliveries.next_due_at_ms(tx, key)
-        if due_at_ms is None:
-            del self._due[key]
-        else:  # what is due and was not claimed stands behind an earlier event of its message
-            self._due[key] = max(due_at_ms, now_ms + STALLED_CHECK_MS)
+        if due_at_ms is not None:  # what is due and was not claimed stands behind an earlier event of its message
+            self._is_due(key, max(due_at_ms, now_ms + STALLED_CHECK_MS))
         return units
 
     def _begin(self, webhook: Webhook, unit: list[Claimed]) -> None:

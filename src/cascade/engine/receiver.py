@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import ReceiptCame
 from cascade.core.receipt import Receipt
-from cascade.engine import decisions, metrics
+from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
 from cascade.store import receipts
 from cascade.store.database import Database
@@ -63,27 +64,15 @@ class Receiver:
             inbox = await receipts.due(reader, now_ms, LARGEST_SET)
         if not inbox:
             return 0
-        try:
-            await self._take_in(inbox, now_ms)
-        except StoreUnavailableError:
-            raise
-        except Exception:
-            await self._one_by_one(inbox, now_ms)
+        await sets.work(inbox, partial(self._take_in, now_ms), partial(self._set_aside, now_ms))
         return len(inbox)
 
-    async def _one_by_one(self, inbox: Sequence[InboxReceipt], now_ms: int) -> None:
-        """Find the receipt that none of us foresaw and set it aside, so that it holds up no other."""
-        for one in inbox:
-            try:
-                await self._take_in([one], now_ms)
-            except StoreUnavailableError:
-                raise
-            except Exception:
-                log.exception("receipt_set_aside", link=one.link, provider_id=one.receipt.provider_id)
-                async with self._database.transaction() as tx:
-                    await receipts.postpone(tx, [one.id], now_ms + SET_ASIDE_MS)
+    async def _set_aside(self, now_ms: int, one: InboxReceipt) -> None:
+        log.exception("receipt_set_aside", link=one.link, provider_id=one.receipt.provider_id)
+        async with self._database.transaction() as tx:
+            await receipts.postpone(tx, [one.id], now_ms + SET_ASIDE_MS)
 
-    async def _take_in(self, inbox: Sequence[InboxReceipt], now_ms: int) -> None:
+    async def _take_in(self, now_ms: int, inbox: Sequence[InboxReceipt]) -> None:
         async with self._database.transaction() as tx:
             parts = await receipts.find_parts(tx, {(one.link, one.receipt.provider_id) for one in inbox})
             news = []

@@ -1,7 +1,7 @@
 """Writes down how attempts ended: everything that settled while the last transaction was being written, in one set."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from cascade.core.attempt import Accepted, Outcome
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import Settled
-from cascade.engine import decisions
+from cascade.engine import decisions, sets
 from cascade.engine.decisions import News
 from cascade.store import receipts
 from cascade.store.database import Database
@@ -50,14 +50,12 @@ class Recorder:
     async def run(self) -> None:
         while True:
             await self._news.wait()
-            batch = self._waiting[:LARGEST_SET]
             try:
-                await self._record(batch)
+                await sets.work(self._waiting[:LARGEST_SET], self._record, self._drop)
             except StoreUnavailableError as error:
                 log.error("results_delayed", waiting=len(self._waiting), error=str(error))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
-            del self._waiting[: len(batch)]
             if not self._waiting:
                 self._news.clear()
                 self._idle.set()
@@ -66,7 +64,8 @@ class Recorder:
         """Return when everything that settled is written."""
         await self._idle.wait()
 
-    async def _record(self, batch: list[Result]) -> None:
+    async def _record(self, batch: Sequence[Result]) -> None:
+        """Write down the first that wait, and let them go: what is written is not written again."""
         news = []
         parts = []
         for stored, link, outcome, at_ms, takes_our_id, has_receipts in batch:
@@ -79,3 +78,9 @@ class Recorder:
             await decisions.apply(tx, news, {result.stored.key: result.stored for result in batch})
             if parts:
                 await receipts.add_parts(tx, parts)
+        del self._waiting[: len(batch)]
+
+    async def _drop(self, one: Result) -> None:
+        """The first that waits cannot be written down: its lease will say `unknown`."""
+        log.exception("result_dropped", link=one.link, message_id=one.stored.key.id.hex())
+        del self._waiting[0]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from cascade.channels.base import Transport
+from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkState
 from cascade.core.receipt import Receipt
 from cascade.core.turns import Lane
@@ -17,15 +18,14 @@ from cascade.engine.notifier import Notifier
 from cascade.engine.pace import Pace
 from cascade.engine.receiver import Receiver
 from cascade.engine.recorder import Recorder
+from cascade.engine.supervision import supervise
 from cascade.engine.timekeeper import Timekeeper
-from cascade.store import messages, receipts
+from cascade.store import messages
 from cascade.store.database import Database
 
 log = structlog.get_logger()
 
 POLL_LANES_S = 1.0
-RESTART_S = 1.0
-LOST_KEPT_MS = 3 * 24 * 3600 * 1000
 
 
 class LinkSetup(NamedTuple):
@@ -50,13 +50,11 @@ class Worker:
 
     async def start(self, links: Mapping[str, LinkSetup]) -> None:
         """Take over what a dead predecessor left, then begin to serve."""
-        async with self._database.transaction() as tx:
-            now_ms = self._now_ms()
-            # Where other nodes may live, leases end by themselves.
-            released = 0 if self._database.is_shared else await messages.release_leases(tx, now_ms)
-            await receipts.forget_lost(tx, now_ms - LOST_KEPT_MS)
-        if released:
-            log.warning("leases_released", messages=released)
+        if not self._database.is_shared:  # where other nodes may live, leases end by themselves
+            async with self._database.transaction() as tx:
+                released = await messages.release_leases(tx, self._now_ms())
+            if released:
+                log.warning("leases_released", messages=released)
         self._database.on_lane_ready = self._lane_ready
         self._database.on_receipts_ready = self._receiver.wake
         for name, setup in links.items():
@@ -128,22 +126,15 @@ class Worker:
     async def _poll_lanes(self) -> None:
         """The safety net under the wake-ups, and how a start finds what was waiting."""
         while True:
-            async with self._database.reading() as reader:
-                found = await messages.lanes(reader)
-            for lane, due_at_ms in found.items():
-                self._lane_ready(lane, due_at_ms)
+            try:
+                async with self._database.reading() as reader:
+                    found = await messages.lanes(reader)
+            except StoreUnavailableError as error:
+                log.error("lanes_delayed", error=str(error))
+            else:
+                for lane, due_at_ms in found.items():
+                    self._lane_ready(lane, due_at_ms)
             await asyncio.sleep(POLL_LANES_S)
 
     def _spawn(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._tasks[name] = asyncio.create_task(self._supervise(name, loop), name=name)
-
-    async def _supervise(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin a loop again that died of something nobody foresaw: one bad row must not end the night's traffic."""
-        while not self._is_stopping:
-            try:
-                await loop()
-            except Exception:
-                log.exception("loop_died", loop=name)
-                await asyncio.sleep(RESTART_S)
-            else:
-                break
+        self._tasks[name] = asyncio.create_task(supervise(name, loop), name=name)

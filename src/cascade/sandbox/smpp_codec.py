@@ -64,7 +64,6 @@ LONGEST_PDU: Final = 1 << 17
 """More than a message_payload of 65,535 octets and every other field need; a longer PDU is noise on the line."""
 
 UDH_PRESENT: Final = 0x40
-IS_RECEIPT: Final = 0x04
 
 _HEADER = struct.Struct(">IIII")
 read_header = _HEADER.unpack_from

@@ -14,6 +14,7 @@ from cascade.core.events import NOBODY, Listeners
 from cascade.core.turns import Lane
 
 Row = tuple[Any, ...]
+IN_LIST = "IN (*)"
 OnReady = Callable[[Lane, int], None]
 WebhookKey = tuple[int, str]
 """Account and id."""
@@ -49,7 +50,9 @@ def insertion(table: str, columns: Mapping[str, str], and_then: str = "") -> Sta
 
 
 class Reader(Protocol):
-    async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]: ...
+    async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]:
+        """What a query finds. One that says `IN (*)` takes a list, however long, as its last parameter."""
+        ...
 
 
 class Transaction(Reader, Protocol):

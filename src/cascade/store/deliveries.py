@@ -10,9 +10,6 @@ from typing import NamedTuple
 
 from cascade.store.database import Reader, Row, Statement, Transaction, WebhookKey, unnest
 
-IN_LIST = 100
-"""Ids looked up by one statement: a fixed number, so that the statement is prepared once."""
-
 
 class State(StrEnum):
     """Part of the API."""
@@ -147,7 +144,7 @@ FOLLOW = Statement(
     """,  # noqa: S608
 )
 
-BODIES = f"SELECT id, body FROM event WHERE account_id = ? AND id IN ({', '.join('?' * IN_LIST)})"  # noqa: S608
+BODIES = "SELECT id, body FROM event WHERE account_id = ? AND id IN (*)"
 
 _LIST = """
     SELECT delivery.event_id, event.type, event.message_id, event.body, event.created_at_ms, delivery.state,
@@ -305,11 +302,7 @@ async def forget(tx: Transaction, account_id: int, before_ms: int, limit: int) -
 
 async def _with_bodies(tx: Transaction, webhook: WebhookKey, rows: list[Row]) -> list[Claimed]:
     """What was claimed, ordered by event: RETURNING promises no order."""
-    ids = list(map(_event_of, rows))
-    bodies: dict[str, bytes] = {}
-    for start in range(0, len(ids), IN_LIST):
-        part = ids[start : start + IN_LIST]
-        bodies.update(await tx.rows(BODIES, (webhook[0], *part, *[None] * (IN_LIST - len(part)))))
+    bodies: dict[str, bytes] = dict(await tx.rows(BODIES, (webhook[0], list(map(_event_of, rows)))))
     rows.sort(key=_event_of)
     return [Claimed._make((*row, bodies[_event_of(row)])) for row in rows]
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from cascade.core.links import ALPHABET, CODE_LENGTH
 from cascade.store.database import Reader, Transaction, insertion
-from cascade.store.messages import IN_LIST, Key
+from cascade.store.messages import Key
 
 _EVEN: Final = 256 - 256 % len(ALPHABET)
 _LETTERS: Final = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
@@ -57,7 +57,7 @@ class Counted(NamedTuple):
     last_at_ms: int | None
 
 
-TAKEN = f"SELECT code FROM short_link WHERE code IN ({', '.join('?' * IN_LIST)})"  # noqa: S608 - constants only
+TAKEN = "SELECT code FROM short_link WHERE code IN (*)"
 ADD = insertion(
     "short_link",
     {
@@ -99,9 +99,9 @@ async def new_codes(reader: Reader, count: int) -> list[str]:
     """As many codes, each different and not in use."""
     fresh: dict[str, None] = {}
     while len(fresh) < count:
-        some: list[str | None] = [*dict.fromkeys(random_codes(min(count - len(fresh), IN_LIST)))]
-        taken = {code for (code,) in await reader.rows(TAKEN, some + [None] * (IN_LIST - len(some)))}
-        fresh.update((code, None) for code in some if code is not None and code not in taken)
+        some = random_codes(count - len(fresh))
+        taken = {code for (code,) in await reader.rows(TAKEN, (some,))}
+        fresh.update((code, None) for code in some if code not in taken)
     return list(fresh)
 
 

@@ -14,8 +14,6 @@ from cascade.store.database import Reader, Row, Statement, Transaction, insertio
 STATES = {state.value: state for state in State}
 STATUSES = {status.value: status for status in Status}
 TYPES = {type_.value: type_ for type_ in MessageType}
-IN_LIST = 500
-"""Keys looked up by one statement: a fixed number, so that the statement is prepared once."""
 
 
 class Key(NamedTuple):
@@ -146,7 +144,7 @@ WAITING_FOR_LINK = f"""
 """  # noqa: S608
 
 LOAD = f"""
-    SELECT {STATE_COLUMNS} FROM message WHERE account_id = ? AND id IN ({", ".join("?" * IN_LIST)})
+    SELECT {STATE_COLUMNS} FROM message WHERE account_id = ? AND id IN (*)
 """  # noqa: S608
 
 CHANGE = Statement(
@@ -223,12 +221,12 @@ NEXT_DUE = """
 RECORD_COLUMNS = f"{STATE_COLUMNS}, sender, accepted_at_ms, finished_at_ms, batch_id, timeline"
 RECORD = f"SELECT {RECORD_COLUMNS} FROM message WHERE account_id = ? AND id = ?"  # noqa: S608
 RECORDS = f"""
-    SELECT {RECORD_COLUMNS} FROM message WHERE account_id = ? AND id IN ({", ".join("?" * IN_LIST)})
+    SELECT {RECORD_COLUMNS} FROM message WHERE account_id = ? AND id IN (*)
 """  # noqa: S608
 
 RELEASE_LEASES = "UPDATE message SET deadline_at_ms = ? WHERE state = 'sending' AND deadline_at_ms > ?"
 
-STATE_COUNTS = "SELECT state, count(*) FROM message GROUP BY state"
+POSTPONE = "UPDATE message SET deadline_at_ms = ? WHERE account_id = ? AND id = ? AND deadline_at_ms < ?"
 
 
 async def add(tx: Transaction, new: Sequence[NewMessage]) -> None:
@@ -286,6 +284,11 @@ async def past_deadline(reader: Reader, now_ms: int, limit: int) -> list[Stored]
     return [_stored(row) for row in await reader.rows(PAST_DEADLINE, (now_ms, limit))]
 
 
+async def postpone(tx: Transaction, key: Key, until_ms: int) -> None:
+    """Give a message more time in its state, whatever its state may be."""
+    await tx.execute(POSTPONE, (until_ms, *key, until_ms))
+
+
 async def waiting_for_link(reader: Reader, lane: Lane, due_before_ms: int, limit: int, offset: int = 0) -> list[Stored]:
     """Messages of the lane that could have been sent since before that time, oldest first, without the first `offset`
     of them."""
@@ -297,7 +300,7 @@ async def load(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:
     """The messages that exist among `keys`."""
     found = {}
     for account_id, ids in _by_account(keys):
-        for row in await reader.rows(LOAD, (account_id, *ids)):
+        for row in await reader.rows(LOAD, (account_id, ids)):
             stored = _stored(row)
             found[stored.key] = stored
     return found
@@ -338,7 +341,7 @@ async def records(reader: Reader, keys: Iterable[Key]) -> dict[Key, Record]:
     """All that a client may see of those among `keys` that exist."""
     found = {}
     for account_id, ids in _by_account(keys):
-        for row in await reader.rows(RECORDS, (account_id, *ids)):
+        for row in await reader.rows(RECORDS, (account_id, ids)):
             one = _record(row)
             found[one.key] = one
     return found
@@ -349,19 +352,11 @@ async def release_leases(tx: Transaction, now_ms: int) -> int:
     return await tx.execute(RELEASE_LEASES, (now_ms, now_ms))
 
 
-async def state_counts(reader: Reader) -> dict[State, int]:
-    return {STATES[state]: count for state, count in await reader.rows(STATE_COUNTS)}
-
-
-def _by_account(keys: Iterable[Key]) -> Iterable[tuple[int, list[bytes | None]]]:
-    """The ids of each account in lists of exactly `IN_LIST`, filled up with None."""
-    by_account: dict[int, list[bytes | None]] = {}
+def _by_account(keys: Iterable[Key]) -> Iterable[tuple[int, list[bytes]]]:
+    by_account: dict[int, list[bytes]] = {}
     for account_id, id_ in keys:
         by_account.setdefault(account_id, []).append(id_)
-    for account_id, ids in by_account.items():
-        for start in range(0, len(ids), IN_LIST):
-            part = ids[start : start + IN_LIST]
-            yield account_id, part + [None] * (IN_LIST - len(part))
+    return by_account.items()
 
 
 def _stored(row: Row) -> Stored:

@@ -15,8 +15,8 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import lru_cache
-from itertools import islice
-from typing import Any, NamedTuple
+from itertools import count
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -26,7 +26,7 @@ from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailable
 from cascade.core.events import Listeners
 from cascade.core.turns import Lane
 from cascade.store import schema
-from cascade.store.database import COLD_READERS, COLD_S, Database, Reader, Row, Statement, Transaction, Wakes
+from cascade.store.database import COLD_READERS, COLD_S, IN_LIST, Database, Reader, Row, Statement, Transaction, Wakes
 
 log = structlog.get_logger()
 
@@ -67,38 +67,11 @@ AWAY = (
 )
 
 
-class _Query(NamedTuple):
-    """A statement as PostgreSQL takes it. `lists`: of each of its parameters, how many of ours it is an array of, 0: it
-    is no array; None when none is."""
-
-    text: str
-    lists: tuple[int, ...] | None
-
-    def arguments(self, parameters: Sequence[Any]) -> Sequence[Any]:
-        if self.lists is None:
-            return parameters
-        rest = iter(parameters)
-        return [
-            [value for value in islice(rest, size) if value is not None] if size else next(rest) for size in self.lists
-        ]
-
-
-_PARAMETER = re.compile(r"(?<!NOT )IN \((\?(?:, \?)*)\)|\?")
-
-
 @lru_cache(maxsize=1024)
-def translate(statement: str) -> _Query:
-    """Number the parameters. A list of nothing but parameters becomes one array, without its NULLs, which match
-    nothing."""
-    lists: list[int] = []
-
-    def number(found: re.Match[str]) -> str:
-        marks = found[1]
-        lists.append(marks.count("?") if marks else 0)
-        return f"= ANY(${len(lists)})" if marks else f"${len(lists)}"
-
-    text = _PARAMETER.sub(number, statement)
-    return _Query(text, tuple(lists) if any(lists) else None)
+def translate(statement: str) -> str:
+    """Number the parameters. A list is one array."""
+    numbers = count(1)
+    return re.sub(r"\?", lambda _: f"${next(numbers)}", statement.replace(IN_LIST, "= ANY(?)"))
 
 
 class _PostgresReader:
@@ -109,8 +82,7 @@ class _PostgresReader:
         self._timeout_s = timeout_s
 
     async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]:
-        query = translate(_text(statement))
-        found = await self._connection.fetch(query.text, *query.arguments(parameters), timeout=self._timeout_s)
+        found = await self._connection.fetch(translate(_text(statement)), *parameters, timeout=self._timeout_s)
         return list(map(tuple, found))
 
 
@@ -121,24 +93,22 @@ class _PostgresTransaction(_PostgresReader, Wakes):
         self.listeners = listeners
 
     async def execute(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> int:
-        query = translate(_text(statement))
-        return _count(await self._connection.execute(query.text, *query.arguments(parameters)))
+        return _count(await self._connection.execute(translate(_text(statement)), *parameters))
 
     async def many(self, statement: str | Statement, parameters: Iterable[Sequence[Any]]) -> int:
         rows = list(parameters)
         if not rows:
             return 0
         if isinstance(statement, Statement):
-            return _count(await self._connection.execute(translate(statement.postgres).text, *zip(*rows, strict=True)))
-        query = translate(statement)
+            return _count(await self._connection.execute(translate(statement.postgres), *zip(*rows, strict=True)))
         # Only a row that comes back is counted when statements go out in one pipeline.
-        changed = await self._connection.fetchmany(f"{query.text} RETURNING 1", map(query.arguments, rows))
+        changed = await self._connection.fetchmany(f"{translate(statement)} RETURNING 1", rows)
         return len(changed)
 
     async def each(self, statement: Statement, parameters: Sequence[Sequence[Any]]) -> list[bool]:
         if not parameters:
             return []
-        found = await self._connection.fetch(translate(statement.postgres).text, *zip(*parameters, strict=True))
+        found = await self._connection.fetch(translate(statement.postgres), *zip(*parameters, strict=True))
         places = {place for (place,) in found}
         return [place in places for place in range(1, len(parameters) + 1)]
 

@@ -6,17 +6,15 @@ no index (status, channel, type) is checked row by row along the time's index: g
 is rare.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from cascade.core.message import Status
 from cascade.core.words import Channel, MessageType
 from cascade.store.database import Reader, Row
 from cascade.store.eras import ERA_MS
 from cascade.store.ids import LATEST_MS, at_ms, first_id
-from cascade.store.messages import IN_LIST
 
-T = TypeVar("T")
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
@@ -86,12 +84,9 @@ class Entry(NamedTuple):
 COLUMNS = """message.id, message.tracking_id, message.batch_id, message.sender, message.phone, message.type,
     message.status, message.delivered_by, message.cost_micros, message.accepted_at_ms,
     CASE WHEN message.state = 'scheduled' THEN message.due_at_ms END, message.finished_at_ms"""
-BY_IDS = f"""
-    SELECT {COLUMNS} FROM message WHERE account_id = ? AND id IN ({", ".join("?" * IN_LIST)})
-"""  # noqa: S608 - constants only
+BY_IDS = f"SELECT {COLUMNS} FROM message WHERE account_id = ? AND id IN (*)"  # noqa: S608 - constants only
 BY_TRACKING_IDS = f"""
-    SELECT {COLUMNS} FROM message
-    WHERE account_id = ? AND era = ? AND tracking_id IN ({", ".join("?" * IN_LIST)})
+    SELECT {COLUMNS} FROM message WHERE account_id = ? AND era = ? AND tracking_id IN (*)
 """  # noqa: S608
 # A step back in the index for each era, from one bound to the other.
 ERAS = """
@@ -143,11 +138,7 @@ def find_statement(account_id: int, wanted: Filter, before_id: bytes | None, lim
 
 async def by_ids(reader: Reader, account_id: int, ids: Sequence[bytes]) -> dict[bytes, Summary]:
     """The account's messages among `ids`."""
-    found = {}
-    for some in _lists(ids):
-        for row in await reader.rows(BY_IDS, (account_id, *some)):
-            found[row[0]] = Summary(*row)
-    return found
+    return {row[0]: Summary(*row) for row in await reader.rows(BY_IDS, (account_id, ids))}
 
 
 async def by_tracking_ids(reader: Reader, account_id: int, tracking_ids: Sequence[str]) -> dict[str, Summary]:
@@ -158,12 +149,11 @@ async def by_tracking_ids(reader: Reader, account_id: int, tracking_ids: Sequenc
         open_ = [one for one in tracking_ids if one not in found or found[one].accepted_at_ms < era + ERA_MS]
         if not open_:
             break
-        for some in _lists(open_):
-            for row in await reader.rows(BY_TRACKING_IDS, (account_id, era, *some)):
-                summary = Summary(*row)
-                known = found.get(summary.tracking_id)
-                if known is None or known.id < summary.id:
-                    found[summary.tracking_id] = summary
+        for row in await reader.rows(BY_TRACKING_IDS, (account_id, era, open_)):
+            summary = Summary(*row)
+            known = found.get(summary.tracking_id)
+            if known is None or known.id < summary.id:
+                found[summary.tracking_id] = summary
     return found
 
 
@@ -271,13 +261,6 @@ def _source(account_id: int, wanted: Filter, end: bytes, *, is_tagged: bool) -> 
             chosen.append((f"{column} = ?", value))
     conditions = " AND ".join(condition for condition, *_ in chosen)
     return Source(before, tables, conditions, parameters + [value for _, *values in chosen for value in values])
-
-
-def _lists(keys: Sequence[T]) -> Iterable[list[T | None]]:
-    """The keys in lists of exactly `IN_LIST`, filled up with None."""
-    for start in range(0, len(keys), IN_LIST):
-        some: list[T | None] = list(keys[start : start + IN_LIST])
-        yield some + [None] * (IN_LIST - len(some))
 
 
 def _sums(row: Row, dimensions: int) -> Sums:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.words import Reason
 from cascade.store.database import Reader, Statement, Transaction, insertion
-from cascade.store.messages import IN_LIST, Key
+from cascade.store.messages import Key
 
 KEPT_MS = 24 * 3600 * 1000
 """How long an unmatched receipt is kept: a provider's answer does not come later than that."""
@@ -59,13 +59,12 @@ ADD = insertion(
         "reason": "text",
         "detail": "text",
         "recipient": "text",
-        "at_ms": "bigint",
         "received_at_ms": "bigint",
         "due_at_ms": "bigint",
     },
 )
 DUE = """
-    SELECT id, link, provider_id, state, reason, detail, recipient, at_ms, received_at_ms FROM receipt
+    SELECT id, link, provider_id, state, reason, detail, recipient, received_at_ms FROM receipt
     WHERE due_at_ms <= ? ORDER BY due_at_ms, id LIMIT ?
 """
 DONE = Statement("DELETE FROM receipt WHERE id = ?", "DELETE FROM receipt WHERE id = ANY(?)")
@@ -85,10 +84,10 @@ ADD_PART = insertion(
     """ON CONFLICT (link, provider_id) DO UPDATE SET account_id = excluded.account_id, message_id = excluded.message_id,
         attempt = excluded.attempt, step = excluded.step, part = excluded.part""",
 )
-FIND_PARTS = f"""
-    SELECT link, provider_id, account_id, message_id, attempt, step, part FROM sent_part
-    WHERE link = ? AND provider_id IN ({", ".join("?" * IN_LIST)})
-"""  # noqa: S608 - constants only
+FIND_PARTS = """
+    SELECT provider_id, account_id, message_id, attempt, step, part FROM sent_part
+    WHERE link = ? AND provider_id IN (*)
+"""
 
 ADD_LOST = """
     INSERT INTO lost_answer (link, recipient, account_id, message_id, attempt, step, at_ms, parts)
@@ -102,7 +101,10 @@ FOUND = "DELETE FROM lost_answer WHERE link = ? AND recipient = ? AND message_id
 PART_FOUND = """
     UPDATE lost_answer SET parts = parts - 1 WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?
 """
-FORGET_LOST = "DELETE FROM lost_answer WHERE at_ms < ?"
+FORGET_LOST = """
+    DELETE FROM lost_answer WHERE (link, recipient, message_id, attempt) IN (
+        SELECT link, recipient, message_id, attempt FROM lost_answer WHERE at_ms < ? ORDER BY at_ms LIMIT ?)
+"""
 
 
 async def add(tx: Transaction, link: str, receipts: Sequence[Receipt], now_ms: int) -> None:
@@ -112,14 +114,11 @@ async def add(tx: Transaction, link: str, receipts: Sequence[Receipt], now_ms: i
         [
             (
                 link,
-                receipt.provider_id,
+                _storable(receipt.provider_id),
                 receipt.state.value,
                 receipt.reason.value if receipt.reason else None,
-                receipt.detail.replace("\0", "")
-                if receipt.detail
-                else receipt.detail,  # PostgreSQL's texts hold no NUL
-                receipt.recipient,
-                receipt.at_ms,
+                _storable(receipt.detail),
+                _storable(receipt.recipient),
                 now_ms,
                 now_ms,
             )
@@ -129,16 +128,21 @@ async def add(tx: Transaction, link: str, receipts: Sequence[Receipt], now_ms: i
     tx.receipts_ready()
 
 
+def _storable(text: str | None) -> str | None:
+    """PostgreSQL's texts hold no NUL."""
+    return text and text.replace("\0", "")
+
+
 async def due(reader: Reader, now_ms: int, limit: int) -> list[InboxReceipt]:
     """The oldest receipts to be worked now."""
     return [
         InboxReceipt(
             id_,
             link,
-            Receipt(provider_id, ReceiptState(state), Reason(reason) if reason else None, detail, recipient, at_ms),
+            Receipt(provider_id, ReceiptState(state), Reason(reason) if reason else None, detail, recipient),
             received_at_ms,
         )
-        for id_, link, provider_id, state, reason, detail, recipient, at_ms, received_at_ms in await reader.rows(
+        for id_, link, provider_id, state, reason, detail, recipient, received_at_ms in await reader.rows(
             DUE, (now_ms, limit)
         )
     ]
@@ -163,16 +167,15 @@ async def add_parts(tx: Transaction, parts: Sequence[SentPart]) -> None:
 
 async def find_parts(reader: Reader, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SentPart]:
     """The parts that are known among (link, provider id)."""
-    by_link: dict[str, list[str | None]] = {}
+    by_link: dict[str, list[str]] = {}
     for link, provider_id in ids:
         by_link.setdefault(link, []).append(provider_id)
     found = {}
     for link, provider_ids in by_link.items():
-        for start in range(0, len(provider_ids), IN_LIST):
-            some = provider_ids[start : start + IN_LIST]
-            for row in await reader.rows(FIND_PARTS, (link, *some, *[None] * (IN_LIST - len(some)))):
-                _, provider_id, account_id, message_id, attempt, step, part = row
-                found[link, provider_id] = SentPart(link, provider_id, Key(account_id, message_id), attempt, step, part)
+        for provider_id, account_id, message_id, attempt, step, part in await reader.rows(
+            FIND_PARTS, (link, provider_ids)
+        ):
+            found[link, provider_id] = SentPart(link, provider_id, Key(account_id, message_id), attempt, step, part)
     return found
 
 
@@ -203,6 +206,6 @@ async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: in
     return part
 
 
-async def forget_lost(tx: Transaction, before_ms: int) -> None:
-    """No receipt comes for what was sent before that time."""
-    await tx.execute(FORGET_LOST, (before_ms,))
+async def forget_lost(tx: Transaction, limit: int, before_ms: int) -> int:
+    """Forget up to `limit` attempts from before that time, for which no receipt comes any more; how many there were."""
+    return await tx.execute(FORGET_LOST, (before_ms, limit))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cascade.store.database import Statement, Transaction, unnest
-from cascade.store.messages import IN_LIST
 
 
 class Sent(NamedTuple):
@@ -27,7 +26,8 @@ class Answered(NamedTuple):
 # One that is too old counts as never sent, and is overwritten.
 _REMEMBER = """
     INSERT INTO recent_message (account_id, digest, message_id, at_ms) {rows}
-    ON CONFLICT (account_id, digest) DO UPDATE SET message_id = excluded.message_id, at_ms = excluded.at_ms
+    ON CONFLICT (account_id, digest) DO UPDATE
+        SET id = excluded.id, message_id = excluded.message_id, at_ms = excluded.at_ms
     WHERE recent_message.at_ms <= {oldest}
 """
 REMEMBER = Statement(
@@ -37,9 +37,7 @@ REMEMBER = Statement(
         oldest="(?::bigint[])[1]",
     ),
 )
-FIND = f"""
-    SELECT digest, message_id FROM recent_message WHERE account_id = ? AND digest IN ({", ".join("?" * IN_LIST)})
-"""  # noqa: S608 - constants only
+FIND = "SELECT digest, message_id FROM recent_message WHERE account_id = ? AND digest IN (*)"
 PURGE = """
     DELETE FROM recent_message WHERE id IN (SELECT id FROM recent_message ORDER BY id LIMIT ?) AND at_ms <= ?
 """
@@ -51,7 +49,10 @@ BEGIN_REQUEST = """
 """
 END_REQUEST = "UPDATE recent_request SET answer = ? WHERE account_id = ? AND key_digest = ?"
 FIND_REQUEST = "SELECT body_digest, answer FROM recent_request WHERE account_id = ? AND key_digest = ?"
-PURGE_REQUESTS = "DELETE FROM recent_request WHERE at_ms <= ?"
+PURGE_REQUESTS = """
+    DELETE FROM recent_request WHERE (account_id, key_digest) IN (
+        SELECT account_id, key_digest FROM recent_request WHERE at_ms <= ? ORDER BY at_ms LIMIT ?)
+"""
 
 
 async def remember(
@@ -69,10 +70,7 @@ async def remember(
     rows = [(account_id, digest, ids[digest], now_ms, oldest_ms) for digest in sorted(ids)]
     if await tx.many(REMEMBER, rows) == len(sent):
         return {}
-    first: dict[bytes, bytes] = {}
-    for start in range(0, len(sent), IN_LIST):
-        digests = [one.digest for one in sent[start : start + IN_LIST]]
-        first.update(await tx.rows(FIND, (account_id, *digests, *[None] * (IN_LIST - len(digests)))))
+    first: dict[bytes, bytes] = dict(await tx.rows(FIND, (account_id, list(ids))))
     return {digest: first[digest] for digest, message_id in sent if first[digest] != message_id}
 
 
@@ -94,6 +92,10 @@ async def end_request(tx: Transaction, account_id: int, key_digest: bytes, answe
 
 
 async def purge(tx: Transaction, limit: int, oldest_ms: int) -> int:
-    """Forget up to `limit` messages and every request that are too old to be repeats; how many messages."""
-    await tx.execute(PURGE_REQUESTS, (oldest_ms,))
+    """Forget up to `limit` messages that are too old to be repeats, the oldest first; how many there were."""
     return await tx.execute(PURGE, (limit, oldest_ms))
+
+
+async def purge_requests(tx: Transaction, limit: int, oldest_ms: int) -> int:
+    """The same of requests."""
+    return await tx.execute(PURGE_REQUESTS, (oldest_ms, limit))

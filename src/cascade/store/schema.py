@@ -166,7 +166,6 @@ receipt = Table(
     Column("reason", Text),
     Column("detail", Text),
     Column("recipient", Text),
-    Column("at_ms", BigInteger),
     Column("received_at_ms", BigInteger, nullable=False),
     Column("due_at_ms", BigInteger, nullable=False),
     Index("receipt_due", "due_at_ms"),
@@ -184,6 +183,7 @@ lost_answer = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("parts", Integer, nullable=False, server_default="1"),
     PrimaryKeyConstraint("link", "recipient", "message_id", "attempt"),
+    Index("lost_answer_by_time", "at_ms"),
     sqlite_with_rowid=False,
 )
 
@@ -191,7 +191,7 @@ lost_answer = Table(
 recent_message = Table(
     "recent_message",
     metadata,
-    Column("id", RowId, primary_key=True),  # in the order of time, so that the oldest are found without another index
+    Column("id", RowId, primary_key=True),  # in the order of at_ms, so that the oldest are found without another index
     Column("account_id", BigInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("message_id", LargeBinary, nullable=False),
@@ -208,6 +208,7 @@ recent_request = Table(
     Column("answer", LargeBinary, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("account_id", "key_digest"),
+    Index("recent_request_by_time", "at_ms"),
     sqlite_with_rowid=False,
 )
 

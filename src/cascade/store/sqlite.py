@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import structlog
 from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailableError
 from cascade.core.events import Listeners
 from cascade.store import schema
-from cascade.store.database import COLD_READERS, COLD_S, Database, Reader, Row, Statement, Transaction, Wakes
+from cascade.store.database import COLD_READERS, COLD_S, IN_LIST, Database, Reader, Row, Statement, Transaction, Wakes
 
 try:
     import fcntl
@@ -32,6 +33,28 @@ OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 CHECKPOINT_PAGES = 4_000
 CACHE_KIB = 65_536
 INTERRUPT_S = 0.01
+LIST_SIZES = (1, 8, 64, 500)
+"""How many keys one statement looks up: few numbers, so that each is prepared once. The rest is filled up with NULL,
+which matches nothing."""
+
+
+@lru_cache(maxsize=128)
+def with_list(statement: str, size: int) -> str:
+    """The statement for a list of that size."""
+    return statement.replace(IN_LIST, f"IN ({', '.join('?' * size)})")
+
+
+def _rows(connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]) -> list[Row]:
+    if IN_LIST not in statement:
+        return connection.execute(statement, parameters).fetchall()
+    *before, keys = parameters
+    found = []
+    for start in range(0, len(keys), LIST_SIZES[-1]):
+        some = keys[start : start + LIST_SIZES[-1]]
+        size = next(size for size in LIST_SIZES if size >= len(some))
+        values = (*before, *some, *[None] * (size - len(some)))
+        found += connection.execute(with_list(statement, size), values).fetchall()
+    return found
 
 
 class _SqliteReader:
@@ -39,7 +62,7 @@ class _SqliteReader:
         self._connection = connection
 
     async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]:
-        return self._connection.execute(_text(statement), parameters).fetchall()
+        return _rows(self._connection, _text(statement), parameters)
 
 
 class _ColdSqliteReader:
@@ -53,7 +76,7 @@ class _ColdSqliteReader:
     async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]:
         loop = asyncio.get_running_loop()
         begun_at_s = loop.time()
-        work = loop.run_in_executor(self._threads, self._fetch, _text(statement), parameters)
+        work = loop.run_in_executor(self._threads, _rows, self._connection, _text(statement), parameters)
         timer = loop.call_later(COLD_S, self._connection.interrupt)
         try:
             await asyncio.wait([work])
@@ -69,9 +92,6 @@ class _ColdSqliteReader:
         if isinstance(error, sqlite3.OperationalError) and loop.time() - begun_at_s >= COLD_S:
             raise QueryTimeoutError(f"It took longer than {COLD_S:.0f} s") from error
         return work.result()
-
-    def _fetch(self, statement: str, parameters: Sequence[Any]) -> list[Row]:
-        return self._connection.execute(statement, parameters).fetchall()
 
 
 class _SqliteTransaction(_SqliteReader, Wakes):

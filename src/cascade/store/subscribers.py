@@ -5,7 +5,6 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from cascade.store.database import Reader, Transaction
-from cascade.store.messages import IN_LIST
 
 
 class Subscriber(NamedTuple):
@@ -22,10 +21,7 @@ PUT = """
     DO UPDATE SET address = excluded.address, profile = excluded.profile, updated_at_ms = excluded.updated_at_ms
 """
 REMOVE = "DELETE FROM subscriber WHERE account_id = ? AND link = ? AND phone = ?"
-ADDRESSES = f"""
-    SELECT phone, address FROM subscriber
-    WHERE account_id = ? AND link = ? AND phone IN ({", ".join("?" * IN_LIST)})
-"""  # noqa: S608 - constants only
+ADDRESSES = "SELECT phone, address FROM subscriber WHERE account_id = ? AND link = ? AND phone IN (*)"
 
 
 async def put(tx: Transaction, account_id: int, link: str, subscribers: Sequence[Subscriber], now_ms: int) -> None:
@@ -44,12 +40,8 @@ async def addresses(
 ) -> dict[str, Mapping[str, str]]:
     """For each phone that a bot among `links` can write to: its addresses by link."""
     found: dict[str, dict[str, str]] = {}
-    wanted: list[str | None] = list(phones)
+    wanted = list(phones)
     for link in links:
-        for start in range(0, len(wanted), IN_LIST):
-            some = wanted[start : start + IN_LIST]
-            for phone, address in await reader.rows(
-                ADDRESSES, (account_id, link, *some, *[None] * (IN_LIST - len(some)))
-            ):
-                found.setdefault(phone, {})[link] = address
+        for phone, address in await reader.rows(ADDRESSES, (account_id, link, wanted)):
+            found.setdefault(phone, {})[link] = address
     return dict(found)

@@ -5,15 +5,12 @@ from operator import attrgetter
 
 from cascade.core.placeholders import Slot, Variable
 from cascade.store.database import Reader, Transaction
-from cascade.store.messages import IN_LIST
 
 PUT = """
     INSERT INTO variable (account_id, type, id, value, updated_at_ms) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (account_id, type, id) DO UPDATE SET value = excluded.value, updated_at_ms = excluded.updated_at_ms
 """
-VALUES = f"""
-    SELECT id, value FROM variable WHERE account_id = ? AND type = ? AND id IN ({", ".join("?" * IN_LIST)})
-"""  # noqa: S608 - constants only
+VALUES = "SELECT id, value FROM variable WHERE account_id = ? AND type = ? AND id IN (*)"
 
 
 async def put(tx: Transaction, account_id: int, variables: Iterable[Variable], now_ms: int) -> None:
@@ -24,13 +21,11 @@ async def put(tx: Transaction, account_id: int, variables: Iterable[Variable], n
 
 async def values(reader: Reader, account_id: int, slots: Iterable[Slot]) -> dict[Slot, str]:
     """The values that the account has for these placeholders."""
-    by_type: dict[str, list[str | None]] = {}
+    by_type: dict[str, list[str]] = {}
     for type_, id_ in slots:
         by_type.setdefault(type_, []).append(id_)
     found = {}
     for type_, ids in by_type.items():
-        for start in range(0, len(ids), IN_LIST):
-            some = ids[start : start + IN_LIST]
-            for id_, value in await reader.rows(VALUES, (account_id, type_, *some, *[None] * (IN_LIST - len(some)))):
-                found[Slot(type_, id_)] = value
+        for id_, value in await reader.rows(VALUES, (account_id, type_, ids)):
+            found[Slot(type_, id_)] = value
     return found

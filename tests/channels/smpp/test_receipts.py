@@ -11,7 +11,6 @@ from cascade.core.receipt import ReceiptState
 from cascade.core.words import Reason
 
 DELIVERED, FAILED = ReceiptState.DELIVERED, ReceiptState.FAILED
-NOVEMBER_23 = 1_795_406_400_000  # 2026-11-23 04:00:00 UTC
 USUAL = "id:{id} sub:001 dlvrd:001 submit date:2611230400 done date:{done} stat:{stat} err:{err} text:{text}"
 
 
@@ -19,70 +18,69 @@ def usual(**values: str) -> str:
     return USUAL.format(**{"id": "A1", "done": "2611230400", "stat": "DELIVRD", "err": "000", "text": "Hi", **values})
 
 
-RECEIPTS = {  # text, parameters, (id, state, reason, detail, at_ms) or None where it tells of no end
-    "the usual one": (usual(), {}, ("a1", DELIVERED, None, None, NOVEMBER_23)),
-    "dates with seconds": (usual(done="261123040001"), {}, ("a1", DELIVERED, None, None, NOVEMBER_23 + 1000)),
-    "a date of zeros": (usual(done="0000000000"), {}, ("a1", DELIVERED, None, None, None)),
-    "a date that is none": (usual(done="2613990400"), {}, ("a1", DELIVERED, None, None, None)),
-    "expired": (usual(stat="EXPIRED"), {}, ("a1", FAILED, Reason.EXPIRED_AT_PROVIDER, "EXPIRED err 000", NOVEMBER_23)),
-    "deleted": (usual(stat="DELETED"), {}, ("a1", FAILED, Reason.UNDELIVERABLE, "DELETED err 000", NOVEMBER_23)),
-    "undelivered": (usual(stat="UNDELIV"), {}, ("a1", FAILED, Reason.UNDELIVERABLE, "UNDELIV err 000", NOVEMBER_23)),
-    "rejected": (usual(stat="REJECTD"), {}, ("a1", FAILED, Reason.PROVIDER_REFUSED, "REJECTD err 000", NOVEMBER_23)),
-    "unknown": (usual(stat="UNKNOWN"), {}, ("a1", FAILED, Reason.UNDELIVERABLE, "UNKNOWN err 000", NOVEMBER_23)),
+RECEIPTS = {  # text, parameters, (id, state, reason, detail) or None where it tells of no end
+    "the usual one": (usual(), {}, ("a1", DELIVERED, None, None)),
+    "dates with seconds": (usual(done="261123040001"), {}, ("a1", DELIVERED, None, None)),
+    "a date of zeros": (usual(done="0000000000"), {}, ("a1", DELIVERED, None, None)),
+    "expired": (usual(stat="EXPIRED"), {}, ("a1", FAILED, Reason.EXPIRED_AT_PROVIDER, "EXPIRED err 000")),
+    "deleted": (usual(stat="DELETED"), {}, ("a1", FAILED, Reason.UNDELIVERABLE, "DELETED err 000")),
+    "undelivered": (usual(stat="UNDELIV"), {}, ("a1", FAILED, Reason.UNDELIVERABLE, "UNDELIV err 000")),
+    "rejected": (usual(stat="REJECTD"), {}, ("a1", FAILED, Reason.PROVIDER_REFUSED, "REJECTD err 000")),
+    "unknown": (usual(stat="UNKNOWN"), {}, ("a1", FAILED, Reason.UNDELIVERABLE, "UNKNOWN err 000")),
     "accepted is on the way": (usual(stat="ACCEPTD"), {}, None),
     "on the way": (usual(stat="ENROUTE"), {}, None),
     "a word nobody knows is no end": (usual(stat="ENTREGADO"), {}, None),
     "a word nobody knows, with a parameter that we know": (
         usual(stat="ENTREGADO"),
         {0x427: b"\x02"},
-        ("a1", DELIVERED, None, None, NOVEMBER_23),
+        ("a1", DELIVERED, None, None),
     ),
     "an error code that is no number": (
         usual(stat="UNDELIV", err="0A1"),
         {},
-        ("a1", FAILED, Reason.UNDELIVERABLE, "UNDELIV err 0A1", NOVEMBER_23),
+        ("a1", FAILED, Reason.UNDELIVERABLE, "UNDELIV err 0A1"),
     ),
     "an awkward one, whose empty text ends it": (
         "id:ABC1 sub:001 dlvrd:001 submit date:261123040000 done date:261123040100 stat:UNDELIV err:0A1 text:",
         {0x1E: b"ABC1\0", 0x427: b"\x05"},
-        ("abc1", FAILED, Reason.UNDELIVERABLE, "UNDELIV err 0A1", NOVEMBER_23 + 60_000),
+        ("abc1", FAILED, Reason.UNDELIVERABLE, "UNDELIV err 0A1"),
     ),
     "no text field": (
         "id:A1 sub:001 dlvrd:001 submit date:2611230400 done date:2611230400 stat:DELIVRD err:000",
         {},
-        ("a1", DELIVERED, None, None, NOVEMBER_23),
+        ("a1", DELIVERED, None, None),
     ),
     "other case, order and spacing, and extra fields": (
         "STAT:delivrd  donedate:2611230400 submitdate:2611230400 foo:bar Err: 000 ID:A1 Text:Hi",
         {},
-        ("a1", DELIVERED, None, None, NOVEMBER_23),
+        ("a1", DELIVERED, None, None),
     ),
     "fields in the message's own words do not count": (
         "id:A1 stat:UNDELIV text:stat:DELIVRD id:B2",
         {},
-        ("a1", FAILED, Reason.UNDELIVERABLE, "UNDELIV", None),
+        ("a1", FAILED, Reason.UNDELIVERABLE, "UNDELIV"),
     ),
     "nor where the field itself is missing": ("id:A1 text: stat:DELIVRD", {}, None),
     "empty fields": ("id: sub: dlvrd: stat: err: text:", {}, None),
     "cut short before the state": ("id:A1 sub:001 dlvrd:001 submit date:26112304", {}, None),
-    "cut short after the state": ("id:A1 stat:DELIVRD er", {}, ("a1", DELIVERED, None, None, None)),
+    "cut short after the state": ("id:A1 stat:DELIVRD er", {}, ("a1", DELIVERED, None, None)),
     "no id at all": ("stat:DELIVRD err:000", {}, None),
-    "parameters alone": ("", {0x1E: b"00A1\0", 0x427: b"\x02"}, ("a1", DELIVERED, None, None, None)),
-    "the id's parameter without its NUL": ("", {0x1E: b"A1", 0x427: b"\x02"}, ("a1", DELIVERED, None, None, None)),
+    "parameters alone": ("", {0x1E: b"00A1\0", 0x427: b"\x02"}, ("a1", DELIVERED, None, None)),
+    "the id's parameter without its NUL": ("", {0x1E: b"A1", 0x427: b"\x02"}, ("a1", DELIVERED, None, None)),
     "parameters win over the text": (
         usual(id="B2", stat="DELIVRD"),
         {0x1E: b"A1\0", 0x427: b"\x03"},
-        ("a1", FAILED, Reason.EXPIRED_AT_PROVIDER, "DELIVRD err 000", NOVEMBER_23),
+        ("a1", FAILED, Reason.EXPIRED_AT_PROVIDER, "DELIVRD err 000"),
     ),
     "the network's own error": (
         "id:A1 stat:UNDELIV",
         {0x423: b"\x03\x00\x15"},
-        ("a1", FAILED, Reason.UNDELIVERABLE, "UNDELIV network 3 error 21", None),
+        ("a1", FAILED, Reason.UNDELIVERABLE, "UNDELIV network 3 error 21"),
     ),
-    "empty parameters do not win": (usual(), {0x1E: b"\0", 0x427: b""}, ("a1", DELIVERED, None, None, NOVEMBER_23)),
+    "empty parameters do not win": (usual(), {0x1E: b"\0", 0x427: b""}, ("a1", DELIVERED, None, None)),
     "a state of no standard": (usual(), {0x427: b"\xc8"}, None),
-    "skipped, of SMPP 5.0": ("id:A1", {0x427: b"\x09"}, ("a1", FAILED, Reason.UNDELIVERABLE, None, None)),
-    "the text in message_payload": ("", {0x424: usual().encode()}, ("a1", DELIVERED, None, None, NOVEMBER_23)),
+    "skipped, of SMPP 5.0": ("id:A1", {0x427: b"\x09"}, ("a1", FAILED, Reason.UNDELIVERABLE, None)),
+    "the text in message_payload": ("", {0x424: usual().encode()}, ("a1", DELIVERED, None, None)),
 }
 
 
@@ -92,7 +90,7 @@ def test_reads_receipts(text: str, tlvs: dict[int, bytes], expected: tuple[objec
     if receipt is None:
         assert expected is None
     else:
-        assert (receipt.provider_id, receipt.state, receipt.reason, receipt.detail, receipt.at_ms) == expected
+        assert (receipt.provider_id, receipt.state, receipt.reason, receipt.detail) == expected
         assert receipt.recipient == "380501112233"
 
 
@@ -108,12 +106,6 @@ def test_settings_decide_what_the_standard_leaves_open(
 ) -> None:
     receipt = read_receipt(Delivery("1", 4, 0, usual(stat=stat).encode(), {}), settings)
     assert (receipt.state if receipt else None) == state
-
-
-def test_dates_are_in_the_zone_of_the_settings() -> None:
-    receipt = read_receipt(Delivery("1", 4, 0, usual().encode(), {}), SmppSettings(receipt_utc_offset_minutes=120))
-    assert receipt is not None
-    assert receipt.at_ms == NOVEMBER_23 - 2 * 3600 * 1000
 
 
 def test_a_receipt_in_ucs2_reads_the_same() -> None:

@@ -13,6 +13,7 @@ WRONG = {  # setting, value, what the error names
     "no window": ("window", 0, "smpp.window"),
     "more parts than a header can count": ("max_parts", 256, "smpp.max_parts"),
     "no response time": ("response_timeout_s", 0, "smpp.response_timeout_s"),
+    "a response time that outlasts a lease": ("response_timeout_s", 31, "smpp.response_timeout_s"),
     "a default that is no sender": ("default_sender", "Магазин", "smpp.senders"),
     "a map to what is no sender": ("senders", {"Shop": "a name far too long"}, "smpp.senders"),
 }

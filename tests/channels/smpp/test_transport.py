@@ -105,7 +105,9 @@ async def test_what_no_sms_can_be_is_settled_and_leaves_its_room() -> None:
         room = await ours.room()
         told = ours.rooms
         ours.send(attempt(sender="Магазин"))
-        assert isinstance(await ours.outcome(), Rejected)
+        outcome = await ours.outcome()
+        assert isinstance(outcome, Rejected)
+        assert outcome.is_ours
         assert await ours.room() == room
         await asyncio.sleep(0)
         assert ours.rooms == told + 1
@@ -357,6 +359,39 @@ async def test_pauses_between_binds_double_and_have_jitter(monkeypatch: pytest.M
     assert pauses == [1, 2, 2, 6, 4.5]
 
 
+@pytest.mark.parametrize(("is_taken", "pauses"), [(True, [1, 1, 1]), (False, [1, 2, 4])])
+async def test_a_bind_that_took_a_message_is_made_anew_without_a_longer_pause(
+    monkeypatch: pytest.MonkeyPatch, is_taken: bool, pauses: list[float]
+) -> None:
+    seen: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(pause_s: float) -> None:
+        seen.append(pause_s)
+        await sleep(0)
+
+    async with ScriptedSmsc() as smsc:
+        settings = SmppSettings(port=smsc.port, reconnect_min_s=1, reconnect_max_s=60)
+        ours = Gateway(settings)
+        ours.transport = SmppTransport(settings, random_unit=lambda: 1.0)
+        monkeypatch.setattr("cascade.channels.smpp.transport.asyncio.sleep", note)
+        ours.start()
+        for number in (1, 2, 3):
+            await smsc.peer()
+            await ours.room()
+            ours.send(attempt(number=number))
+            submit = await smsc.request()
+            if is_taken:
+                submit.peer.send(submit.answer("1"))
+                await ours.outcome(number)
+            submit.peer.close()
+            await ours.outcome(number)
+        await smsc.peer()
+        monkeypatch.undo()
+        await ours.transport.stop(0)
+    assert seen[:3] == pauses
+
+
 async def test_an_smsc_that_is_not_there_is_tried_until_it_is() -> None:
     async with ScriptedSmsc() as smsc:
         port = smsc.port
@@ -364,6 +399,15 @@ async def test_an_smsc_that_is_not_there_is_tried_until_it_is() -> None:
         with listening() as heard:
             await heard.until(event="connect_failed")
         assert ours.transport.room() == 0
+
+
+async def test_a_host_that_can_be_none_is_logged_and_tried_again() -> None:
+    with listening() as heard:
+        async with gateway(1, host="smsc..example") as ours:
+            await heard.until(event="bind_failed", error="UnicodeError")
+            heard.entries.clear()
+            await heard.until(event="bind_failed")
+            assert ours.transport.room() == 0
 
 
 async def test_after_the_peers_unbind_we_bind_again() -> None:

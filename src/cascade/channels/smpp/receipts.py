@@ -6,8 +6,6 @@ Source: SMPP 3.4, 5.3.2.26 and 5.3.2.35 (optional parameters), Appendix B (the t
 
 import re
 from contextlib import suppress
-from datetime import UTC, datetime
-from functools import lru_cache
 
 import structlog
 
@@ -61,10 +59,10 @@ _FAILURES = {
 _KNOWN = _INTERMEDIATE | {_DELIVERED} | _FAILURES.keys()
 
 # The usual order in one match; a receipt in any other order, case or spacing is searched field by field.
-_USUAL = re.compile(rb"id:(\S+) sub:\S* dlvrd:\S* submit date:\S* done date:(\d*) stat:([A-Z]+) err:(\S*)", re.DOTALL)
+_USUAL = re.compile(rb"id:(\S+) sub:\S* dlvrd:\S* submit date:\S* done date:\d* stat:([A-Z]+) err:(\S*)", re.DOTALL)
 _FIELDS = tuple(
     re.compile(rb"(?<![a-z])" + name + rb"\s*:[ ]*([^\s:]+)(?=\s|$)", re.IGNORECASE)
-    for name in (rb"id", rb"done ?date", rb"stat", rb"err")
+    for name in (rb"id", rb"stat", rb"err")
 )
 _TEXT = re.compile(rb"(?<![a-z])text\s*:", re.IGNORECASE)
 
@@ -77,7 +75,7 @@ def is_receipt(delivery: Delivery) -> bool:
 def read_receipt(delivery: Delivery, settings: SmppSettings) -> Receipt | None:
     """None where it tells of no end: an intermediate state, or a word or an id that we cannot read."""
     tlvs = delivery.tlvs
-    message_id, done, stat, err = _read_text(delivery)
+    message_id, stat, err = _read_text(delivery)
     if TLV_RECEIPTED_MESSAGE_ID in tlvs:
         message_id = tlvs[TLV_RECEIPTED_MESSAGE_ID].partition(b"\0")[0] or message_id
     state = STATES.get(stat.decode("latin-1").upper())
@@ -99,7 +97,6 @@ def read_receipt(delivery: Delivery, settings: SmppSettings) -> Receipt | None:
         reason=failure,
         detail=None if failure is None else _detail(stat, err, tlvs.get(TLV_NETWORK_ERROR_CODE)),
         recipient=_digits(delivery.source) or None,
-        at_ms=_unix_ms(done, settings.receipt_utc_offset_minutes),
     )
 
 
@@ -121,21 +118,21 @@ def _normalised(text: str, base: int | None) -> str:
     return text.lstrip("0").lower() or text[:1]
 
 
-def _read_text(delivery: Delivery) -> tuple[bytes, bytes, bytes, bytes]:
-    """id, done date, stat and err; each empty where the text has none."""
+def _read_text(delivery: Delivery) -> tuple[bytes, bytes, bytes]:
+    """id, stat and err; each empty where the text has none."""
     text = delivery.text or delivery.tlvs.get(TLV_MESSAGE_PAYLOAD, b"")
     if delivery.data_coding == DATA_CODING_UCS2:
         text = text.decode("utf-16-be", "replace").encode("latin-1", "replace")
     usual = _USUAL.match(text)
     if usual:
-        message_id, done, stat, err = usual.groups()
-        return message_id, done, stat, err
+        message_id, stat, err = usual.groups()
+        return message_id, stat, err
     quoted = _TEXT.search(text)  # what follows is the message's own words, which may look like fields
     if quoted:
         text = text[: quoted.start()]
     found = [field.search(text) for field in _FIELDS]
-    message_id, done, stat, err = (match[1] if match else b"" for match in found)
-    return message_id, done, stat, err
+    message_id, stat, err = (match[1] if match else b"" for match in found)
+    return message_id, stat, err
 
 
 def _detail(stat: bytes, err: bytes, network_error: bytes | None) -> str | None:
@@ -152,16 +149,3 @@ def _detail(stat: bytes, err: bytes, network_error: bytes | None) -> str | None:
 
 def _digits(address: str) -> str:
     return address if address.isdecimal() else "".join(char for char in address if char.isdecimal())
-
-
-@lru_cache(maxsize=128)  # receipts come in bursts, and many share their minute
-def _unix_ms(date: bytes, utc_offset_minutes: int) -> int | None:
-    """`YYMMDDhhmm` or `YYMMDDhhmmss`; None for anything that is no date, such as zeros."""
-    if len(date) not in (10, 12) or not date.isdigit():
-        return None
-    year, month, day, hour, minute, second = (int(date[at : at + 2] or b"0") for at in range(0, 12, 2))
-    try:
-        local = datetime(2000 + year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
-    return int(local.timestamp() - utc_offset_minutes * 60) * 1000

@@ -55,6 +55,8 @@ class IdForm(StrEnum):
     RESP_DEC_DLR_HEX = "resp_dec_dlr_hex"
 
 
+LONGEST_RESPONSE_S = 30
+"""With what a text of many parts waits in our queue, the engine's lease must outlast it."""
 _NAME_CHARACTERS = frozenset(char for char in BASIC if char.isascii() and char.isprintable())
 
 
@@ -67,7 +69,8 @@ class SmppSettings:
     be longer than the standard's 8 octets. `bind`: one transceiver or a transmitter and receiver pair.
     `tls` with `tls_verify` (on: the certificate and the host's name are checked) and `tls_ca_file` (PEM; None for the
     system's authorities).
-    `connect_timeout_s`: TCP and TLS together. `response_timeout_s`: a submit unanswered for so long is lost.
+    `connect_timeout_s`: TCP and TLS together. `response_timeout_s`: a submit unanswered for so long is lost;
+    at most 30.
     `enquire_link_s`: silence before we ask whether the peer lives. `enquire_timeout_s`: silence after it that ends the
     connection. `reconnect_min_s`, `reconnect_max_s`: the pause before a new bind doubles between the two.
     `throttle_min_s`, `throttle_max_s`: the same for the pause after the SMSC asks us to slow down.
@@ -83,7 +86,6 @@ class SmppSettings:
 
     Receipts:
     `accepted_is_delivered`: ACCEPTD is final and means delivered. `unknown_is_failed`: UNKNOWN is final; else we wait.
-    `receipt_utc_offset_minutes`: the zone of the dates in receipts, which do not tell it.
     `statuses` adds to or overrides what a command_status means, above all of the vendor's own 0x400 to 0x4FF.
     """
 
@@ -123,7 +125,6 @@ class SmppSettings:
     transliterate: bool = False
     accepted_is_delivered: bool = False
     unknown_is_failed: bool = True
-    receipt_utc_offset_minutes: int = 0
     statuses: Mapping[int, Reason] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -134,6 +135,10 @@ class SmppSettings:
             raise ConfigError("smpp.window", "it is below 1", "Write how many unanswered submits the operator allows")
         if not 1 <= self.max_parts <= 255:
             raise ConfigError("smpp.max_parts", "it is not from 1 to 255", "Write how many parts the operator takes")
+        if self.response_timeout_s > LONGEST_RESPONSE_S:
+            raise ConfigError(
+                "smpp.response_timeout_s", f"it is above {LONGEST_RESPONSE_S}", "Write how soon the operator answers"
+            )
         for name in ("response_timeout_s", "enquire_link_s", "enquire_timeout_s", "reconnect_min_s", "throttle_min_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"smpp.{name}", "it is not above 0", "Write a number of seconds")

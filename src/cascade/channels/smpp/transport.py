@@ -5,6 +5,7 @@ import random
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -106,6 +107,7 @@ class SmppTransport:
         self._all_settled.set()
         self._parts_per_attempt = 1.0  # of late, as a moving average
         self._keepers: list[asyncio.Task[None]] = []
+        self._has_worked = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._resume_timer: asyncio.TimerHandle | None = None
         self._is_stopping = False
@@ -142,7 +144,7 @@ class SmppTransport:
         for attempt in attempts:
             submission = self._composer.compose(attempt)
             if isinstance(submission, Rejected):
-                settle(attempt, submission)
+                settle(attempt, replace(submission, is_ours=True))
                 has_refused = True
                 continue
             sending = _Sending(attempt, settle, len(submission.bodies), submission.reported)
@@ -184,6 +186,7 @@ class SmppTransport:
         if status == statuses.ESME_ROK:
             sending.ids[index] = answer_id(message_id, self._settings.id_form)
             self._throttle.accepted()
+            self._has_worked = True
         else:
             refusal = statuses.refusal(status, self._settings.statuses)
             sending.fail(refusal)
@@ -295,19 +298,16 @@ class SmppTransport:
         task.add_done_callback(self._tasks.discard)
 
     async def _keep_bound(self, command: int) -> None:
-        """Bind, wait for the end, bind again. The pause doubles until a bind has held for as long as the longest."""
+        """Bind, wait for the end, bind again. The pause doubles until a bind has taken a message, or has held for as
+        long as the longest: one message that ends the connection each time must not stop all the others."""
         loop = asyncio.get_running_loop()
         pause_s = self._settings.reconnect_min_s
         while not self._is_stopping:
             session: Session[tuple[_Sending, int]] = Session(self._settings, command, self, self._spawn)
             try:
                 await session.open(self._tls)
-            except BindRefusedError as error:
-                self._log.warning("bind_refused", status=statuses.name(error.status))
-            except OSError as error:  # TimeoutError and ssl.SSLError are such
-                self._log.warning("connect_failed", error=type(error).__name__)
-            else:
                 bound_at = loop.time()
+                self._has_worked = False
                 self._log.info("bind_established")
                 self._sessions[command] = session
                 try:
@@ -318,8 +318,16 @@ class SmppTransport:
                     del self._sessions[command]
                     if command == _SUBMITTING[self._settings.bind]:
                         self._give_back(lambda sending: True)
-                if loop.time() - bound_at >= self._settings.reconnect_max_s:
+                if self._has_worked or loop.time() - bound_at >= self._settings.reconnect_max_s:
                     pause_s = self._settings.reconnect_min_s
+                if not self._is_stopping:
+                    self._log.warning("bind_lost")
+            except BindRefusedError as error:
+                self._log.warning("bind_refused", status=statuses.name(error.status))
+            except OSError as error:  # TimeoutError and ssl.SSLError are such
+                self._log.warning("connect_failed", error=type(error).__name__)
+            except Exception as error:  # only its type: its text may hold what the operator set
+                self._log.error("bind_failed", error=type(error).__name__)
             await asyncio.sleep(pause_s * (0.5 + self._random_unit() / 2))
             pause_s = min(pause_s * 2, self._settings.reconnect_max_s)
 

@@ -95,8 +95,9 @@ async def test_no_table_is_read_from_end_to_end(postgres_url: str, statement: st
 async def test_each_change_is_one_look_up_in_a_table_that_nobody_has_analyzed(
     postgres: PostgresDatabase, postgres_url: str
 ) -> None:
-    async with postgres.transaction() as tx:
-        await tx.execute("ALTER TABLE message SET (autovacuum_enabled = false)")
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("ALTER TABLE message SET (autovacuum_enabled = false)")
+    await connection.close()
     await add(postgres, *(new(n) for n in range(2_000)))
     plan = await explain(postgres_url, messages.CHANGE)
     assert "Index Cond: ((account_id = new.account_id) AND (id = new.id))" in plan

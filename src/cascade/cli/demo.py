@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
+import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from cascade.channels.smpp.settings import SmppSettings
+from cascade.cli import logs
+from cascade.cli.loop import run
 from cascade.core.directory import ApiKey
 from cascade.core.errors import ConfigError
 from cascade.core.secret import Secret
@@ -24,6 +27,8 @@ from cascade.sandbox.app import Sandbox, SandboxSettings
 from cascade.serve import Gateway, freeze_memory, http_server, listen, now_ms, open_seal
 from cascade.settings import BotApi, Engine, Http, PriceEntry, RouteStep, Settings, Store, Webhooks
 from cascade.store import accounts
+
+app = typer.Typer(add_completion=False)
 
 HOST = "127.0.0.1"
 ACCOUNT = "demo"
@@ -38,6 +43,18 @@ REASONS = {
     ("rejected", "not_subscribed"): "the person left the bot",
     ("skipped", "no_channel"): "not set up here",
 }
+
+
+@app.command()
+def demo_command(
+    port: Annotated[int, typer.Option(help="The gateway; the sandbox takes the next ports.", min=1, max=65532)] = 8080,
+    home: Annotated[Path, typer.Option(help="Where its database lies.")] = Path("cascade-home"),
+    quiet: Annotated[bool, typer.Option("--quiet", help="Send no sample messages.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit after the samples; 1 when one did not end well.")] = False,
+) -> None:
+    """Gateway and sandbox in one terminal: watch a message find its way."""
+    logs.configure("warning", "text")
+    run(demo(DemoOptions(port=port, home=home, is_quiet=quiet, is_once=once)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from cascade.core.directory import Account, ApiKey, Bot, Rate, Scope, digest
 from cascade.core.errors import CascadeError, ConfigError
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
-from cascade.store.database import Reader, Transaction
+from cascade.store.database import Reader, Row, Transaction
 
 
 class UnknownAccountError(CascadeError):
@@ -52,6 +52,9 @@ class Seal:
             ) from error
 
 
+SELECT_ACCOUNTS = "SELECT id, name, is_strict, senders, send_rate, send_burst, read_rate, read_burst FROM account"
+
+
 async def add_account(tx: Transaction, name: str, now_ms: int) -> int:
     """Add an account, or find the one of this name; its id."""
     await tx.execute(
@@ -67,6 +70,12 @@ async def find_account(reader: Reader, name: str) -> int:
         raise UnknownAccountError(f"no account is named {name!r}; `cascade account list` names them")
     account_id: int = rows[0][0]
     return account_id
+
+
+async def account(reader: Reader, account_id: int) -> Account:
+    """One that is there."""
+    [row] = await reader.rows(f"{SELECT_ACCOUNTS} WHERE id = ?", (account_id,))
+    return _account(row)
 
 
 async def ids(reader: Reader) -> list[int]:
@@ -148,14 +157,41 @@ async def revoke_key(tx: Transaction, account_id: int, name: str) -> int:
     return count
 
 
-async def add_bot(tx: Transaction, seal: Seal, account_id: int, channel: Channel, token: Secret, now_ms: int) -> None:
-    """Register a bot with its account. A token that is already registered stays with the account that has it."""
+async def add_bot(tx: Transaction, seal: Seal, account_id: int, channel: Channel, token: Secret, now_ms: int) -> Bot:
+    """Register a bot with its account. A token that is already registered stays with the account that has it: the bot
+    says whose it is."""
+    token_digest = digest(token.reveal())
     await tx.execute(
         "INSERT INTO bot (account_id, channel, token_digest, sealed_token, created_at_ms) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (channel, token_digest) DO NOTHING",
-        (account_id, channel.value, digest(token.reveal()), seal.close(token), now_ms),
+        (account_id, channel.value, token_digest, seal.close(token), now_ms),
     )
     await changed(tx)
+    [(id_, owner_id)] = await tx.rows(
+        "SELECT id, account_id FROM bot WHERE channel = ? AND token_digest = ?", (channel.value, token_digest)
+    )
+    return Bot(id_, owner_id, channel, token_digest)
+
+
+async def list_bots(reader: Reader, account_id: int) -> list[tuple[Bot, int]]:
+    """The account's bots, the oldest first, and when each was added."""
+    return [
+        (Bot(id_, account_id, Channel(channel), token_digest), created_at_ms)
+        for id_, channel, token_digest, created_at_ms in await reader.rows(
+            "SELECT id, channel, token_digest, created_at_ms FROM bot WHERE account_id = ? ORDER BY id", (account_id,)
+        )
+    ]
+
+
+async def remove_bot(tx: Transaction, account_id: int, link: str) -> bool:
+    """Forget a bot and the directory of its subscribers; False when the account has none of this link."""
+    bot = next((bot for bot, _ in await list_bots(tx, account_id) if bot.link == link), None)
+    if bot is None:
+        return False
+    await tx.execute("DELETE FROM subscriber WHERE account_id = ? AND link = ?", (account_id, link))
+    await tx.execute("DELETE FROM bot WHERE id = ?", (bot.id,))
+    await changed(tx)
+    return True
 
 
 async def changed(tx: Transaction) -> None:
@@ -182,19 +218,7 @@ async def reseal(tx: Transaction, seal: Seal) -> int:
 
 async def load(reader: Reader, seal: Seal) -> Accounts:
     number = await version(reader)
-    accounts = {
-        id_: Account(
-            id_,
-            name,
-            bool(is_strict),
-            None if senders is None else frozenset(json.loads(senders)),
-            None if send_rate is None else Rate(send_rate, send_burst),
-            None if read_rate is None else Rate(read_rate, read_burst),
-        )
-        for id_, name, is_strict, senders, send_rate, send_burst, read_rate, read_burst in await reader.rows(
-            "SELECT id, name, is_strict, senders, send_rate, send_burst, read_rate, read_burst FROM account"
-        )
-    }
+    accounts = {row[0]: _account(row) for row in await reader.rows(SELECT_ACCOUNTS)}
     keys = {
         key_digest: ApiKey(
             account_id,
@@ -216,3 +240,15 @@ async def load(reader: Reader, seal: Seal) -> Accounts:
         bots.append(bot)
         tokens[bot.link] = seal.open(sealed)
     return Accounts(number, accounts, keys, tuple(bots), tokens)
+
+
+def _account(row: Row) -> Account:
+    id_, name, is_strict, senders, send_rate, send_burst, read_rate, read_burst = row
+    return Account(
+        id_,
+        name,
+        bool(is_strict),
+        None if senders is None else frozenset(json.loads(senders)),
+        None if send_rate is None else Rate(send_rate, send_burst),
+        None if read_rate is None else Rate(read_rate, read_burst),
+    )

@@ -80,6 +80,7 @@ bot = Table(
     Column("sealed_token", LargeBinary, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     UniqueConstraint("channel", "token_digest"),
+    sqlite_autoincrement=True,  # a link is named by this number: that of a bot which was removed never comes again
 )
 
 directory_version = Table("directory_version", metadata, Column("version", BigInteger, nullable=False))

@@ -35,6 +35,14 @@ async def remove(tx: Transaction, account_id: int, links: Iterable[str], phone: 
     return await tx.many(REMOVE, [(account_id, link, phone) for link in links])
 
 
+async def count(reader: Reader, account_id: int, link: str) -> int:
+    """How many persons one bot can write to."""
+    [(number,)] = await reader.rows(
+        "SELECT count(*) FROM subscriber WHERE account_id = ? AND link = ?", (account_id, link)
+    )
+    return int(number)
+
+
 async def addresses(
     reader: Reader, account_id: int, links: Iterable[str], phones: Iterable[str]
 ) -> dict[str, Mapping[str, str]]:

@@ -1,11 +1,17 @@
 """What Prometheus may ask of the engine. Label values are kept as children, since a look-up a message costs."""
 
-from prometheus_client import Counter, Gauge
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import REGISTRY, Counter, Gauge
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from cascade.core.message import Status
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel
 from cascade.store.messages import Change
+from cascade.store.queries import Backlog
+from cascade.store.statistics import DELAYS_MS, Tally
 
 ATTEMPTS = Counter("cascade_attempts", "What became of attempts and steps.", ["channel", "mark"])
 FINISHED = Counter("cascade_messages_finished", "Messages that reached a final status.", ["status"])
@@ -15,6 +21,58 @@ DELIVERIES = Counter("cascade_webhook_tries", "Tries to deliver an event, by wha
 CLICKS_LOST = Counter("cascade_clicks_lost", "Clicks not counted, since too many waited for the store.")
 LINK_UP = Gauge("cascade_link_up", "1 while the link can take messages or is merely full.", ["link"])
 LINK_IN_FLIGHT = Gauge("cascade_link_in_flight", "Attempts sent and not yet answered.", ["link"])
+LANE_MESSAGES = Gauge("cascade_lane_messages", "Messages that wait to be sent.", ["link", "urgency"])
+LANE_AGE = Gauge(
+    "cascade_lane_oldest_seconds", "Since when the first of them could have been sent.", ["link", "urgency"]
+)
+
+
+class DeliveryTimes(Collector):
+    """The times to delivery as the tally has them anyway, so that counting them costs nothing more."""
+
+    def __init__(self) -> None:
+        self._tally = Tally()
+
+    def watch(self, tally: Tally) -> None:
+        """Show this one's from now on."""
+        self._tally = tally
+
+    def describe(self) -> Iterable[HistogramMetricFamily]:
+        yield HistogramMetricFamily(
+            "cascade_delivery_seconds",
+            "From acceptance, or a scheduled message's hour, to delivery.",
+            labels=["channel"],
+        )
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        (family,) = self.describe()
+        for channel, numbers in self._tally.delays.items():
+            total = 0
+            buckets = []
+            for bound, number in zip([*(f"{ms / 1000:g}" for ms in DELAYS_MS), "+Inf"], numbers, strict=True):
+                total += number
+                buckets.append((bound, total))
+            family.add_metric([channel.value], buckets, self._tally.delays_ms[channel] / 1000)
+        yield family
+
+
+DELIVERY_TIMES = DeliveryTimes()
+REGISTRY.register(DELIVERY_TIMES)
+_lanes_shown: set[tuple[str, str]] = set()
+
+
+def show_backlogs(backlogs: Sequence[Backlog], now_ms: int) -> None:
+    """Lanes of one link and urgency as one, whichever accounts they belong to; one that is empty now says so."""
+    found: dict[tuple[str, str], tuple[int, int]] = dict.fromkeys(_lanes_shown, (0, 0))
+    for _, link, is_urgent, messages, oldest_due_at_ms in backlogs:
+        key = (link, "urgent" if is_urgent else "bulk")
+        number, age_ms = found.get(key, (0, 0))
+        found[key] = (number + messages, max(age_ms, now_ms - oldest_due_at_ms))
+    for key, (number, age_ms) in found.items():
+        LANE_MESSAGES.labels(*key).set(number)
+        LANE_AGE.labels(*key).set(age_ms / 1000)
+    _lanes_shown.update(found)
+
 
 _attempts: dict[tuple[Channel | None, Mark], Counter] = {}
 _finished: dict[Status, Counter] = {}

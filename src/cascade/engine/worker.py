@@ -18,6 +18,7 @@ from cascade.engine.notifier import Notifier
 from cascade.engine.pace import Pace
 from cascade.engine.receiver import Receiver
 from cascade.engine.recorder import Recorder
+from cascade.engine.statistician import Statistician
 from cascade.engine.supervision import supervise
 from cascade.engine.timekeeper import Timekeeper
 from cascade.store import messages
@@ -45,6 +46,7 @@ class Worker:
         self._dispatchers: dict[str, Dispatcher] = {}
         self._notifier: Notifier | None = None
         self._clicks: ClickCounter | None = None
+        self._statistician = Statistician(database, now_ms)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_stopping = False
 
@@ -62,6 +64,8 @@ class Worker:
         self._spawn("recorder", self._recorder.run)
         self._spawn("receiver", self._receiver.run)
         self._spawn("timekeeper", self._timekeeper.run)
+        self._database.observers.append(self._statistician.tally)
+        self._spawn("statistician", self._statistician.run)
         self._spawn("lanes", self._poll_lanes)
 
     def add_link(self, name: str, setup: LinkSetup) -> None:
@@ -110,6 +114,7 @@ class Worker:
             await asyncio.wait_for(self._recorder.idle(), grace_s)
         except TimeoutError:
             log.error("results_unwritten")  # the store is away; their leases will say `unknown`
+        await self._statistician.stop(grace_s)
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

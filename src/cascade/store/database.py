@@ -8,10 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cascade.core.events import NOBODY, Listeners
 from cascade.core.turns import Lane
+
+if TYPE_CHECKING:
+    from cascade.store.messages import Change, NewMessage
 
 Row = tuple[Any, ...]
 IN_LIST = "IN (*)"
@@ -88,14 +91,33 @@ class Transaction(Reader, Protocol):
         """Once this is committed, wake whoever delivers to these webhooks."""
         ...
 
+    def added(self, new: "Sequence[NewMessage]") -> None:
+        """Once this is committed, tell the observers of messages accepted."""
+        ...
+
+    def changed(self, changes: "Sequence[Change]") -> None:
+        """Once this is committed, tell the observers of decisions."""
+        ...
+
+
+class Observer(Protocol):
+    """Hears in the loop's thread of what this process committed: it counts or notes, and raises nothing."""
+
+    def added(self, new: "Sequence[NewMessage]") -> None: ...
+
+    def changed(self, changes: "Sequence[Change]") -> None: ...
+
 
 class Wakes:
-    """Who is to be woken, and for what: of each lane the earliest time, everything else once."""
+    """Who is to be woken, and for what: of each lane the earliest time, everything else once. And what the observers of
+    this process are to be told."""
 
     def __init__(self) -> None:
         self.lanes: dict[Lane, int] = {}
         self.has_receipts = False
         self.webhooks: set[WebhookKey] = set()
+        self.news_of_added: list[Sequence[NewMessage]] = []
+        self.news_of_changed: list[Sequence[Change]] = []
 
     def __bool__(self) -> bool:
         return bool(self.lanes or self.has_receipts or self.webhooks)
@@ -110,6 +132,12 @@ class Wakes:
 
     def deliveries_ready(self, webhooks: Iterable[WebhookKey]) -> None:
         self.webhooks.update(webhooks)
+
+    def added(self, new: "Sequence[NewMessage]") -> None:
+        self.news_of_added.append(new)
+
+    def changed(self, changes: "Sequence[Change]") -> None:
+        self.news_of_changed.append(changes)
 
     def add(self, others: "Wakes") -> None:
         for lane, due_at_ms in others.lanes.items():
@@ -130,6 +158,7 @@ class Database(ABC):
         self.on_receipts_ready: Callable[[], None] = lambda: None
         self.on_deliveries_ready: Callable[[Iterable[WebhookKey]], None] = lambda webhooks: None
         self.listeners: Listeners = NOBODY
+        self.observers: list[Observer] = []
 
     @abstractmethod
     async def open(self, *, owner: bool) -> None:
@@ -168,3 +197,11 @@ class Database(ABC):
             self.on_receipts_ready()
         if wakes.webhooks:
             self.on_deliveries_ready(wakes.webhooks)
+
+    def tell(self, wakes: Wakes) -> None:
+        """Tell the observers of what was committed."""
+        for observer in self.observers:
+            for new in wakes.news_of_added:
+                observer.added(new)
+            for changes in wakes.news_of_changed:
+                observer.changed(changes)

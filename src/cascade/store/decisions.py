@@ -41,6 +41,7 @@ async def apply(tx: Transaction, news: Sequence[News], known: Mapping[Key, Store
         news = [one for one in news if one.key in refused]
         for key in refused:
             del at_hand[key]
+    tx.changed(done)
     return done
 
 

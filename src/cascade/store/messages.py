@@ -245,6 +245,7 @@ async def add(tx: Transaction, new: Sequence[NewMessage]) -> None:
                 lanes[lane] = min(lanes.get(lane, message.due_at_ms), message.due_at_ms)
         rows.append((*key, tracking_id, sender, phone, text, extras, accepted_at_ms, batch_id, era, *start))
     await tx.many(ADD, rows)
+    tx.added(new)
     for lane, due_at_ms in lanes.items():
         tx.lane_ready(lane, due_at_ms)
 

@@ -253,6 +253,7 @@ class PostgresDatabase(Database):
             async with self._pool.acquire(timeout=STATEMENT_S) as connection, connection.transaction():
                 transaction = _PostgresTransaction(connection, self.listeners)
                 yield transaction
+        self.tell(transaction)
         if transaction:
             self.wake(transaction)
             if self._post is not None:

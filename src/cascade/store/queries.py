@@ -71,6 +71,16 @@ class Waiting(NamedTuple):
     oldest_due_at_ms: int
 
 
+class Backlog(NamedTuple):
+    """One lane's messages that wait to be sent, of whichever account."""
+
+    account_id: int
+    link: str
+    is_urgent: bool
+    messages: int
+    oldest_due_at_ms: int
+
+
 class Entry(NamedTuple):
     """One line of a bot's directory. `profile` is JSON."""
 
@@ -100,6 +110,10 @@ ERAS_OF = f"{ERAS} SELECT era FROM present WHERE era IS NOT NULL"  # noqa: S608
 LANES = """
     SELECT link, is_urgent, count(*), min(due_at_ms) FROM message
     WHERE account_id = ? AND state = 'queued' GROUP BY link, is_urgent ORDER BY link, is_urgent
+"""
+BACKLOGS = """
+    SELECT account_id, link, is_urgent, count(*), min(due_at_ms) FROM message
+    WHERE state = 'queued' GROUP BY account_id, link, is_urgent ORDER BY account_id, link, is_urgent
 """
 SUBSCRIBERS = """
     SELECT link, phone, address, profile, updated_at_ms FROM subscriber
@@ -188,6 +202,14 @@ async def waiting(reader: Reader, account_id: int) -> list[Waiting]:
     return [
         Waiting(link, bool(is_urgent), messages, oldest_due_at_ms)
         for link, is_urgent, messages, oldest_due_at_ms in await reader.rows(LANES, (account_id,))
+    ]
+
+
+async def backlogs(reader: Reader) -> list[Backlog]:
+    """The lanes of all accounts that hold a message."""
+    return [
+        Backlog(account_id, link, bool(is_urgent), messages, oldest_due_at_ms)
+        for account_id, link, is_urgent, messages, oldest_due_at_ms in await reader.rows(BACKLOGS)
     ]
 
 

@@ -320,6 +320,34 @@ short_link = Table(
     Index("short_link_by_expiry", "expires_at_ms"),
 )
 
+# Sums that grow with what happens, so that nobody has to count messages (store/statistics.py). Account 0: all of them.
+statistic = Table(
+    "statistic",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("hour_ms", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "hour_ms", "kind", "channel", "detail"),
+    sqlite_with_rowid=False,
+)
+
+# The same for the last hours alone, and finer: what the lines of the console are drawn from.
+pulse = Table(
+    "pulse",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("accepted", BigInteger, nullable=False),
+    Column("delivered", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "at_ms"),
+    sqlite_with_rowid=False,
+)
+
 
 FIRST_ROWS = ("INSERT INTO directory_version VALUES (0)", "INSERT INTO batch_number VALUES (0)")
 

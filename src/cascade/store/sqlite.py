@@ -262,6 +262,7 @@ class SqliteDatabase(Database):
                     raise StoreUnavailableError(str(error)) from error
                 raise
         await asyncio.shield(group)
+        self.tell(transaction)
         self.wake(transaction)
 
     async def _commit(self, group: asyncio.Future[None]) -> None:

@@ -9,3 +9,20 @@ class LinkState(NamedTuple):
 
     is_up: bool
     in_flight: int
+
+
+class LinkHealth(NamedTuple):
+    """How a link does as its operator sees it.
+
+    `in_flight`: everybody's attempts. `room`: how many more it would take at once. `rate_per_s` None: as fast as the
+    provider answers. `is_open`: the breaker keeps messages away, for `pause_ms` yet; `is_probing`: one attempt is out
+    to see whether the provider is back.
+    """
+
+    is_up: bool
+    in_flight: int
+    room: int
+    rate_per_s: float | None
+    is_open: bool
+    is_probing: bool
+    pause_ms: int

@@ -20,6 +20,11 @@ class Breaker:
     def is_open(self) -> bool:
         return self._opens_at_ms is not None
 
+    @property
+    def is_probing(self) -> bool:
+        """Whether an attempt is out to see if the provider is back."""
+        return self._is_probing
+
     def room(self, now_ms: int) -> int | None:
         """How many attempts may pass now; None: any number."""
         if self._opens_at_ms is None:

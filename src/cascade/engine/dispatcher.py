@@ -12,9 +12,9 @@ import structlog
 
 from cascade.channels.base import Transport
 from cascade.core import content, turns
-from cascade.core.attempt import AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
+from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import StoreUnavailableError
-from cascade.core.link import LinkState
+from cascade.core.link import LinkHealth, LinkState
 from cascade.core.machine import LinkDown
 from cascade.core.turns import Lane
 from cascade.core.windows import window_ends_at_ms
@@ -67,6 +67,9 @@ class Dispatcher:
         self._resting.set()
         self._up = metrics.LINK_UP.labels(link)
         self._in_flight_gauge = metrics.LINK_IN_FLIGHT.labels(link)
+        self._open = metrics.BREAKER_OPEN.labels(link)
+        self._receipts_awaited = metrics.RECEIPTS_AWAITED.labels(link)
+        metrics.RECEIPTS.labels(link)  # none so far: silence must be seen from the first message on
 
     def lane_ready(self, lane: Lane, due_at_ms: int) -> None:
         """A message of `lane` is due at that time, or earlier than was known."""
@@ -81,6 +84,18 @@ class Dispatcher:
     def state(self, account_id: int) -> LinkState:
         in_flight = sum(stored.key.account_id == account_id for stored in self._in_flight.values())
         return LinkState(self._stalled_at_ms is None, in_flight)
+
+    def health(self) -> LinkHealth:
+        now_ms = self._now_ms()
+        return LinkHealth(
+            self._stalled_at_ms is None,
+            len(self._in_flight),
+            max(self._room(now_ms), 0),
+            self._pace.rate_per_s,
+            self._breaker.is_open,
+            self._breaker.is_probing,
+            self._breaker.opens_in_ms(now_ms),
+        )
 
     async def run(self) -> None:
         """Until `stop`. A store that is away is waited for."""
@@ -199,7 +214,10 @@ class Dispatcher:
                 log.warning("breaker_opened", link=self.link)
         elif self._breaker.answered():
             log.info("breaker_closed", link=self.link)
+        self._open.set(self._breaker.is_open)
         capabilities = self.transport.capabilities
+        if capabilities.has_receipts and isinstance(outcome, Accepted):
+            self._receipts_awaited.inc()
         self._recorder.add(
             Result(stored, self.link, outcome, now_ms, capabilities.takes_our_id, capabilities.has_receipts)
         )

@@ -21,6 +21,8 @@ DELIVERIES = Counter("cascade_webhook_tries", "Tries to deliver an event, by wha
 CLICKS_LOST = Counter("cascade_clicks_lost", "Clicks not counted, since too many waited for the store.")
 LINK_UP = Gauge("cascade_link_up", "1 while the link can take messages or is merely full.", ["link"])
 LINK_IN_FLIGHT = Gauge("cascade_link_in_flight", "Attempts sent and not yet answered.", ["link"])
+BREAKER_OPEN = Gauge("cascade_link_breaker_open", "1 while the breaker keeps messages from the link.", ["link"])
+RECEIPTS_AWAITED = Counter("cascade_receipts_awaited", "Attempts accepted, of which a receipt shall tell.", ["link"])
 LANE_MESSAGES = Gauge("cascade_lane_messages", "Messages that wait to be sent.", ["link", "urgency"])
 LANE_AGE = Gauge(
     "cascade_lane_oldest_seconds", "Since when the first of them could have been sent.", ["link", "urgency"]

@@ -5,28 +5,28 @@ class Pace:
     """`rate_per_s` None: as fast as the provider answers. A full bucket holds `burst` sends."""
 
     def __init__(self, rate_per_s: float | None, burst: float | None = None) -> None:
-        self._rate_per_s = rate_per_s
+        self.rate_per_s = rate_per_s
         self._burst = burst if burst is not None else max(rate_per_s or 1.0, 1.0)
         self._tokens = self._burst
         self._filled_at_ms: int | None = None
 
     def room(self, now_ms: int) -> int | None:
         """How many may be sent now; None: no limit."""
-        if self._rate_per_s is None:
+        if self.rate_per_s is None:
             return None
         if self._filled_at_ms is not None:
             # A clock set back gives nothing and takes nothing.
-            gained = max(now_ms - self._filled_at_ms, 0) * self._rate_per_s / 1000
+            gained = max(now_ms - self._filled_at_ms, 0) * self.rate_per_s / 1000
             self._tokens = min(self._tokens + gained, self._burst)
         self._filled_at_ms = now_ms
         return int(self._tokens)
 
     def spend(self, sent: int) -> None:
-        if self._rate_per_s is not None:
+        if self.rate_per_s is not None:
             self._tokens -= sent
 
     def refills_in_ms(self) -> int:
         """How long until one more may be sent."""
-        if self._rate_per_s is None or self._tokens >= 1:
+        if self.rate_per_s is None or self._tokens >= 1:
             return 0
-        return int((1 - self._tokens) * 1000 / self._rate_per_s) + 1
+        return int((1 - self._tokens) * 1000 / self.rate_per_s) + 1

@@ -9,7 +9,7 @@ import structlog
 
 from cascade.channels.base import Transport
 from cascade.core.errors import StoreUnavailableError
-from cascade.core.link import LinkState
+from cascade.core.link import LinkHealth, LinkState
 from cascade.core.receipt import Receipt
 from cascade.core.turns import Lane
 from cascade.engine.clicks import ClickCounter
@@ -92,6 +92,14 @@ class Worker:
     def link_states(self, account_id: int) -> dict[str, LinkState]:
         """How the links that this process serves do for an account, by name."""
         return {name: dispatcher.state(account_id) for name, dispatcher in self._dispatchers.items()}
+
+    def link_health(self) -> dict[str, LinkHealth]:
+        """How the links that this process serves do, by name."""
+        return {name: dispatcher.health() for name, dispatcher in self._dispatchers.items()}
+
+    @property
+    def statistician(self) -> Statistician:
+        return self._statistician
 
     @property
     def is_running(self) -> bool:

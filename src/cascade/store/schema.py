@@ -348,6 +348,52 @@ pulse = Table(
     sqlite_with_rowid=False,
 )
 
+# The console's own: who may come in, who is in, how often somebody tried in vain, and who did what.
+console_user = Table(
+    "console_user",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("is_enabled", Boolean, nullable=False, server_default=text("TRUE")),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+console_session = Table(
+    "console_session",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("user_id", BigInteger, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("seen_at_ms", BigInteger, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Index("console_session_of_user", "user_id"),
+    sqlite_with_rowid=False,
+)
+
+console_throttle = Table(
+    "console_throttle",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+console_audit = Table(
+    "console_audit",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("account_id", BigInteger),
+    Column("object", Text, nullable=False),
+)
+
 
 FIRST_ROWS = ("INSERT INTO directory_version VALUES (0)", "INSERT INTO batch_number VALUES (0)")
 

@@ -1,0 +1,1 @@
+"""Pages for operators, made on the server; a little htmx keeps them fresh."""

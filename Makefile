@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install system-packages run test check bench chaos
+.PHONY: install system-packages run test check bench chaos migration
 
 # pip without --group (before 25.1) cannot read dependency groups, so pip itself comes first.
 $(VENV)/.installed: pyproject.toml
@@ -35,3 +35,8 @@ bench: install
 chaos: install
 	$(BIN)/python -m bench.chaos
 	$(BIN)/python -m bench.fuzz
+
+# make migration NAME="Remember who asked"
+migration: install
+	$(BIN)/python -m cascade.store.migrations.new $(NAME)
+	$(BIN)/ruff format --quiet src/cascade/store/migrations

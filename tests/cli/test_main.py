@@ -18,10 +18,11 @@ from acceptance.processes import cascade as in_background
 from .conftest import Run
 
 GROUPS = {
-    (): ("serve", "demo", "sandbox", "account", "key", "bot", "webhook"),
+    (): ("serve", "demo", "sandbox", "account", "key", "bot", "webhook", "store"),
     ("account",): ("add", "list", "show", "limit"),
     ("key",): ("add", "list", "revoke", "new-seal"),
     ("bot",): ("add", "list", "remove", "reseal"),
+    ("store",): ("version", "migrate"),
     ("webhook",): (*("add", "list", "show", "enable", "remove", "test", "rotate", "deliveries", "redeliver"),),
 }
 FOLLOWS_WITHIN_S = 5.0

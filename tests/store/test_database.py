@@ -1,6 +1,7 @@
 """Transactions on SQLite: durable, shared by all who arrive together, undone alone; and who may open the file."""
 
 import asyncio
+import os
 import resource
 import shutil
 import sqlite3
@@ -251,7 +252,8 @@ def no_database(home: Path) -> Path:
 
 def of_a_newer_cascade(home: Path) -> Path:
     with sqlite3.connect(home / "cascade.db") as newer:
-        newer.execute("PRAGMA user_version = 1000")
+        newer.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        newer.execute("INSERT INTO alembic_version VALUES ('1000.0')")
     newer.close()
     return home / "cascade.db"
 
@@ -299,6 +301,17 @@ async def test_a_command_works_beside_the_owner(database: SqliteDatabase, tmp_pa
 async def test_a_new_store_is_made_with_its_directories(tmp_path: Path) -> None:
     async with opened(tmp_path / "a" / "b" / "cascade.db", owner=True) as database:
         assert await names(database) == []
+
+
+async def test_only_its_user_can_read_it(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with opened(tmp_path / "cascade.db", owner=True) as database:
+            await add_account(database, "acme")
+            modes = [oct((tmp_path / f"cascade.db{end}").stat().st_mode & 0o777) for end in ("", "-wal", "-shm")]
+    finally:
+        os.umask(before)
+    assert modes == ["0o600"] * 3
 
 
 async def test_a_store_is_opened_again_as_it_was_left(tmp_path: Path) -> None:

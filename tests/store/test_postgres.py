@@ -17,6 +17,7 @@ from cascade.store.database import Database, Statement
 from cascade.store.messages import Change, Key
 from cascade.store.postgres import SETTINGS, PostgresDatabase, shown, translate
 from cascade.store.repeats import Sent
+from cascade.store.versions import HEAD
 
 from .given import BULK, T0, URGENT, add, change, claim, counts, key, load, new, numbers, queued, record, urgent
 
@@ -402,13 +403,13 @@ async def test_nodes_that_start_at_once_make_the_tables_once(empty_postgres_url:
 
 async def test_a_store_of_a_newer_cascade_is_refused(postgres: PostgresDatabase, postgres_url: str) -> None:
     async with postgres.transaction() as tx:
-        await tx.execute("UPDATE schema_version SET version = version + 1")
+        await tx.execute("UPDATE alembic_version SET version_num = '1000.0'")
     try:
         with pytest.raises(ConfigError, match="newer cascade"):
             await PostgresDatabase(postgres_url, 1).open(owner=True)
     finally:
         async with postgres.transaction() as tx:
-            await tx.execute("UPDATE schema_version SET version = version - 1")
+            await tx.execute("UPDATE alembic_version SET version_num = ?", (str(HEAD),))
 
 
 REFUSED = {  # a URL, and what of the message names the problem

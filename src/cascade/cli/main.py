@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "key": Place("key", "API keys of an account."),
     "bot": Place("bot", "Telegram and Viber bots of an account."),
     "webhook": Place("webhook", "Where an account wants to be told of events."),
+    "store": Place("store", "The store as a whole: its version, and bringing it up to date."),
 }
 
 

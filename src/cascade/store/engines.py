@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from cascade.core.errors import ConfigError
-from cascade.store import postgres
+from cascade.store import postgres, sqlite
 from cascade.store.database import Database
 from cascade.store.postgres import PostgresDatabase
 from cascade.store.sqlite import SqliteDatabase
+from cascade.store.versions import Version
 
 SQLITE = "sqlite:///"
 POSTGRES = ("postgresql://", "postgres://")
@@ -36,3 +37,11 @@ def sqlite_path(url: str) -> Path:
     if not url.startswith(SQLITE) or len(url) == len(SQLITE):
         raise ConfigError("store.url", "it names no store", "Write sqlite:///cascade.db or postgresql://host/database")
     return Path(url.removeprefix(SQLITE))
+
+
+async def version_of(url: str) -> Version | None:
+    """Of the store that is there; None when there is none. Nothing is made or changed."""
+    if is_postgres(url):
+        return await postgres.version_at(url)
+    path = sqlite_path(url)
+    return sqlite.version_at(path) if path.exists() else None

@@ -25,8 +25,9 @@ import structlog
 from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailableError
 from cascade.core.events import Listeners
 from cascade.core.turns import Lane
-from cascade.store import schema
+from cascade.store import schema, versions
 from cascade.store.database import COLD_READERS, COLD_S, IN_LIST, Database, Reader, Row, Statement, Transaction, Wakes
+from cascade.store.versions import Version
 
 log = structlog.get_logger()
 
@@ -148,6 +149,40 @@ def _store_errors() -> Iterator[None]:
         raise StoreUnavailableError(str(error) or type(error).__name__) from error
 
 
+async def version_of(connection: Any) -> Version | None:
+    """Of the store in a database's schema; None: nothing is in it yet."""
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is not None:
+        return versions.found(await connection.fetch(versions.FIND))
+    is_unreleased = await connection.fetchval("SELECT to_regclass('schema_version')") is not None
+    return versions.UNRELEASED if is_unreleased else None
+
+
+async def version_at(url: str) -> Version | None:
+    """Of the store there, which stays as it is."""
+    with _opening(url):
+        connection = await asyncpg.connect(url, timeout=CONNECT_S, command_timeout=STATEMENT_S)
+        try:
+            return await version_of(connection)
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def _opening(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (asyncpg.ClientConfigurationError, ValueError) as error:
+        raise ConfigError(
+            "store.url", "it is no PostgreSQL URL", "Write postgresql://user:password@host:5432/database"
+        ) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise ConfigError(
+            "store.url",
+            f"cannot open {shown(url)}: {str(error) or 'no answer'}",
+            "Start PostgreSQL there, or correct host, database, user and password",
+        ) from error
+
+
 class PostgresDatabase(Database):
     """`connections`: at most so many at once, and one more that listens."""
 
@@ -163,56 +198,46 @@ class PostgresDatabase(Database):
 
     async def open(self, *, owner: bool) -> None:
         try:
-            self._pool = await asyncpg.create_pool(
-                self._url,
-                min_size=0,  # with more, asyncpg fills the log with its own tries while the server is away
-                max_size=self._connections,
-                init=_prepare,
-                reset=_keep,
-                timeout=CONNECT_S,
-                command_timeout=STATEMENT_S,
-                statement_cache_size=CACHED_STATEMENTS,
-                server_settings=SETTINGS,
-            )
-            await self._make_tables()
-        except ConfigError:
+            with _opening(self._url):
+                self._pool = await asyncpg.create_pool(
+                    self._url,
+                    min_size=0,  # with more, asyncpg fills the log with its own tries while the server is away
+                    max_size=self._connections,
+                    init=_prepare,
+                    reset=_keep,
+                    timeout=CONNECT_S,
+                    command_timeout=STATEMENT_S,
+                    statement_cache_size=CACHED_STATEMENTS,
+                    server_settings=SETTINGS,
+                )
+                await self._make_tables()
+        except BaseException:
             await self.close()
             raise
-        except (asyncpg.ClientConfigurationError, ValueError) as error:
-            raise ConfigError(
-                "store.url", "it is no PostgreSQL URL", "Write postgresql://user:password@host:5432/database"
-            ) from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            await self.close()
-            raise ConfigError(
-                "store.url",
-                f"cannot open {shown(self._url)}: {str(error) or 'no answer'}",
-                "Start PostgreSQL there, or correct host, database, user and password",
-            ) from error
         if owner:
             self._post = _Post(self._url, self.wake)
             self._post.start()
 
     async def _make_tables(self) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
-            version = connection.get_server_version()
-            if version < OLDEST_POSTGRES:
+            server = connection.get_server_version()
+            if server < OLDEST_POSTGRES:
                 raise ConfigError(
-                    "store.url", f"PostgreSQL {version.major} is too old", "Upgrade it to PostgreSQL 14 or newer"
+                    "store.url", f"PostgreSQL {server.major} is too old", "Upgrade it to PostgreSQL 14 or newer"
                 )
             if await connection.fetchval("SHOW server_encoding") != "UTF8":
                 raise ConfigError(
                     "store.url", "the database is not in UTF-8", "Make one with CREATE DATABASE … ENCODING 'UTF8'"
                 )
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
-            if await connection.fetchval("SELECT to_regclass('schema_version')") is None:
+            version = await version_of(connection)
+            if version is None:
+                # Only then: who waits for this lock would keep an index from being added to a store that is there.
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
+                version = await version_of(connection)
+            if version is None:
                 await connection.execute(";".join(schema.postgres_statements()))
-            elif await connection.fetchval("SELECT version FROM schema_version") > schema.VERSION:
-                raise ConfigError(
-                    "store.url",
-                    f"{shown(self._url)} was written by a newer cascade",
-                    "Start that one, or restore a backup from before the upgrade",
-                )
+            else:
+                versions.check(version, shown(self._url))
 
     async def close(self) -> None:
         if self._post is not None:

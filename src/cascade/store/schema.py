@@ -1,8 +1,8 @@
 """The tables, written once for both engines.
 
 `account_id` leads every key of what belongs to an account, so that the tables can be distributed by it. The partial
-indexes hold only what is alive: ten million finished messages cost the queue nothing. `VERSION` counts the changes that
-a store may have to catch up with.
+indexes hold only what is alive: ten million finished messages cost the queue nothing. A change
+here needs a revision that brings older stores to it (docs/migrations.md).
 """
 
 from sqlalchemy import (
@@ -26,7 +26,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.compiler import SQLCompiler
 
-VERSION = 1
+from cascade.store import versions
 
 metadata = MetaData()
 
@@ -405,19 +405,13 @@ def _text_by_bytes(type_: Text, compiler: SQLCompiler, **options: object) -> str
 
 
 def sqlite_statements() -> list[str]:
-    """What makes an empty SQLite file a store of this version."""
-    return [*_statements(sqlite.dialect()), f"PRAGMA user_version = {VERSION}"]
+    """What makes an empty SQLite file a store of the newest version."""
+    return _statements(sqlite.dialect())
 
 
 def postgres_statements() -> list[str]:
-    """What makes an empty PostgreSQL database a store of this version."""
-    version = Table("schema_version", MetaData(), Column("version", BigInteger, server_default=str(VERSION)))
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    return [
-        *_statements(dialect),
-        str(CreateTable(version).compile(dialect=dialect)),
-        "INSERT INTO schema_version DEFAULT VALUES",
-    ]
+    """What makes an empty PostgreSQL database a store of the newest version."""
+    return _statements(postgresql.dialect())  # type: ignore[no-untyped-call]
 
 
 def _statements(dialect: Dialect) -> list[str]:
@@ -425,4 +419,4 @@ def _statements(dialect: Dialect) -> list[str]:
     for table in metadata.sorted_tables:
         statements.append(str(CreateTable(table).compile(dialect=dialect)))
         statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=str)]
-    return [*statements, *FIRST_ROWS]
+    return [*statements, *FIRST_ROWS, *versions.statements()]

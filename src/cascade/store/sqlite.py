@@ -7,10 +7,11 @@ that arrive meanwhile take their turns after it and share the next one: group co
 """
 
 import asyncio
+import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import structlog
 
 from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailableError
 from cascade.core.events import Listeners
-from cascade.store import schema
+from cascade.store import schema, versions
 from cascade.store.database import COLD_READERS, COLD_S, IN_LIST, Database, Reader, Row, Statement, Transaction, Wakes
+from cascade.store.versions import Version
 
 try:
     import fcntl
@@ -55,6 +57,30 @@ def _rows(connection: sqlite3.Connection, statement: str, parameters: Sequence[A
         values = (*before, *some, *[None] * (size - len(some)))
         found += connection.execute(with_list(statement, size), values).fetchall()
     return found
+
+
+def version_of(connection: sqlite3.Connection) -> Version | None:
+    """Of the store in a file; None: nothing is in it yet."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "alembic_version" in tables:
+        return versions.found(connection.execute(versions.FIND).fetchall())
+    return versions.UNRELEASED if tables else None
+
+
+def version_at(path: Path) -> Version | None:
+    """Of the store in this file, which is there and stays as it is."""
+    with _opening(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return version_of(connection)
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise ConfigError(
+            "store.url", f"cannot open {path}: {error}", "Name a file in a directory that can be written to"
+        ) from error
 
 
 class _SqliteReader:
@@ -142,20 +168,17 @@ class SqliteDatabase(Database):
                 "Use a Python built with SQLite 3.35 or newer",
             )
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if owner:
-                self._own()
-            self._writer = self._connect()
-            self._writer.execute("PRAGMA journal_mode = WAL")
-            self._writer.execute("PRAGMA synchronous = FULL")
-            self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-            self._migrate()
-            self._reader = self._connect_reader()
-        except (sqlite3.Error, OSError) as error:
-            self._close_files()
-            raise ConfigError(
-                "store.url", f"cannot open {self._path}: {error}", "Name a file in a directory that can be written to"
-            ) from error
+            with _opening(self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                if owner:
+                    self._own()
+                self._make_private()
+                self._writer = self._connect()
+                self._writer.execute("PRAGMA journal_mode = WAL")
+                self._writer.execute("PRAGMA synchronous = FULL")
+                self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+                self._migrate(is_owner=owner)
+                self._reader = self._connect_reader()
         except ConfigError:
             self._close_files()
             raise
@@ -173,6 +196,14 @@ class SqliteDatabase(Database):
                 "store.url", f"{self._path} is in use by another cascade", "Stop it, or give this one a file of its own"
             ) from error
 
+    def _make_private(self) -> None:
+        """SQLite would let everyone on the machine read a new file. Its -wal and -shm get the mode of the file.
+
+        One that is there is never opened here: to close it would end the locks that this process has on it.
+        """
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -185,16 +216,20 @@ class SqliteDatabase(Database):
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    def _migrate(self) -> None:
-        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-        if version > schema.VERSION:
-            raise ConfigError(
-                "store.url",
-                f"{self._path} was written by a newer cascade (version {version})",
-                "Start that one, or restore a backup from before the upgrade",
-            )
-        if version == 0:
+    def _migrate(self, *, is_owner: bool) -> None:
+        """The one process that owns the file brings it up to date: nobody else is at work, and it is one transaction.
+        Alembic, which costs 0.2 s to load, is asked only then."""
+        version = version_of(self._writer)
+        if version is None:
             self._writer.executescript(";".join(["BEGIN IMMEDIATE", *schema.sqlite_statements(), "COMMIT"]))
+            return
+        if is_owner and version < versions.HEAD:
+            from cascade.store import migrate
+
+            log.warning("store_migrating", store=str(self._path), before=str(version), after=str(versions.HEAD))
+            migrate.on_sqlite(self._path)
+            version = versions.HEAD
+        versions.check(version, str(self._path))
 
     async def close(self) -> None:
         while self._committing:

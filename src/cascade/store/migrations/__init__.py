@@ -1,0 +1,1 @@
+"""The changes that stores have seen, one file each in `versions/`. docs/migrations.md tells how to write one."""

@@ -49,6 +49,8 @@ class Reason(StrEnum):
     CONTENT_UNFIT = "content_unfit"  # the channel cannot carry this content
     UNKNOWN_RECIPIENT = "unknown_recipient"  # the provider knows no such person
     BLOCKED = "blocked"  # the person refuses messages from this sender
+    BUSY = "busy"  # the phone was in another call
+    ANSWERED = "answered"  # a call that should only ring was taken, by a voicemail perhaps
     INVALID_CONTENT = "invalid_content"  # the provider refused what we sent
     INVALID_SENDER = "invalid_sender"  # the provider refused the sender's name
     MISCONFIGURED = "misconfigured"  # wrong credentials or settings of the link

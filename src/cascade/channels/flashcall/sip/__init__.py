@@ -1,0 +1,1 @@
+"""Flash calls over a SIP trunk, without an engine in between."""

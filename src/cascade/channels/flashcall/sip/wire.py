@@ -1,0 +1,121 @@
+"""The way to the trunk: one connected UDP socket, or one TCP or TLS connection. Messages in, bytes out."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+import structlog
+
+from cascade.channels.flashcall.sip.call import Place
+from cascade.channels.flashcall.sip.message import Message, SipError, StreamReader, decode
+from cascade.channels.flashcall.sip.settings import Carrier, SipSettings
+from cascade.core.errors import ConfigError
+
+log = structlog.get_logger()
+
+
+class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
+    """Open until `closed` is done. `hear` gets each message that can be read, `refused` is called when nobody listens
+    at the trunk's UDP port; neither may raise."""
+
+    def __init__(self, settings: SipSettings, hear: Callable[[Message], None], refused: Callable[[], None]) -> None:
+        self._settings = settings
+        self._hear = hear
+        self._refused = refused
+        self.was_closed_by_us = False
+        self._transport: asyncio.BaseTransport | None = None
+        self._reader = StreamReader()
+        self._log = log.bind(host=settings.host, port=settings.port, carrier=settings.carrier.value)
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def open(self, tls: ssl.SSLContext | None) -> None:
+        """Raises OSError or TimeoutError."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        local = None
+        if settings.local_host is not None or settings.local_port:
+            local = (settings.local_host or ("::" if ":" in settings.host else "0.0.0.0"), settings.local_port)  # noqa: S104
+        host = settings.host.strip("[]")
+        async with asyncio.timeout(settings.connect_timeout_s):
+            if settings.carrier is Carrier.UDP:
+                await loop.create_datagram_endpoint(lambda: self, local, remote_addr=(host, settings.port))
+            else:
+                await loop.create_connection(
+                    lambda: self,
+                    host,
+                    settings.port,
+                    ssl=tls,
+                    server_hostname=host if tls is not None else None,
+                    local_addr=local,
+                )
+
+    @property
+    def place(self) -> Place:
+        assert self._transport is not None  # noqa: S101 - asked only of an open wire
+        host, port = self._transport.get_extra_info("sockname")[:2]
+        return Place(self._settings.carrier.value.upper(), self._settings.public_host or host, port)
+
+    def write(self, data: bytes) -> None:
+        """What cannot be written is lost, as on any wire: the calls' own timers see to it."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._settings.carrier is Carrier.UDP:
+            cast(asyncio.DatagramTransport, self._transport).sendto(data)
+        else:
+            cast(asyncio.WriteTransport, self._transport).write(data)
+
+    def close(self) -> None:
+        self.was_closed_by_us = True
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- what the event loop calls ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        plain = transport.get_extra_info("socket")
+        if self._settings.carrier is not Carrier.UDP and plain is not None:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        if not data.strip(b"\r\n\0"):
+            return  # a keep-alive
+        try:
+            message = decode(data)
+        except SipError as error:
+            self._log.warning("message_malformed", detail=str(error))
+            return
+        self._hear(message)
+
+    def error_received(self, exc: Exception) -> None:
+        self._log.warning("datagram_refused", error=type(exc).__name__)
+        if isinstance(exc, ConnectionRefusedError):
+            self._refused()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._reader.feed(data):
+                self._hear(message)
+        except SipError as error:
+            self._log.warning("stream_broken", detail=str(error))
+            if self._transport is not None:
+                self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
+def tls_context(settings: SipSettings) -> ssl.SSLContext:
+    """Raises ConfigError when the CA file cannot be read."""
+    try:
+        context = ssl.create_default_context(cafile=settings.tls_ca_file)
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.name}.tls_ca_file", f"cannot be read: {error.strerror}", "Name a PEM file that can be read"
+        ) from error
+    if not settings.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

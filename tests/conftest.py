@@ -118,6 +118,12 @@ def program(name: str) -> str:
     return path
 
 
+@pytest.fixture(scope="session")
+def sipp() -> str:
+    """Where SIPp lies: the judge of SIP on either end."""
+    return program("sipp")
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """One browser for all tests of this process: each takes a context of its own, `browser.new_context()`."""

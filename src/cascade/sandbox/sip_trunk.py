@@ -117,6 +117,10 @@ class Ringing:
             self._repeat_after(T1_S)
         self._after(KEPT_S, partial(self._trunk.forget, self))
 
+    def moved(self, write: Write) -> None:
+        """Speak to the caller where it was heard last: its connection may be another by now."""
+        self._write = write
+
     def acknowledged(self) -> None:
         if self._repeat is not None:
             self._repeat.cancel()
@@ -284,6 +288,7 @@ class SipTrunk:
             case "CANCEL":
                 write(sip.respond(request, 481 if call is None else 200, "" if call is None else call.tag))
                 if call is not None:
+                    call.moved(write)
                     call.end(487)
             case "OPTIONS":
                 write(sip.respond(request, 200, secrets.token_hex(6)))

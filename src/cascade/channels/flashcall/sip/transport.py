@@ -167,7 +167,7 @@ class SipTransport:
             self._is_doubted = True
         if self._is_doubted and self._unsettled == 0 and self._wire is not None and not self._is_stopping:
             self._is_doubted = False
-            self._wire.close()  # the keeper opens another, and looks the trunk's name up anew
+            self._wire.give_up()  # the keeper opens another, and looks the trunk's name up anew
 
     def _report(self, attempt: Attempt, outcome: Outcome) -> None:
         about = {"message_id": attempt.message_id.hex(), "attempt": attempt.number}
@@ -249,7 +249,7 @@ class SipTransport:
                 finally:
                     self._wire = None
                     wire.close()
-                if wire.was_closed_by_us:
+                if wire.was_given_up:
                     continue
                 self._log.warning("connection_lost")
                 if loop.time() - opened_at_s >= self._settings.reconnect_max_s:

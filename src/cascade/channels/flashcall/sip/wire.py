@@ -24,7 +24,7 @@ class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
         self._settings = settings
         self._hear = hear
         self._refused = refused
-        self.was_closed_by_us = False
+        self.was_given_up = False
         self._transport: asyncio.BaseTransport | None = None
         self._reader = StreamReader()
         self._log = log.bind(host=settings.host, port=settings.port, carrier=settings.carrier.value)
@@ -65,8 +65,12 @@ class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
         else:
             cast(asyncio.WriteTransport, self._transport).write(data)
 
+    def give_up(self) -> None:
+        """Close it to open another, as soon as may be."""
+        self.was_given_up = True
+        self.close()
+
     def close(self) -> None:
-        self.was_closed_by_us = True
         if self._transport is not None:
             self._transport.close()
 
@@ -99,8 +103,7 @@ class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
                 self._hear(message)
         except SipError as error:
             self._log.warning("stream_broken", detail=str(error))
-            if self._transport is not None:
-                self._transport.close()
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.closed.done():

@@ -290,6 +290,32 @@ delivery = Table(
     sqlite_with_rowid=False,
 )
 
+# What a flash call's typed digits are checked against. `caller` NULL: the provider chooses it, and checks. `digits`: how
+# many of its last ones make the code. `wrong` counts the tries that did not match; `matched_at_ms` is when one did.
+flashcall = Table(
+    "flashcall",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("caller", Text),
+    Column("digits", Integer, nullable=False),
+    Column("wrong", Integer, nullable=False, server_default="0"),
+    Column("matched_at_ms", BigInteger),
+    PrimaryKeyConstraint("account_id", "message_id"),
+    sqlite_with_rowid=False,
+)
+
+# Who was last chosen to call a phone: the next call comes from another.
+last_caller = Table(
+    "last_caller",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "phone"),
+    sqlite_with_rowid=False,
+)
+
 variable = Table(
     "variable",
     metadata,

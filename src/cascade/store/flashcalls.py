@@ -44,8 +44,8 @@ MISS = f"UPDATE flashcall SET wrong = wrong + 1 WHERE {_OPEN}"  # noqa: S608
 
 
 async def last_callers(tx: Transaction, account_id: int, phones: Collection[str]) -> dict[str, str]:
-    """Who was last chosen to call each phone of the account; a phone that nobody called is not in it. Until the transaction ends
-    no other chooses a caller for the account."""
+    """Who was last chosen to call each phone of the account; a phone that nobody called is not in it. Until the
+    transaction ends no other chooses a caller for the account."""
     await tx.rows(LOCK, (account_id,))
     return dict(await tx.rows(LAST_CALLERS, (account_id, list(phones))))
 

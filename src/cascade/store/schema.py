@@ -290,8 +290,8 @@ delivery = Table(
     sqlite_with_rowid=False,
 )
 
-# What a flash call's typed digits are checked against. `caller` NULL: the provider chooses it, and checks. `digits`: how
-# many of its last ones make the code. `wrong` counts the tries that did not match; `matched_at_ms` is when one did.
+# What a flash call's typed digits are checked against. `caller` NULL: the provider chooses it, and checks. `digits`:
+# how many of its last ones make the code. `wrong` counts the tries that did not match; `matched_at_ms` is when one did.
 flashcall = Table(
     "flashcall",
     metadata,

@@ -59,7 +59,7 @@ class Bench:
         at_ms = now_ms()
         links = directory.links(self._account_id, (), is_limited=False)
         planner = Planner(directory.routes, links, self._parts.prices, at_ms)
-        bot_links = [link for channel, link in links.items() if channel.needs_subscriber]
+        bot_links = [link for channel, own in links.items() if channel.needs_subscriber for link in own]
         await send._accept(self._parts, Asked(self._account_id, at_ms, planner, bot_links, None, b""), batch)
 
 

@@ -11,16 +11,15 @@ import multiprocessing
 import multiprocessing.connection
 import time
 from collections import Counter
-from collections.abc import Sequence
 from typing import cast
 
 import uvloop
 
+from cascade.channels.base import Heard
 from cascade.channels.http import HttpSettings, HttpTransport
 from cascade.channels.telegram_bot import TelegramBot
 from cascade.core.attempt import Attempt, Delivered, Outcome
 from cascade.core.content import Content
-from cascade.core.receipt import Receipt
 from cascade.core.secret import Secret
 from cascade.core.words import MessageType
 
@@ -68,7 +67,7 @@ async def measure(port: int, sends: int, window: int) -> dict[str, float | int |
     outcomes: Counter[type[Outcome]] = Counter()
     settled = 0
 
-    async def no_receipts(_: Sequence[Receipt]) -> None:
+    async def nobody(_: Heard) -> None:
         raise AssertionError("HTTP takes receipts by callback")
 
     def settle(_: Attempt, outcome: Outcome) -> None:
@@ -83,7 +82,7 @@ async def measure(port: int, sends: int, window: int) -> dict[str, float | int |
         Attempt(1, n.to_bytes(16), 1, str(100_000 + n), "Cascade", MessageType.TRANSACTION, content, 30)
         for n in range(sends)
     ]
-    transport.start(has_room.set, no_receipts)
+    transport.start(has_room.set, nobody)
     began, cpu_began = time.perf_counter(), time.process_time()
     sent = 0
     while sent < sends:

@@ -1,17 +1,20 @@
 """The settings: what the example shows, where they come from, and what a wrong one is answered with."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from cascade.channels.registry import PROVIDERS
 from cascade.channels.smpp.settings import SmppSettings
 from cascade.core.errors import ConfigError
-from cascade.settings import PREFIX, Settings, load
+from cascade.settings import PREFIX, ProviderLink, Settings, load
 
 EXAMPLE = Path(__file__).parents[1] / "cascade.example.toml"
-SECTION = re.compile(r"^(?:# )?\[{1,2}(\w+)\]{1,2}(?: #.*)?$")
+SECTION = re.compile(r"^(?:# )?\[{1,2}(\w+)(?:\.[\w-]+)?\]{1,2}(?: #.*)?$")
+KIND = re.compile(r'^# kind = "([\w.]+)"')
 SETTING = re.compile(r"^(?:# )?([a-z][\w-]*) = ")
 
 
@@ -22,6 +25,8 @@ def in_example() -> set[str]:
     for line in EXAMPLE.read_text(encoding="utf-8").splitlines():
         if match := SECTION.match(line):
             section = f"{match[1]}."
+        elif match := KIND.match(line):
+            section = f"providers.{match[1]}."
         elif match := SETTING.match(line):
             names.add(section + match[1])
     return names
@@ -29,8 +34,12 @@ def in_example() -> set[str]:
 
 def in_code() -> set[str]:
     names = {f"routes.{route}" for route in Settings.model_fields["routes"].default}
+    for kind, provider in PROVIDERS.items():
+        if provider.settings is not SmppSettings:  # shown under [smpp]
+            names |= {f"providers.{kind}.{field.name}" for field in dataclasses.fields(provider.settings)}
+    names |= {f"providers.sms.smpp.{name}" for name in ProviderLink.model_fields if name not in ("kind", "own")}
     for section, field in Settings.model_fields.items():
-        if section != "routes":
+        if section not in ("routes", "providers"):
             names |= {f"{section}.{name}" for name in inside(field.annotation)} or {section}
     return names
 
@@ -47,6 +56,19 @@ def test_the_example_names_every_setting_and_no_other() -> None:
 
 def test_the_example_holds_the_defaults() -> None:
     assert load(EXAMPLE) == Settings(smpp=SmppSettings())
+
+
+EVERY_KIND = re.compile(r"^# (\[providers\.\w+\]|[a-z]\w* = .*)$")
+
+
+def test_the_commented_providers_are_right_too(tmp_path: Path) -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("# [providers."))
+    shown = lines[first : lines.index("[routes]")]
+    path = tmp_path / "cascade.toml"
+    path.write_text("\n".join(line[2:] for line in shown if EVERY_KIND.match(line)), encoding="utf-8")
+    links = load(path).provider_links
+    assert {link.kind for link in links.values()} == PROVIDERS.keys()
 
 
 def test_without_a_file_the_defaults_stand() -> None:
@@ -73,6 +95,14 @@ def test_the_environment_wins_over_the_file(case: str, monkeypatch: pytest.Monke
     assert read(load(EXAMPLE)) == value
 
 
+def test_a_provider_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASCADE_PROVIDERS__SECOND__KIND", "sms.smpp")
+    monkeypatch.setenv("CASCADE_PROVIDERS__SECOND__HOST", "smsc.example")
+    monkeypatch.setenv("CASCADE_PROVIDERS__SECOND__PORT", "3550")
+    (link,) = load(None).provider_links.values()
+    assert (link.own.host, link.own.port) == ("smsc.example", 3550)
+
+
 WRONG: dict[str, tuple[str, str, str]] = {
     # the file, the setting that is named, what the fix says
     "unknown setting": ('[store]\nulr = "x"', "store.ulr", "Did you mean 'url'?"),
@@ -84,6 +114,17 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "a word that is none of them": ('[log]\nlevel = "loud"', "log.level", "cascade.example.toml"),
     "a section that is no table": ("http = 1", "http", "cascade.example.toml"),
     "a window of nothing": ("[smpp]\nwindow = 0", "smpp.window", "Write how many"),
+    "a provider of no kind": ("[providers.a]\nweight = 1", "providers.a", "example"),
+    "a provider of an unknown kind": ('[providers.a]\nkind = "sms.pigeon"', "providers.a", "example"),
+    "an unknown setting of a provider": ('[providers.a]\nkind = "sms.smpp"\nhots = "x"', "providers.a", "example"),
+    "a wrong one of ours": ('[providers.a]\nkind = "sms.smpp"\nweight = 0', "providers.a.weight", "example"),
+    "a wrong one of its own": ('[providers.a]\nkind = "sms.smpp"\nport = "x"', "providers.a", "example"),
+    "one that cannot work": ('[providers.a]\nkind = "sms.smpp"\nwindow = 0', "providers.a", "example"),
+    "a provider's name that no link can have": (
+        '[providers."a b"]\nkind = "sms.smpp"',
+        "providers.a b.[key]",
+        "example",
+    ),
     "an unknown channel": ('[routes]\nstandard = [{channel = "fax"}]', "routes.standard.0.channel", "example"),
     "no second route": ('[routes]\nstandard = [{channel = "sms"}]', "routes", "add it"),
     "a route without steps": ("[routes]\nstandard = []", "routes.standard", "example"),
@@ -154,3 +195,36 @@ def test_no_secret_of_the_settings_is_shown(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CASCADE_SMPP__PASSWORD", "hunter2")
     monkeypatch.setenv("CASCADE_SECRETS__KEYS", '["hunter2"]')
     assert "hunter2" not in repr(load(None))
+
+
+PROBLEMS = {  # a provider's entry: what is said of it
+    'kind = "sms.pigeon"': "`kind` must be one of ",
+    'kind = "sms.smpp"\nhots = "x"': "no such setting `hots`. Did you mean 'host'?",
+    'kind = "sms.smpp"\nport = "x"': "`port`: Input should be a valid integer",
+    'kind = "sms.smpp"\nresponse_timeout_s = 31': "`response_timeout_s`: it is above 30",
+}
+
+
+@pytest.mark.parametrize(("entry", "problem"), PROBLEMS.items())
+def test_what_is_wrong_with_a_provider_is_said(entry: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "cascade.toml"
+    path.write_text(f"[providers.second]\n{entry}", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert problem in caught.value.problem
+
+
+def test_the_short_form_is_a_provider_and_all_are_links(tmp_path: Path) -> None:
+    path = tmp_path / "cascade.toml"
+    path.write_text(
+        '[smpp]\nrate_per_s = 5\n[providers.second]\nkind = "sms.smpp"\nweight = 3\nrate_per_s = 7\nwindow = 9'
+        '\naccounts = ["acme"]',
+        encoding="utf-8",
+    )
+    links = load(path).provider_links
+    assert list(links) == ["sms.smpp", "sms.second"]
+    assert [(link.weight, link.rate_per_s, link.accounts) for link in links.values()] == [
+        (1, 5, None),
+        (3, 7, ["acme"]),
+    ]
+    assert links["sms.second"].own.window == 9

@@ -10,6 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,14 @@ from cascade.api.message_in import Limits
 from cascade.api.parts import Parts
 from cascade.api.send import KEY_KEPT_MS
 from cascade.api.texts import LinkRules
+from cascade.channels.base import Callback, Heard, Hears, Transport
 from cascade.channels.fitting import Fitting
 from cascade.channels.http import HttpSettings, HttpTransport
-from cascade.channels.registry import BOTS, FITTINGS
-from cascade.channels.smpp import message as sms
-from cascade.channels.smpp.transport import SmppTransport
+from cascade.channels.registry import BOT_FITTINGS, BOTS, PROVIDERS
 from cascade.channels.viber_bot import ViberBot
-from cascade.core.directory import Directory, PlannedStep, Rate
+from cascade.core.directory import Directory, PlannedStep, Rate, SharedLink
 from cascade.core.errors import ConfigError, ProviderUnreachableError, StoreUnavailableError
 from cascade.core.prices import Price, Prices, micros_of
-from cascade.core.receipt import Receipt
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
 from cascade.engine.clicks import ClickCounter
@@ -40,7 +39,7 @@ from cascade.engine.egress import Egress
 from cascade.engine.notifier import Notifier, NotifierSettings
 from cascade.engine.supervision import supervise
 from cascade.engine.worker import LinkSetup, Worker
-from cascade.settings import BotApi, Settings
+from cascade.settings import BotApi, ProviderLink, Settings
 from cascade.store import accounts, receipts, repeats, webhooks
 from cascade.store import links as short_links
 from cascade.store.accounts import Seal
@@ -48,7 +47,6 @@ from cascade.store.batches import BatchNumbers
 
 log = structlog.get_logger()
 
-SMS_LINK = "sms.smpp"
 UPKEEP_S = 1.0
 PURGE_EVERY_MS = 60_000
 DAY_MS = 86_400_000
@@ -99,12 +97,25 @@ def price_list(settings: Settings) -> Prices:
 
 
 def _fittings(settings: Settings) -> Mapping[Channel, Fitting]:
-    fit_sms = partial(sms.fitted, transliterates=_transliterates_sms(settings))
-    return {**FITTINGS, Channel.SMS: fit_sms}
+    """How each channel would show a content: of several links, as the first one does."""
+    fittings = dict(BOT_FITTINGS)
+    for link in settings.provider_links.values():
+        provider = PROVIDERS[link.kind]
+        fittings.setdefault(provider.channel, provider.fitting(link.own))
+    return fittings
 
 
 def _transliterates_sms(settings: Settings) -> bool:
-    return settings.smpp is not None and settings.smpp.transliterate
+    return any(getattr(link.own, "transliterate", False) for link in settings.provider_links.values())
+
+
+def _link(name: str, link: ProviderLink, reached_at: str | None) -> LinkSetup:
+    """The link as configured. `reached_at`: where providers can call us."""
+    own = link.own
+    if reached_at is not None and hasattr(own, "callback_url") and own.callback_url is None:
+        own = replace(own, callback_url=f"{reached_at}/callbacks/{name}")
+    http = HttpSettings(window=link.window, total_s=link.timeout_s)
+    return LinkSetup(PROVIDERS[link.kind].transport(own, name, http), link.rate_per_s)
 
 
 class Gateway:
@@ -117,7 +128,7 @@ class Gateway:
         self._clicks = ClickCounter(self.database, round(settings.links.preview_s * 1000))
         self._egress = Egress(settings.webhooks.targets, settings.webhooks.timeout_s)
         self._notifier: Notifier
-        self._transports: dict[str, HttpTransport | SmppTransport] = {}
+        self._transports: dict[str, Transport] = {}
         self._directory: Directory
         self._version = -1
         self._purged_at_ms = 0
@@ -129,8 +140,8 @@ class Gateway:
             now_ms=now_ms,
             limits=Limits(max_batch=settings.http.max_batch, max_body_bytes=settings.http.max_body_bytes),
             is_ready=lambda: self._worker.is_running,
-            read_receipts=self._read_receipts,
-            take_receipts=self._worker.take_receipts,
+            hear=self._hear,
+            take_heard=self._worker.take_heard,
             check_target=self._egress.check,
             seal=lambda: self._seal,
             refresh=self.refresh,
@@ -151,9 +162,10 @@ class Gateway:
         """Open the store, take over what a dead predecessor left, connect the links."""
         await self.database.open(owner=True)
         self._seal = open_seal(self.settings)
-        links = {}
-        if self.settings.smpp is not None:
-            links[SMS_LINK] = LinkSetup(SmppTransport(self.settings.smpp), self.settings.smpp.rate_per_s)
+        public_url = self.settings.http.public_url
+        reached_at = None if public_url is None else public_url.rstrip("/")
+        links = {name: _link(name, link, reached_at) for name, link in self.settings.provider_links.items()}
+        self._transports |= {name: setup.transport for name, setup in links.items()}
         await self._worker.start(links)
         await self._egress.open()
         self._notifier = Notifier(self.database, self._egress, self._seal, self._notifier_settings(), now_ms)
@@ -189,7 +201,15 @@ class Gateway:
                 name: tuple(PlannedStep(step.channel, step.window_s, step.takes_surveys) for step in steps)
                 for name, steps in self.settings.routes.items()
             },
-            shared={Channel.SMS: SMS_LINK} if self.settings.smpp is not None else {},
+            shared=tuple(
+                SharedLink(
+                    name,
+                    PROVIDERS[link.kind].channel,
+                    link.weight,
+                    None if link.accounts is None else frozenset(link.accounts),
+                )
+                for name, link in self.settings.provider_links.items()
+            ),
             accounts=loaded.accounts,
             keys=loaded.keys,
             bots=loaded.bots,
@@ -253,11 +273,11 @@ class Gateway:
                 log.warning("webhook_delayed", link=link, error=str(error))
             await asyncio.sleep(WEBHOOK_RETRY_S)
 
-    def _read_receipts(self, link: str, headers: dict[str, str], body: bytes) -> list[Receipt]:
+    def _hear(self, link: str, callback: Callback) -> Heard:
         transport = self._transports.get(link)
-        if not isinstance(transport, HttpTransport) or not isinstance(transport.adapter, ViberBot):
+        if not isinstance(transport, Hears):
             raise LookupError(link)
-        return transport.adapter.receipts(headers, body)
+        return transport.hear(callback)
 
     def _keep_doing(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._spawn(supervise(name, partial(self._repeat, name, work)))

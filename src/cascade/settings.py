@@ -3,18 +3,21 @@
 `CASCADE_STORE__URL=sqlite:////var/lib/cascade/cascade.db` is `[store] url = …`. `cascade.example.toml` shows all.
 """
 
+import dataclasses
 import difflib
 import os
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from cascade.channels.registry import PROVIDERS
 from cascade.channels.smpp.settings import SmppSettings
 from cascade.core.errors import ConfigError
+from cascade.core.secret import Secret
 from cascade.core.targets import Targets
 from cascade.core.words import Channel
 from cascade.store import engines
@@ -163,6 +166,70 @@ class BotApi(Section):
     timeout_s: Annotated[float, Field(gt=0, le=30)] = 15.0
 
 
+class ProviderLink(Section):
+    """One account at one provider, shared by the gateway's accounts. `kind`: `<channel>.<provider>`, one of
+    `channels.registry.PROVIDERS`. `weight`: its share beside other links of its channel. `accounts`: the names of those
+    who may use it; absent: all. `rate_per_s`: sends a second; absent: as fast as it answers. `window`, `timeout_s`: of
+    providers that speak HTTP. `own`: what only this kind has, as its dataclass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    kind: str
+    weight: Annotated[int, Field(ge=1, le=100)] = 1
+    accounts: Annotated[list[str], Field(min_length=1)] | None = None
+    rate_per_s: Annotated[float, Field(gt=0)] | None = None
+    window: Positive = 50
+    timeout_s: Annotated[float, Field(gt=0, le=30)] = 15.0
+    own: Any
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, given: Any) -> Any:
+        """What the kind declares is its own; the rest must be ours."""
+        if not isinstance(given, dict):
+            return given
+        kind = str(given.get("kind"))
+        if kind not in PROVIDERS:
+            raise ValueError(f"`kind` must be one of {', '.join(sorted(PROVIDERS))}")
+        settings = PROVIDERS[kind].settings
+        names = {field.name for field in dataclasses.fields(settings)}
+        common = {name: value for name, value in given.items() if name in cls.model_fields and name != "own"}
+        for name in given:
+            if name not in names and name not in common:
+                raise ValueError(f"no such setting `{name}`. {_did_you_mean(name, names | set(cls.model_fields))}")
+        return common | {"own": _own_settings(settings, {name: given[name] for name in given if name in names})}
+
+
+def _own_settings(settings: type[Any], given: dict[str, Any]) -> Any:
+    """The dataclass, checked by its types; a text for a `Secret` becomes one. Raises `ValueError` that names the
+    setting."""
+    hints = get_type_hints(settings)
+    typed: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        type_ = {Secret: SecretStr, Secret | None: SecretStr | None}.get(hints[field.name], hints[field.name])
+        if field.default is not dataclasses.MISSING:
+            typed[field.name] = (type_, field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            typed[field.name] = (type_, Field(default_factory=field.default_factory))
+        else:
+            typed[field.name] = (type_, ...)
+    model = create_model(settings.__name__, __config__=ConfigDict(arbitrary_types_allowed=True), **typed)
+    try:
+        checked = model(**given)
+        values = {name: getattr(checked, name) for name in typed}
+        return settings(
+            **{
+                name: Secret(value.get_secret_value()) if isinstance(value, SecretStr) else value
+                for name, value in values.items()
+            }
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}") from None
+    except ConfigError as error:
+        raise ValueError(f"`{error.setting.rpartition('.')[2]}`: {error.problem}. {error.fix}") from None
+
+
 class RouteStep(Section):
     """`window_s`: how long to wait for a receipt; absent: for the rest of the message's time to live. `surveys`:
     whether a survey goes this way too; absent: on the channels that have surveys of their own, and by SMS."""
@@ -196,7 +263,8 @@ def _route(*windows_s: int) -> list[RouteStep]:
 
 
 class Settings(BaseSettings):
-    """`routes` must hold `standard` and `tg-viber`. `smpp` None: no SMS. `currency`: that of all prices, ISO 4217."""
+    """`routes` must hold `standard` and `tg-viber`. `smpp` is the short form of a provider of that name and of kind
+    `sms.smpp`. `currency`: that of all prices, ISO 4217."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -211,12 +279,26 @@ class Settings(BaseSettings):
     telegram_bot: BotApi = BotApi(base_url="https://api.telegram.org", rate_per_s=30)
     viber_bot: BotApi = BotApi(base_url="https://chatapi.viber.com")
     smpp: SmppSettings | None = None
+    providers: dict[Annotated[str, Field(pattern="^[a-z0-9_-]{1,40}$")], ProviderLink] = {}
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
     prices: list[PriceEntry] = []
     routes: dict[str, Annotated[list[RouteStep], Field(min_length=1)]] = {
         "standard": _route(30, 60, 60, 60),
         "tg-viber": _route(15, 20, 30, 30),
     }
+
+    @property
+    def provider_links(self) -> dict[str, ProviderLink]:
+        """Every configured link by its name, in the order in which one takes over from another."""
+        links = {}
+        if self.smpp is not None:
+            links["sms.smpp"] = ProviderLink.model_construct(
+                **{name: field.default for name, field in ProviderLink.model_fields.items()}
+                | {"kind": "sms.smpp", "rate_per_s": self.smpp.rate_per_s, "own": self.smpp}
+            )
+        for name, link in self.providers.items():
+            links[f"{PROVIDERS[link.kind].channel.value}.{name}"] = link
+        return links
 
     @classmethod
     def settings_customise_sources(
@@ -269,7 +351,9 @@ def _config_error(error: ValidationError) -> ConfigError:
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = _names(first["loc"][:-1])
         return ConfigError(setting, "no such setting", _did_you_mean(str(first["loc"][-1]), known))
-    return ConfigError(setting, first["msg"], "See cascade.example.toml for what it takes")
+    return ConfigError(
+        setting, first["msg"].removeprefix("Value error, "), "See cascade.example.toml for what it takes"
+    )
 
 
 def _unreadable_variable(error: SettingsError) -> ConfigError:

@@ -5,7 +5,7 @@ import logging
 import math
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,12 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
-from cascade.channels.base import Capabilities
+from cascade.channels.base import Capabilities, Heard
 from cascade.channels.http import HttpRequest, HttpResponse, HttpSettings, HttpTransport, header, redact
-from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
+from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry, Revocation, Sent
 from cascade.core.content import Content
 from cascade.core.errors import ProviderUnreachableError
-from cascade.core.receipt import Receipt
 from cascade.core.secret import Secret
 from cascade.core.words import Channel, MessageType, Reason
 
@@ -66,7 +65,7 @@ def an_attempt(text: str = "hello", number: int = 1) -> Attempt:
     return Attempt(1, b"m" * 16, number, PHONE, "Shop", MessageType.PROMO, Content(text), window_s=30)
 
 
-async def no_receipts(_: Sequence[Receipt]) -> None:
+async def nobody(_: Heard) -> None:
     raise AssertionError("HTTP takes receipts by callback")
 
 
@@ -115,7 +114,7 @@ class Desk:
 @asynccontextmanager
 async def link_to(base_url: str, settings: HttpSettings = PATIENT) -> AsyncIterator[Desk]:
     desk = Desk(HttpTransport(Provider(base_url), "shop-sms", settings))
-    desk.transport.start(desk.on_room, no_receipts)
+    desk.transport.start(desk.on_room, nobody)
     try:
         yield desk
     finally:
@@ -516,3 +515,63 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     return context
+
+
+# A plainer form, and taking back
+
+
+@dataclass(frozen=True)
+class Rich(Provider):
+    """Sends a card first; a device that cannot show it gets the text."""
+
+    def second_try(self, attempt: Attempt, response: HttpResponse) -> HttpRequest | None:
+        return HttpRequest("POST", f"{self.base_url}/plain", json={}) if response.status == 400 else None
+
+    def revocation_request(self, sent: Sent) -> HttpRequest:
+        return HttpRequest("DELETE", f"{self.base_url}/{sent.provider_ids[0]}")
+
+    def revocation(self, response: HttpResponse) -> Revocation:
+        return {200: Revocation.WITHDRAWN, 404: Revocation.TOO_LATE}[response.status]
+
+
+async def test_a_refused_form_is_tried_once_in_a_plainer_one() -> None:
+    seen = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        return web.json_response({"id": "7", "why": "no card"}, status=200 if request.path == "/plain" else 400)
+
+    async with serving(handler) as url:
+        desk = Desk(HttpTransport(Rich(url), "shop-rcs", PATIENT))
+        desk.transport.start(desk.on_room, nobody)
+        assert await desk.outcome_of(an_attempt()) == Accepted(("7",))
+        await desk.transport.stop(0)
+    assert seen == [f"/{TOKEN}/send", "/plain"]
+
+
+REVOCATIONS = {  # the provider's status: what it means
+    200: Revocation.WITHDRAWN,
+    404: Revocation.TOO_LATE,
+    418: Revocation.UNKNOWN,
+    503: Revocation.UNKNOWN,
+}
+
+
+@pytest.mark.parametrize(("status", "revocation"), REVOCATIONS.items())
+async def test_what_a_revocation_came_to(status: int, revocation: Revocation) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        assert (request.method, request.path) == ("DELETE", "/77")
+        return web.Response(status=status)
+
+    async with serving(handler) as url:
+        transport = HttpTransport(Rich(url), "shop-rcs", PATIENT)
+        transport.start(lambda: None, nobody)
+        assert await transport.revoke(Sent(b"m" * 16, 1, 0, PHONE, ("77",))) is revocation
+        await transport.stop(0)
+
+
+async def test_a_revocation_without_an_answer_is_unknown() -> None:
+    transport = HttpTransport(Rich("http://127.0.0.1:9"), "shop-rcs", HASTY)
+    transport.start(lambda: None, nobody)
+    assert await transport.revoke(Sent(b"m" * 16, 1, 0, PHONE, ("77",))) is Revocation.UNKNOWN
+    await transport.stop(0)

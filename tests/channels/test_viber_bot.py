@@ -12,6 +12,7 @@ from viberbot import Api, BotConfiguration
 from viberbot.api.messages import FileMessage, PictureMessage, TextMessage, VideoMessage
 from viberbot.api.messages.message import Message
 
+from cascade.channels.base import Callback
 from cascade.channels.http import HttpRequest, HttpResponse
 from cascade.channels.viber_bot import ViberBot
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
@@ -271,15 +272,19 @@ RECEIPTS: dict[str, tuple[bytes, list[Receipt]]] = {
 }
 
 
+def heard(headers: dict[str, str], body: bytes) -> list[Receipt]:
+    return list(BOT.hear(Callback("POST", "https://gateway.example/callbacks/viber", headers, body)).receipts)
+
+
 @pytest.mark.parametrize(("body", "expected"), RECEIPTS.values(), ids=RECEIPTS)
 def test_a_callback_has_its_receipts(body: bytes, expected: list[Receipt]) -> None:
-    assert BOT.receipts(signed(body), body) == expected
+    assert heard(signed(body), body) == expected
 
 
 def test_only_an_unknown_event_is_logged() -> None:
     with capture_logs() as lines:
         for body, _ in RECEIPTS.values():
-            BOT.receipts(signed(body), body)
+            heard(signed(body), body)
     assert [(line["event"], line["event_name"]) for line in lines] == [("event_unknown", "client_status")]
 
 
@@ -289,13 +294,13 @@ def test_the_signature_is_vibers() -> None:
     signature = "d21b343448c8aee33b8e93768ef6ceb64a6ba6163099973a2b8bd028fea510ef"
 
     assert JUDGE.verify_signature(body, signature)
-    assert BOT.receipts({"X-Viber-Content-Signature": signature}, body) == []
+    assert heard({"X-Viber-Content-Signature": signature}, body) == []
 
 
 @pytest.mark.parametrize("name", ["X-Viber-Content-Signature", "x-viber-content-signature"])
 def test_the_signature_is_found_in_any_case(name: str) -> None:
     body = callback("webhook")
-    assert BOT.receipts(signed(body, name), body) == []
+    assert heard(signed(body, name), body) == []
 
 
 GENUINE = callback("delivered")
@@ -314,7 +319,7 @@ FORGED = {
 @pytest.mark.parametrize(("body", "headers"), FORGED.values(), ids=FORGED)
 def test_a_forged_callback_is_refused(body: bytes, headers: dict[str, str]) -> None:
     with pytest.raises(ForgedCallbackError):
-        BOT.receipts(headers, body)
+        heard(headers, body)
 
 
 MALFORMED = {
@@ -331,7 +336,7 @@ MALFORMED = {
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_callback_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedCallbackError):
-        BOT.receipts(signed(body), body)
+        heard(signed(body), body)
 
 
 def test_the_webhook_is_asked_for_with_its_receipts() -> None:

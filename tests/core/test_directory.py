@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from cascade.core.directory import ApiKey, Bot, Directory, PlannedStep, Scope, digest, resolve
+from cascade.core.directory import Account, ApiKey, Bot, Directory, PlannedStep, Scope, SharedLink, digest, resolve
 from cascade.core.route import Step
 from cascade.core.words import Channel
 
@@ -16,30 +16,32 @@ OTHERS = Bot(4, 8, Channel.TELEGRAM_BOT, digest("other"))
 KEY = ApiKey(7, "main")
 DIRECTORY = Directory(
     routes={"standard": (PlannedStep(Channel.VIBER_BOT, 60), PlannedStep(Channel.SMS, None))},
-    shared={Channel.SMS: "sms.smpp"},
+    shared=(SharedLink("sms.smpp", Channel.SMS), SharedLink("rcs.vip", Channel.RCS, accounts=frozenset({"vip"}))),
+    accounts={10: Account(10, "vip")},
     keys={digest("key"): KEY},
     bots=(FIRST, SECOND, TELEGRAM, OTHERS),
 )
-SMS = {Channel.SMS: "sms.smpp"}
+SMS = {Channel.SMS: ("sms.smpp",)}
 
 LINKS = {  # account, bots named, whether they are all the request came with: link by channel
     "the account's first bot of each channel, and what all share": (
-        7, [], False, {Channel.VIBER_BOT: "viber_bot.1", Channel.TELEGRAM_BOT: "telegram_bot.3", **SMS},
+        7, [], False, {Channel.VIBER_BOT: ("viber_bot.1",), Channel.TELEGRAM_BOT: ("telegram_bot.3",), **SMS},
     ),
     "the bot that was named beside the key": (
-        7, [SECOND], False, {Channel.VIBER_BOT: "viber_bot.2", Channel.TELEGRAM_BOT: "telegram_bot.3", **SMS},
+        7, [SECOND], False, {Channel.VIBER_BOT: ("viber_bot.2",), Channel.TELEGRAM_BOT: ("telegram_bot.3",), **SMS},
     ),
-    "only the bot that was named, when no key came": (7, [SECOND], True, {Channel.VIBER_BOT: "viber_bot.2"}),
+    "only the bot that was named, when no key came": (7, [SECOND], True, {Channel.VIBER_BOT: ("viber_bot.2",)}),
     "only the bots that were named": (
-        7, [TELEGRAM, FIRST], True, {Channel.VIBER_BOT: "viber_bot.1", Channel.TELEGRAM_BOT: "telegram_bot.3"},
+        7, [TELEGRAM, FIRST], True, {Channel.VIBER_BOT: ("viber_bot.1",), Channel.TELEGRAM_BOT: ("telegram_bot.3",)},
     ),
     "an account without bots has what all share": (9, [], False, SMS),
+    "a shared link that not everybody may use": (10, [], False, SMS | {Channel.RCS: ("rcs.vip",)}),
     "another account's bot is nobody's": (7, [OTHERS], True, {}),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("account_id", "named", "is_limited", "links"), LINKS.values(), ids=LINKS.keys())
-def test_links(account_id: int, named: list[Bot], is_limited: bool, links: dict[Channel, str]) -> None:
+def test_links(account_id: int, named: list[Bot], is_limited: bool, links: dict[Channel, tuple[str, ...]]) -> None:
     for _ in range(2):  # the second answer is a remembered one
         assert DIRECTORY.links(account_id, named, is_limited=is_limited) == links
 
@@ -47,6 +49,23 @@ def test_links(account_id: int, named: list[Bot], is_limited: bool, links: dict[
 def test_a_step_whose_channel_has_no_link_stays_without_one() -> None:
     planned = (PlannedStep(Channel.RCS, 30), PlannedStep(Channel.SMS, None, is_until_read=True))
     assert resolve(planned, SMS) == (Step(Channel.RCS, None, 30), Step(Channel.SMS, "sms.smpp", None, True))
+
+
+def test_links_of_one_channel_take_turns_by_their_weights_and_stand_in_for_each_other() -> None:
+    shared = [
+        SharedLink("sms.a", Channel.SMS, 4),
+        SharedLink("sms.b", Channel.SMS, 2),
+        SharedLink("sms.c", Channel.SMS, 2),
+    ]
+    directory = Directory(routes={}, shared=tuple(shared))
+    links = directory.links(1, (), is_limited=False)
+    steps = [resolve((PlannedStep(Channel.SMS, None),), links, turn)[0] for turn in range(8)]
+    assert [step.link for step in steps] == ["sms.a", "sms.b", "sms.c", "sms.a"] * 2
+    assert {step.link: step.others for step in steps} == {
+        "sms.a": ("sms.b", "sms.c"),
+        "sms.b": ("sms.a", "sms.c"),
+        "sms.c": ("sms.a", "sms.b"),
+    }
 
 
 def test_a_key_is_found_by_itself_and_never_kept() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Rejected, Retry
+from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Rejected, Retry, Revocation
 from cascade.core.machine import (
     Begun,
     Cancelled,
@@ -14,6 +14,7 @@ from cascade.core.machine import (
     LinkDown,
     ReceiptCame,
     Rescheduled,
+    Revoked,
     Settled,
     decide,
 )
@@ -59,6 +60,11 @@ FAILED_PART = run(
     message(route=(SMS, VIBER)), Begun(T0), Claimed(T0, T0 + 60_000), Settled(T0 + 10, 1, 0, Accepted(("1", "2"))),
 )  # fmt: skip
 DEAR: Route = (SMS._replace(cost_micros=60), SMS._replace(cost_micros=40))
+TWICE = Step(Channel.RCS, "rcs.google", 60, others=("rcs.vonage", "rcs.infobip"))
+RCS_QUEUED = run(message(route=(TWICE, SMS)), Begun(T0))
+RCS_SENDING = run(RCS_QUEUED, Claimed(T0, T0 + 60_000))
+RCS_WAITING = run(RCS_SENDING, Settled(T0 + 10, 1, 0, Accepted(("77",))))
+REVOKING = run(RCS_WAITING, DeadlinePassed(T0 + 60_010, can_revoke=True))
 DONE = run(WAITING, ReceiptCame(T0 + 30, 2, 1, 0, ReceiptState.DELIVERED))
 
 
@@ -66,7 +72,7 @@ def receipt(at_ms: int, attempt: int, step: int, state: ReceiptState, part: int 
     return ReceiptCame(at_ms, attempt, step, part, state)
 
 
-S, W, Q, F = State.SENDING, State.WAITING, State.QUEUED, State.FINAL
+S, W, R, Q, F = State.SENDING, State.WAITING, State.REVOKING, State.QUEUED, State.FINAL
 P, D, U, E = Status.PROCESSING, Status.DELIVERED, Status.UNDELIVERABLE, Status.PERMANENT_ERROR
 
 CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
@@ -218,6 +224,51 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
         run(SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.BLOCKED))),
         Settled(T0 + 11, 1, 0, Rejected(Reason.BLOCKED)), Q, P, 1, [Mark.REJECTED],
     ),
+    "the window of a provider that can take back closes: it is asked to": (
+        RCS_WAITING, DeadlinePassed(T0 + 60_010, can_revoke=True), R, P, 0, [],
+    ),
+    "nothing is taken back where no step is left": (
+        SMS_WAITING, DeadlinePassed(T0 + 24 * HOUR, can_revoke=True), F, U, 2, [Mark.TIMED_OUT, Mark.EXPIRED],
+    ),
+    "taken back: next step": (
+        REVOKING, Revoked(T0 + 60_100, 1, 0, Revocation.WITHDRAWN), Q, P, 1, [Mark.REVOKED],
+    ),
+    "too late to take back, transaction: next step all the same": (
+        REVOKING, Revoked(T0 + 60_100, 1, 0, Revocation.TOO_LATE), Q, P, 1, [Mark.TIMED_OUT],
+    ),
+    "too late to take back, promo: waits for the receipt": (
+        REVOKING._replace(type=MessageType.PROMO), Revoked(T0 + 60_100, 1, 0, Revocation.TOO_LATE), R, P, 0, [],
+    ),
+    "nobody knows whether it was taken back: next step": (
+        REVOKING, Revoked(T0 + 60_100, 1, 0, Revocation.UNKNOWN), Q, P, 1, [Mark.TIMED_OUT],
+    ),
+    "no answer to the wish to take it back: next step": (
+        REVOKING, DeadlinePassed(T0 + 80_010, can_revoke=True), Q, P, 1, [Mark.TIMED_OUT],
+    ),
+    "it arrives while it is taken back: delivered": (
+        REVOKING, receipt(T0 + 60_050, 1, 0, ReceiptState.DELIVERED), F, D, 0, [Mark.DELIVERED],
+    ),
+    "news of a revocation that is over: nothing": (
+        run(REVOKING, receipt(T0 + 60_050, 1, 0, ReceiptState.DELIVERED)),
+        Revoked(T0 + 60_100, 1, 0, Revocation.WITHDRAWN), F, D, 0, [],
+    ),
+    "its link is down: another of the same channel, at once": (
+        RCS_QUEUED, LinkDown(T0 + 1, is_window_over=False), Q, Status.SCHEDULED, 0, [Mark.MOVED],
+    ),
+    "every link of the channel is down, the window still open: waits": (
+        RCS_QUEUED, LinkDown(T0 + 1, frozenset({"rcs.google", "rcs.vonage", "rcs.infobip"}), is_window_over=False),
+        Q, Status.SCHEDULED, 0, [],
+    ),
+    "every link of the channel is down and the window over: next step": (
+        RCS_QUEUED, LinkDown(T0 + 61_000, frozenset({"rcs.vonage", "rcs.infobip"})), Q, Status.SCHEDULED, 1,
+        [Mark.TIMED_OUT],
+    ),
+    "the provider wants money: another of the same channel": (
+        RCS_SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.NO_CREDIT)), Q, P, 0, [Mark.REJECTED],
+    ),
+    "the person is refused: no other provider of the channel is asked": (
+        RCS_SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.UNKNOWN_RECIPIENT)), Q, P, 1, [Mark.REJECTED],
+    ),
     "cancelled before it began": (QUEUED, Cancelled(T0 + 1), F, E, 0, [Mark.CANCELLED]),
     "cancelled too late: nothing": (SENDING, Cancelled(T0 + 6), S, P, 0, []),
     "rescheduled before it began": (
@@ -256,6 +307,25 @@ def test_retries_wait_longer_each_time_and_end_with_the_window() -> None:
         waits.append(now.due_at_ms - at_ms)
         at_ms = now.due_at_ms
     assert waits == [1_000, 2_000, 4_000, 8_000, 0]  # the next would end beyond 30 s: so Viber, at once
+
+
+def test_a_down_link_hands_on_to_the_first_that_is_up_and_never_back() -> None:
+    links = [RCS_QUEUED.link]
+    now = RCS_QUEUED
+    for down in ({"rcs.vonage"}, set(), set()):
+        now = run(now, LinkDown(T0 + 1, frozenset(down), is_window_over=False))
+        links.append(now.link)
+    assert links == ["rcs.google", "rcs.infobip", "rcs.infobip", "rcs.infobip"]
+
+
+def test_tries_at_a_provider_that_fails_go_round_all_of_the_channel() -> None:
+    links = []
+    now, at_ms = RCS_QUEUED, T0
+    while now.step == 0:
+        links.append(now.link)
+        now = run(now, Claimed(at_ms, at_ms + 60_000), Settled(at_ms, now.attempt + 1, 0, Retry(Reason.PROVIDER_DOWN)))
+        at_ms = now.due_at_ms
+    assert links[:4] == ["rcs.google", "rcs.vonage", "rcs.infobip", "rcs.google"]
 
 
 def test_a_node_lost_at_the_last_step_does_not_lose_a_transaction() -> None:

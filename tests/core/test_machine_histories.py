@@ -6,7 +6,7 @@ The reference model knows only which attempts were begun and which were reported
 import os
 import random
 
-from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Rejected, Retry
+from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Rejected, Retry, Revocation
 from cascade.core.machine import (
     Begun,
     Cancelled,
@@ -16,6 +16,7 @@ from cascade.core.machine import (
     LinkDown,
     ReceiptCame,
     Rescheduled,
+    Revoked,
     Settled,
     decide,
 )
@@ -66,6 +67,7 @@ def random_message(dice: random.Random) -> Message:
             dice.choice([None, 1, 2, 60]),
             dice.random() < 0.2,
             dice.choice([0, 10, 50]),
+            others=dice.choice([(), (), ("other.1",), ("other.1", "other.2")]),
         )
         for channel in CHANNELS[: dice.randint(1, 5)]
     )
@@ -85,16 +87,21 @@ def random_message(dice: random.Random) -> Message:
 def random_event(dice: random.Random, message: Message, reference: Reference, at_ms: int) -> Event:
     kinds = ["deadline", "link_down", "begun", "claimed", "client"]
     if reference.begun:
-        kinds += ["settled", "settled", "settled", "receipt", "receipt"]
+        kinds += ["settled", "settled", "settled", "receipt", "receipt", "revoked"]
     match dice.choice(kinds):
         case "begun":
             return Begun(at_ms)
         case "claimed":
             return Claimed(at_ms, at_ms + 60_000)
         case "deadline":
-            return DeadlinePassed(at_ms, dice.random() < 0.2)
+            return DeadlinePassed(at_ms, dice.random() < 0.2, dice.random() < 0.3)
         case "link_down":
-            return LinkDown(at_ms)
+            return LinkDown(
+                at_ms, frozenset(dice.sample(["other.1", "other.2"], dice.randrange(3))), dice.random() < 0.5
+            )
+        case "revoked":
+            attempt = dice.choice(list(reference.begun))
+            return Revoked(at_ms, attempt, reference.begun[attempt], dice.choice(list(Revocation)))
         case "client":
             wishes: list[Event] = [Cancelled(at_ms), Rescheduled(at_ms, at_ms + 1_000), Rescheduled(at_ms, 0)]
             return dice.choice(wishes)
@@ -111,7 +118,7 @@ def random_event(dice: random.Random, message: Message, reference: Reference, at
                     else Accepted(("1",)),
                     Delivered("1"),
                     Rejected(dice.choice(list(Reason))),
-                    Retry(Reason.THROTTLED, dice.choice([None, 0.5, 10_072])),
+                    Retry(dice.choice([Reason.THROTTLED, Reason.PROVIDER_DOWN]), dice.choice([None, 0.5, 10_072])),
                     AnswerLost(),
                     NotSent() if may_return else AnswerLost(),
                 ]
@@ -132,7 +139,9 @@ def check(before: Message, after: Message, reference: Reference, at_ms: int) -> 
     assert list(after.delivered) == reference.reached, "a double was not counted, or counted twice"
     assert (after.deadline_at_ms is None) == after.is_final, "a state without a deadline, or a final one with"
     assert after.is_final == (after.status.rank >= Status.PERMANENT_ERROR.rank), "state and status disagree"
-    if after.state is State.WAITING:
+    if after.state in (State.SENDING, State.QUEUED) and before.step < after.step:
+        assert after.link == after.route[after.step].link, "a step begins at another link than its own"
+    if after.state in (State.WAITING, State.REVOKING):
         assert after.deadline_at_ms is not None
         assert after.deadline_at_ms <= max(after.expires_at_ms, at_ms), "waits past its time to live"
 

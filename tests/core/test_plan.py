@@ -32,7 +32,7 @@ ROUTES = {
     ),
     "cheap": (PlannedStep(TELEGRAM, 30, takes_surveys=True), PlannedStep(SMS, None)),
 }
-LINKS = {TELEGRAM: "telegram_bot.1", VIBER: "viber_bot.1", SMS: "sms.smpp"}
+LINKS = {TELEGRAM: ("telegram_bot.1",), VIBER: ("viber_bot.1",), SMS: ("sms.smpp",)}
 UNPRICED = Prices()
 PROMO, SURVEY, CALL = MessageType.PROMO, MessageType.VIBER_SURVEY, MessageType.FLASHCALL
 

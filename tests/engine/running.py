@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from cascade.channels.base import Heard
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.message import Message, State
 from cascade.core.receipt import Receipt, ReceiptState
@@ -85,7 +86,7 @@ class Engine:
 
     async def start(self, *, rates: dict[str, float] | None = None, **transports: FakeTransport) -> None:
         """Serve these links; `sms` stands for the link `sms.smpp`, `viber` for `viber_bot.1`."""
-        names = {"sms": "sms.smpp", "viber": "viber_bot.1"}
+        names = {"sms": "sms.smpp", "other_sms": "sms.other", "viber": "viber_bot.1", "rcs": "rcs.google"}
         self.transports = {names[short]: transport for short, transport in transports.items()}
         for transport in transports.values():
             transport.now_ms = self.clock
@@ -177,4 +178,4 @@ class Engine:
         recipient: str | None = None,
     ) -> None:
         """As a provider's receipt comes in: through the transport of its link."""
-        await self.transports[link].take_receipts([Receipt(provider_id, state, recipient=recipient)])
+        await self.transports[link].take(Heard([Receipt(provider_id, state, recipient=recipient)]))

@@ -307,3 +307,45 @@ async def test_a_dead_link_does_not_slow_another(engine: Engine, dead: FakeTrans
     await engine.add(*(new(2_000 + n) for n in range(500)))
     await eventually(lambda: len(sms.attempts) == 500)
     assert engine.clock.now_ms == T0
+
+
+# Several links of one channel
+
+TWO_LINKS = queued(route=(SMS._replace(others=("sms.other",)),))
+
+
+async def test_while_a_link_is_down_its_messages_go_to_another_of_their_channel(engine: Engine) -> None:
+    dead, other = FakeTransport(window=0), FakeTransport()
+    await engine.start(sms=dead, other_sms=other)
+    await engine.add(new(1, TWO_LINKS))
+    await engine.pass_until(lambda: other.numbers == [1])
+    assert await engine.entries(1) == [(Mark.MOVED, 0, Reason.PROVIDER_DOWN)]
+    assert engine.clock.now_ms - T0 < MINUTE_MS  # long before its window is over
+
+
+async def test_where_all_links_of_a_channel_are_down_nothing_moves(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport(window=0), other_sms=FakeTransport(window=0))
+    engine.pass_ms(1)
+    await eventually(lambda: engine.worker.link_states(1)["sms.other"].is_up is False)
+    await engine.add(new(1, TWO_LINKS))
+    for _ in range(50):
+        engine.pass_ms(100)
+        await engine.message(1)
+    assert await engine.entries(1) == []
+
+
+async def test_a_tripped_breaker_moves_the_traffic(engine: Engine) -> None:
+    failing, other = FakeTransport(answer=down, window=THRESHOLD), FakeTransport(answer=accept)
+    await engine.start(sms=failing, other_sms=other)
+    await engine.add(*(new(number, TWO_LINKS) for number in range(1, 101)))
+    await engine.pass_until(lambda: len(other.attempts) >= 100)
+    assert set(other.numbers) == set(range(1, 101))
+    assert len(failing.attempts) < 30
+
+
+async def test_a_rejected_person_moves_nothing(engine: Engine) -> None:
+    refusing, other = FakeTransport(answer=lambda attempt: Rejected(Reason.UNKNOWN_RECIPIENT)), FakeTransport()
+    await engine.start(sms=refusing, other_sms=other)
+    await engine.add(new(1, TWO_LINKS))
+    await engine.until_state(1, State.FINAL)
+    assert other.attempts == []

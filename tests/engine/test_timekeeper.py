@@ -3,10 +3,12 @@
 import pytest
 from structlog.testing import capture_logs
 
+from cascade.channels.base import Capabilities
 from cascade.core.message import Message, State, Status
 from cascade.core.timeline import Mark
 from cascade.core.turns import Lane
-from cascade.core.words import Reason
+from cascade.core.words import Channel, Reason
+from cascade.engine.revoker import Revoker
 from cascade.engine.timekeeper import LARGEST_SET, SET_ASIDE_MS, Timekeeper
 from cascade.store import subscribers
 from cascade.store.subscribers import Subscriber
@@ -15,7 +17,7 @@ from store.given import DAY_MS, HOUR_MS, MINUTE_MS, ROUTE, SMS, T0, VIBER, add, 
 from .running import Clock, Engine, Store, eventually
 from .transport import FakeTransport
 
-LINKS_THAT_KNOW_OUR_IDS = {"viber_bot.1"}
+CAN = {"viber_bot.1": Capabilities(Channel.VIBER_BOT, has_receipts=True, takes_our_id=True)}
 ENDS = T0 + HOUR_MS
 SCHEDULED = queued(state=State.SCHEDULED, status=Status.SCHEDULED, step=-1, route=ROUTE, deadline_at_ms=ENDS)
 AT_VIBER = queued(route=ROUTE, address="abc=", attempt=1, tries=1)
@@ -53,7 +55,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def timekeeper(store: Store, clock: Clock) -> Timekeeper:
-    return Timekeeper(store, clock, LINKS_THAT_KNOW_OUR_IDS.__contains__)
+    return Timekeeper(store, clock, CAN.get, Revoker(store, clock, lambda link: None))
 
 
 @pytest.mark.parametrize(("given", "state", "step", "says"), CASES.values(), ids=CASES.keys())

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from cascade.channels.base import Capabilities, Settle, TakeReceipts
+from cascade.channels.base import Capabilities, Settle, TakeHeard
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, Outcome
 from cascade.core.words import Channel
 
@@ -44,7 +44,7 @@ class FakeTransport:
         self.faults: list[str] = []
         self.late = 0
         self.is_stopped = False
-        self.take_receipts: TakeReceipts
+        self.take: TakeHeard
         self._window = window
         self._open: dict[tuple[bytes, int], tuple[Attempt, Settle]] = {}
         self._on_room: Callable[[], None] = lambda: None
@@ -67,9 +67,9 @@ class FakeTransport:
         self._window = window
         self._on_room()
 
-    def start(self, on_room: Callable[[], None], take_receipts: TakeReceipts) -> None:
+    def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         self._on_room = on_room
-        self.take_receipts = take_receipts
+        self.take = take
 
     def wake(self) -> None:
         self._on_room()

@@ -44,7 +44,8 @@ def queued(**changes: Any) -> Message:
         deadline_at_ms=T0 + HOUR_MS,
         step_ends_at_ms=T0 + HOUR_MS,
     )
-    return given._replace(**changes)
+    made = given._replace(**changes)
+    return made if "link" in changes or made.step < 0 else made._replace(link=made.route[made.step].link)
 
 
 def urgent(**changes: Any) -> Message:

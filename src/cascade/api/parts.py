@@ -1,32 +1,33 @@
 """What the doors are given by the front hall."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from cascade.api.message_in import Limits
 from cascade.api.rates import Rates
 from cascade.api.texts import LinkRules
+from cascade.channels.base import Callback, Heard
 from cascade.channels.fitting import Fitting
 from cascade.core.directory import Directory, Rate
 from cascade.core.link import LinkState
 from cascade.core.links import Click
 from cascade.core.prices import Prices
-from cascade.core.receipt import Receipt
 from cascade.core.words import Channel
 from cascade.store.accounts import Seal
 from cascade.store.batches import BatchNumbers
 from cascade.store.database import Database
 from cascade.store.eras import Eras
 
-ReadReceipts = Callable[[str, "dict[str, str]", bytes], list[Receipt]]
-"""link, headers in lower case, raw body -> receipts; raises `ForgedCallbackError` or `MalformedCallbackError`."""
+Hear = Callable[[str, Callback], Heard]
+"""What a call to a link says. Raises `ForgedCallbackError`, `MalformedCallbackError`, or `LookupError` when the link
+takes none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`directory` gives the newest snapshot. `is_ready` says whether the engine of this process runs.
 
-    `take_receipts(link, receipts)` returns when they are stored. The rates are those of an account that has none of its
+    `take_heard(link, heard)` returns when it is stored. The rates are those of an account that has none of its
     own. `repeat_ms`: for how long a repeat is answered with the first message; 0: never. `keys_used` gathers when each
     key, by its digest, was last used, until the front hall writes it down. `link_states(account_id)` is how the links
     that this process serves do for an account. `currency` is that of every cost, as ISO 4217 names it.
@@ -40,8 +41,8 @@ class Parts:
     now_ms: Callable[[], int]
     limits: Limits
     is_ready: Callable[[], bool]
-    read_receipts: ReadReceipts
-    take_receipts: Callable[[str, Sequence[Receipt]], Awaitable[None]]
+    hear: Hear
+    take_heard: Callable[[str, Heard], Awaitable[None]]
     check_target: Callable[[str], Awaitable[None]]
     seal: Callable[[], Seal]
     refresh: Callable[[], Awaitable[None]]

@@ -1,5 +1,6 @@
 """`POST /api/CascadeMessage/send_message[/tg-viber][/async]`: bytes in, stored messages out."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -91,8 +92,8 @@ async def _send(request: Request, caller: Caller, route_name: str, *, is_partial
     asked = Asked(
         account.id,
         now_ms,
-        Planner(directory.routes, links, parts.prices, now_ms),
-        [link for channel, link in links.items() if channel.needs_subscriber],
+        Planner(directory.routes, links, parts.prices, now_ms, random.getrandbits(16)),
+        [link for channel, own in links.items() if channel.needs_subscriber for link in own],
         key_digest,
         b"" if key_digest is None else blake2b(kind + body, digest_size=16).digest(),
     )

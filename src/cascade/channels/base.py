@@ -3,19 +3,53 @@
 The engine hands over sets of attempts and gets one outcome for each; it never asks for a channel by name.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
-from cascade.core.attempt import Attempt, Outcome
+from cascade.core.attempt import Attempt, Outcome, Revocation, Sent
+from cascade.core.inbound import Inbound
 from cascade.core.receipt import Receipt
 from cascade.core.words import Channel
 
 Settle = Callable[[Attempt, Outcome], None]
 """Called exactly once for each attempt, in the event loop's thread; never raises."""
 
-TakeReceipts = Callable[[Sequence[Receipt]], Awaitable[None]]
-"""Returns when the receipts are durably stored: only then may the provider be told that we have them."""
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a provider's call is answered with."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a provider told us, of messages and of people."""
+
+    receipts: Sequence[Receipt] = ()
+    inbound: Sequence[Inbound] = ()
+    answer: Answer = Answer()
+
+
+TakeHeard = Callable[[Heard], Awaitable[None]]
+"""Returns when it is durably stored: only then may the provider be told that we have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A provider's call to `/callbacks/<link>` or below it, as it came. `url` is whole and as the provider called it
+    (the public one behind a proxy); `tail` what follows the link in the path, without its slash; header names are in
+    lower case."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tail: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +57,13 @@ class Capabilities:
     """What channels differ in, as values.
 
     `takes_our_id`: a repeat of the same attempt is recognised by the provider, so an unknown outcome is repeated.
+    `can_revoke`: the provider can be asked to take a message back before the next step begins.
     """
 
     channel: Channel
     has_receipts: bool
     takes_our_id: bool = False
+    can_revoke: bool = False
 
 
 class Transport(Protocol):
@@ -39,7 +75,7 @@ class Transport(Protocol):
 
     capabilities: Capabilities
 
-    def start(self, on_room: Callable[[], None], take_receipts: TakeReceipts) -> None:
+    def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         """Begin to connect, in the background. `on_room` is called whenever `room()` may have grown."""
         ...
 
@@ -53,4 +89,22 @@ class Transport(Protocol):
 
     async def stop(self, grace_s: float) -> None:
         """Wait up to `grace_s` for answers under way, settle the rest as `AnswerLost`, disconnect."""
+        ...
+
+
+@runtime_checkable
+class Hears(Protocol):
+    """A transport, or the adapter in it, whose provider calls us."""
+
+    def hear(self, callback: Callback) -> Heard:
+        """What the call says. Raises `ForgedCallbackError` or `MalformedCallbackError`."""
+        ...
+
+
+@runtime_checkable
+class Revokes(Protocol):
+    """A transport with `capabilities.can_revoke`."""
+
+    async def revoke(self, sent: Sent) -> Revocation:
+        """Ask the provider to take a message back. Never raises."""
         ...

@@ -9,15 +9,26 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import urlencode
 
 import aiohttp
 import orjson
 import structlog
 
-from cascade.channels.base import Capabilities, Settle, TakeReceipts
-from cascade.core.attempt import Accepted, AnswerLost, Attempt, Delivered, NotSent, Outcome, Rejected, Retry
+from cascade.channels.base import Callback, Capabilities, Heard, Hears, Settle, TakeHeard
+from cascade.core.attempt import (
+    Accepted,
+    AnswerLost,
+    Attempt,
+    Delivered,
+    NotSent,
+    Outcome,
+    Rejected,
+    Retry,
+    Revocation,
+    Sent,
+)
 from cascade.core.content import Content
 from cascade.core.errors import ProviderUnreachableError
 from cascade.core.secret import Secret
@@ -93,6 +104,27 @@ class HttpAdapter(Protocol):
         ...
 
 
+@runtime_checkable
+class TriesAgain(Protocol):
+    """An adapter that may have a plainer form of the same message, for a provider that refused the better one."""
+
+    def second_try(self, attempt: Attempt, response: HttpResponse) -> HttpRequest | None:
+        """The request that replaces the refused one; None: the answer stands. Asked once for each attempt, and never
+        about a 5xx. Whatever it raises means None."""
+        ...
+
+
+@runtime_checkable
+class RevokesByHttp(Protocol):
+    """An adapter with `capabilities.can_revoke`."""
+
+    def revocation_request(self, sent: Sent) -> HttpRequest: ...
+
+    def revocation(self, response: HttpResponse) -> Revocation:
+        """What the answer means. Never asked about a 3xx or a 5xx; whatever it raises means `UNKNOWN`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
     """`window` is how many requests may be unanswered at once: one connection each.
@@ -129,8 +161,8 @@ class HttpTransport:
         self._on_room: Callable[[], None] = _nobody
         self._is_stopping = False
 
-    def start(self, on_room: Callable[[], None], take_receipts: TakeReceipts) -> None:
-        """Connections open as they are needed. Receipts come by callback (`adapter.receipts`), not through here."""
+    def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
+        """Connections open as they are needed. Receipts come by callback (`hear`), not through here."""
         self._on_room = on_room
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -169,6 +201,28 @@ class HttpTransport:
             raise ProviderUnreachableError(f"HTTP {answer.status}, body cut off or too long")
         return answer
 
+    def hear(self, callback: Callback) -> Heard:
+        """See `Hears`. Raises `LookupError` when the adapter's provider never calls."""
+        if not isinstance(self.adapter, Hears):
+            raise LookupError("this provider calls nobody")
+        return self.adapter.hear(callback)
+
+    async def revoke(self, sent: Sent) -> Revocation:
+        """See `Revokes`."""
+        if not isinstance(self.adapter, RevokesByHttp):
+            return Revocation.UNKNOWN
+        about = {"message_id": sent.message_id.hex(), "attempt": sent.number}
+        try:
+            answer = await self.fetch(self.adapter.revocation_request(sent))
+            if answer.status >= 500 or 300 <= answer.status < 400:
+                raise ProviderUnreachableError(f"HTTP {answer.status}")
+            revocation = self.adapter.revocation(answer)
+        except Exception as fault:  # an adapter's bug costs a fall-through that may double, never the message
+            self._log.warning("revocation_lost", error=type(fault).__name__, **about)
+            return Revocation.UNKNOWN
+        self._log.info("attempt_revoked", revocation=revocation.value, **about)
+        return revocation
+
     async def stop(self, grace_s: float) -> None:
         self._is_stopping = True
         try:
@@ -202,6 +256,8 @@ class HttpTransport:
         except Exception as fault:  # an adapter's bug costs one step, never the message
             request = Rejected(Reason.CONTENT_UNFIT, f"no request could be made of it: {type(fault).__name__}")
         answer = await self._exchange(request) if isinstance(request, HttpRequest) else request
+        if isinstance(answer, HttpResponse) and (plainer := self._second_try(attempt, answer)) is not None:
+            answer = await self._exchange(plainer)
         status = None
         if isinstance(answer, HttpResponse):
             status, outcome = answer.status, self._judge(answer)
@@ -217,6 +273,14 @@ class HttpTransport:
             outcome = replace(outcome, detail=redact(outcome.detail, attempt.address, *self._secrets))
         self._report(attempt, outcome, status)
         return outcome
+
+    def _second_try(self, attempt: Attempt, response: HttpResponse) -> HttpRequest | None:
+        if not isinstance(self.adapter, TriesAgain) or response.status >= 500 or not response.is_whole:
+            return None
+        try:
+            return self.adapter.second_try(attempt, response)
+        except Exception:  # `_judge` will say what was wrong with the answer
+            return None
 
     async def _exchange(self, request: HttpRequest) -> HttpResponse | Rejected | Retry | AnswerLost:
         if self._session is None:

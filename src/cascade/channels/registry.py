@@ -1,22 +1,59 @@
-"""Every adapter there is. A new channel is its own file and a line here."""
+"""Every adapter there is. A new one is its own file and a line here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from cascade.channels import telegram_bot, viber_bot
+from cascade.channels.base import Transport
 from cascade.channels.fitting import Fitting
+from cascade.channels.http import HttpAdapter, HttpSettings, HttpTransport
 from cascade.channels.smpp import message as sms
+from cascade.channels.smpp.settings import SmppSettings
+from cascade.channels.smpp.transport import SmppTransport
 from cascade.channels.telegram_bot import TelegramBot
 from cascade.channels.viber_bot import ViberBot
 from cascade.core.words import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What the configuration calls a kind: who may carry a channel.
+
+    `settings` is the dataclass of what an operator sets for one account there; texts of type `Secret` are kept out of
+    every log. Its field `callback_url`, where it has one and the operator left it out, is filled with the address at
+    which the provider can call us. `transport` builds the link from settings, the link's name and, for those that speak
+    HTTP, the common settings of such. `fitting` says how it would show a content.
+    """
+
+    channel: Channel
+    settings: type[Any]
+    transport: Callable[[Any, str, HttpSettings], Transport]
+    fitting: Callable[[Any], Fitting]
+
+
+def over_http(channel: Channel, adapter: type[HttpAdapter], fitting: Fitting) -> Provider:
+    """A provider whose adapter is its settings."""
+    return Provider(channel, adapter, HttpTransport, lambda _: fitting)
+
 
 BOTS: Mapping[Channel, type[TelegramBot] | type[ViberBot]] = {
     Channel.TELEGRAM_BOT: TelegramBot,
     Channel.VIBER_BOT: ViberBot,
 }
+"""Their accounts are not in the configuration but in the store: customers bring them."""
 
-FITTINGS: Mapping[Channel, Fitting] = {
+BOT_FITTINGS: Mapping[Channel, Fitting] = {
     Channel.TELEGRAM_BOT: telegram_bot.fitted,
     Channel.VIBER_BOT: viber_bot.fitted,
-    Channel.SMS: sms.fitted,
 }
-"""How each would show a content."""
+
+PROVIDERS: Mapping[str, Provider] = {
+    "sms.smpp": Provider(
+        Channel.SMS,
+        SmppSettings,
+        lambda settings, link, http: SmppTransport(settings),
+        lambda settings: partial(sms.fitted, transliterates=settings.transliterate),
+    ),
+}

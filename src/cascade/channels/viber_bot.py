@@ -18,7 +18,6 @@ https://creators.viber.com/docs/bots-api.
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any, ClassVar
@@ -27,7 +26,7 @@ from urllib.parse import urlsplit
 import orjson
 import structlog
 
-from cascade.channels.base import Capabilities
+from cascade.channels.base import Callback, Capabilities, Heard
 from cascade.channels.fitting import Change, Fitted
 from cascade.channels.http import HttpRequest, HttpResponse, header, redact
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
@@ -139,23 +138,23 @@ class ViberBot:
             return Retry(Reason.THROTTLED, detail=detail)
         return Rejected(REFUSALS.get(status, Reason.PROVIDER_REFUSED), detail)
 
-    def receipts(self, headers: Mapping[str, str], body: bytes) -> list[Receipt]:
-        """What a callback says about messages: nothing, or one receipt. `body` is raw, as it came.
+    def hear(self, callback: Callback) -> Heard:
+        """What a callback says about messages: nothing, or one receipt.
 
         Raises `ForgedCallbackError` without a valid signature, `MalformedCallbackError` on anything undocumented.
         """
-        expected = hmac.new(self.token.reveal().encode(), body, hashlib.sha256).hexdigest()
-        given = header(headers, "X-Viber-Content-Signature") or ""
+        expected = hmac.new(self.token.reveal().encode(), callback.body, hashlib.sha256).hexdigest()
+        given = header(callback.headers, "X-Viber-Content-Signature") or ""
         if not hmac.compare_digest(expected.encode(), given.encode()):
             raise ForgedCallbackError("X-Viber-Content-Signature does not fit the body")
         try:
-            callback = orjson.loads(body)
-            event = callback["event"]
+            said = orjson.loads(callback.body)
+            event = said["event"]
             if event not in STATES:
                 if event not in OTHER_EVENTS:
                     log.warning("event_unknown", channel=Channel.VIBER_BOT.value, event_name=redact(str(event)))
-                return []
-            return [receipt(callback)]
+                return Heard()
+            return Heard([receipt(said)])
         except (ValueError, TypeError, LookupError) as error:
             raise MalformedCallbackError(f"not a Viber callback: {type(error).__name__}") from error
 

@@ -1,6 +1,7 @@
 """One try to send one message through one link: what an adapter is given, and what it may answer."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from cascade.core.content import Content
 from cascade.core.words import MessageType, Reason
@@ -10,7 +11,7 @@ from cascade.core.words import MessageType, Reason
 class Attempt:
     """`address` is the channel's own: a chat id, a Viber user id, or a phone with its plus.
 
-    `number` counts the message's attempts from 1, whatever the step. `window_s` is how long we shall wait for a
+    `number` counts the message's attempts from 1, whatever the `step`. `window_s` is how long we shall wait for a
     receipt: the provider gets it as its own time to live, so that it does not deliver after we moved on.
     """
 
@@ -22,6 +23,26 @@ class Attempt:
     type: MessageType
     content: Content
     window_s: int
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An attempt that a provider accepted, as much of it as taking it back needs. `provider_ids`: see `Accepted`."""
+
+    message_id: bytes
+    number: int
+    step: int
+    address: str
+    provider_ids: tuple[str, ...]
+
+
+class Revocation(Enum):
+    """What became of the wish to take a message back from its provider."""
+
+    WITHDRAWN = "withdrawn"  # the person will not get it
+    TOO_LATE = "too late"  # it arrived, or is about to
+    UNKNOWN = "unknown"  # nobody knows
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Outcome, Rejected, Retry
-from cascade.core.machine import Begun, Claimed, DeadlinePassed, Event, LinkDown, ReceiptCame, Settled, decide
+from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Outcome, Rejected, Retry, Revocation
+from cascade.core.machine import Begun, Claimed, DeadlinePassed, Event, LinkDown, ReceiptCame, Revoked, Settled, decide
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import ReceiptState
 from cascade.core.route import Route, Step
@@ -12,7 +12,7 @@ from cascade.core.words import Channel, MessageType, Reason
 NOW_MS = 1_000_000_000_000
 LATER_MS = NOW_MS + 10**9
 EXPIRES_AT_MS = NOW_MS + 10**10
-TWO_STEPS: Route = (Step(Channel.VIBER_BUSINESS, "first", 60), Step(Channel.SMS, "second", None))
+TWO_STEPS: Route = (Step(Channel.RCS, "first", 60, others=("other",)), Step(Channel.SMS, "second", None))
 LAST_STEP: Route = TWO_STEPS[1:]
 NO_STEP: Route = (Step(Channel.SMS, None, None),)
 
@@ -65,6 +65,9 @@ def _messages() -> Iterator[Message]:
             for outcome in (Accepted(("1",)), Rejected(Reason.BLOCKED)):
                 after, _ = decide(sending, Settled(NOW_MS, 1, 0, outcome))
                 yield after
+                if after.state is State.WAITING and after.deadline_at_ms is not None:
+                    revoking, _ = decide(after, DeadlinePassed(after.deadline_at_ms, can_revoke=True))
+                    yield revoking
             yield queued
             yield sending
 
@@ -78,11 +81,15 @@ def _events(message: Message) -> Iterator[tuple[str, Event]]:
             yield "node lost", DeadlinePassed(at_ms)
         elif message.state is not State.SCHEDULED:
             yield "time ran out", DeadlinePassed(at_ms)
+        if message.state is State.WAITING:
+            yield "time ran out, can be revoked", DeadlinePassed(at_ms, can_revoke=True)
         yield "time to live ended", DeadlinePassed(EXPIRES_AT_MS)
     yield "link down", LinkDown(NOW_MS)
     if message.attempt:
         for words, outcome in OUTCOMES:
             yield words, Settled(NOW_MS, message.attempt, message.step, outcome)
+        for revocation in Revocation:
+            yield f"revocation: {revocation.value}", Revoked(NOW_MS, message.attempt, message.step, revocation)
         for state in ReceiptState:
             yield f"receipt: {state.value}", ReceiptCame(NOW_MS, message.attempt, message.step, 0, state)
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import NamedTuple
 
+from cascade.core import turns
 from cascade.core.route import Route, Step
 from cascade.core.words import Channel
 
@@ -95,19 +97,36 @@ class PlannedStep:
     is_until_read: bool = False
 
 
+class SharedLink(NamedTuple):
+    """A link that serves more than one account. `weight`: its share of the channel's messages, beside the others'.
+    `accounts`: the names of those whom it serves; None: all."""
+
+    link: str
+    channel: Channel
+    weight: int = 1
+    accounts: frozenset[str] | None = None
+
+    def serves(self, account: str | None) -> bool:
+        return self.accounts is None or account in self.accounts
+
+
+Links = Mapping[Channel, tuple[str, ...]]
+"""The links that serve each channel of an account, each as often as it is its turn among the others."""
+
+
 @dataclass(frozen=True)
 class Directory:
     """A snapshot; a new one is made when an account, key or bot changes.
 
-    `keys` are found by their digest; `shared` are the channels whose link serves every account.
+    `keys` are found by their digest; `shared` stand in the order in which one takes over from another.
     """
 
     routes: Mapping[str, tuple[PlannedStep, ...]]
-    shared: Mapping[Channel, str]
+    shared: tuple[SharedLink, ...]
     accounts: Mapping[int, Account] = field(default_factory=dict)
     keys: Mapping[bytes, ApiKey] = field(default_factory=dict)
     bots: tuple[Bot, ...] = ()
-    _links: dict[tuple[int, frozenset[int], bool], Mapping[Channel, str]] = field(default_factory=dict, repr=False)
+    _links: dict[tuple[int, frozenset[int], bool], Links] = field(default_factory=dict, repr=False)
 
     def api_key(self, key: str) -> ApiKey | None:
         """The key itself is never compared: its digest is looked up, which tells an attacker nothing by its time."""
@@ -117,8 +136,14 @@ class Directory:
         wanted = digest(token)
         return next((bot for bot in self.bots if bot.channel is channel and bot.token_digest == wanted), None)
 
-    def links(self, account_id: int, named: Iterable[Bot], *, is_limited: bool) -> Mapping[Channel, str]:
-        """The link that serves each channel of the account.
+    def shared_with(self, account_id: int) -> list[SharedLink]:
+        """The shared links that serve an account."""
+        account = self.accounts.get(account_id)
+        name = None if account is None else account.name
+        return [one for one in self.shared if one.serves(name)]
+
+    def links(self, account_id: int, named: Iterable[Bot], *, is_limited: bool) -> Links:
+        """The links that serve each channel of the account.
 
         `named` are the bots that the request named: each serves its channel instead of the account's first bot there.
         `is_limited`: the request came with bot tokens alone, so its cascade is limited to the bots named.
@@ -130,15 +155,29 @@ class Directory:
             links = self._links[key] = self._find_links(account_id, named_ids, is_limited)
         return links
 
-    def _find_links(self, account_id: int, named_ids: frozenset[int], is_limited: bool) -> Mapping[Channel, str]:
-        links = {} if is_limited else dict(self.shared)
+    def _find_links(self, account_id: int, named_ids: frozenset[int], is_limited: bool) -> Links:
+        shared: dict[Channel, list[SharedLink]] = {}
+        if not is_limited:
+            for one in self.shared_with(account_id):
+                shared.setdefault(one.channel, []).append(one)
+        links = {channel: turns.in_turn([(one.link, one.weight) for one in some]) for channel, some in shared.items()}
         own = [bot for bot in self.bots if bot.account_id == account_id]
         for bot in sorted(own, key=lambda bot: bot.id not in named_ids):
             if bot.id in named_ids or not is_limited:
-                links.setdefault(bot.channel, bot.link)
+                links.setdefault(bot.channel, (bot.link,))
         return links
 
 
-def resolve(planned: Iterable[PlannedStep], links: Mapping[Channel, str]) -> Route:
-    """The steps with their links filled in; one whose channel has none stays, and is skipped with that reason."""
-    return tuple(Step(step.channel, links.get(step.channel), step.window_s, step.is_until_read) for step in planned)
+NO_LINKS: tuple[str, ...] = ()
+
+
+def resolve(planned: Iterable[PlannedStep], links: Links, turn: int = 0) -> Route:
+    """The steps with their links filled in: of several, the one whose turn it is, and the others behind it in their
+    order. One whose channel has none stays, and is skipped with that reason."""
+    steps = []
+    for step in planned:
+        own = links.get(step.channel, NO_LINKS)
+        link = own[turn % len(own)] if own else None
+        others = tuple(other for other in dict.fromkeys(own) if other != link)
+        steps.append(Step(step.channel, link, step.window_s, step.is_until_read, others=others))
+    return tuple(steps)

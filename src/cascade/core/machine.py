@@ -7,7 +7,7 @@ holding a message. None of that may lose a message or turn a delivered one back.
 from typing import NamedTuple
 
 from cascade.core import backoff, windows
-from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Outcome, Rejected, Retry
+from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Outcome, Rejected, Retry, Revocation
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import ReceiptState
 from cascade.core.timeline import Entry, Mark
@@ -50,16 +50,29 @@ class ReceiptCame(NamedTuple):
 
 
 class DeadlinePassed(NamedTuple):
-    """`deadline_at_ms` is behind us."""
+    """`deadline_at_ms` is behind us. `can_revoke`: the provider can be asked to take the message back."""
 
     at_ms: int
     takes_our_id: bool = False
+    can_revoke: bool = False
 
 
 class LinkDown(NamedTuple):
-    """It waited for its link longer than its window, and the link is still down. With no other link it waits on."""
+    """The message's link is down. One of the step's others takes over that is not among `down`; without such a one it
+    goes on when it has waited for longer than its window (`is_window_over`). With nowhere to go it waits on."""
 
     at_ms: int
+    down: frozenset[str] = frozenset()
+    is_window_over: bool = True
+
+
+class Revoked(NamedTuple):
+    """What the provider answered to the wish to take an attempt back."""
+
+    at_ms: int
+    attempt: int
+    step: int
+    revocation: Revocation
 
 
 class Cancelled(NamedTuple):
@@ -76,8 +89,14 @@ class Rescheduled(NamedTuple):
     begins_at_ms: int
 
 
-Event = Begun | Claimed | Settled | ReceiptCame | DeadlinePassed | LinkDown | Cancelled | Rescheduled
+Event = Begun | Claimed | Settled | ReceiptCame | DeadlinePassed | LinkDown | Revoked | Cancelled | Rescheduled
 Decision = tuple[Message, list[Entry]]
+
+REVOKE_MS = 20_000
+"""How long the answer to a revocation is waited for: more than a request may take."""
+
+FAULTS_OF_LINK = frozenset({Reason.MISCONFIGURED, Reason.NO_CREDIT, Reason.PROVIDER_DOWN})
+"""Refusals that say something of the account at the provider and nothing of the person: another link may do better."""
 
 
 def decide(message: Message, event: Event) -> Decision:
@@ -104,12 +123,14 @@ def decide(message: Message, event: Event) -> Decision:
                     tries=message.tries + 1,
                     deadline_at_ms=lease_ends_at_ms,
                 ), []
-        case DeadlinePassed(at_ms, takes_our_id):
-            return _deadline(message, at_ms, takes_our_id)
-        case LinkDown(at_ms):
-            if message.state is State.QUEUED and _has_later_link(message):
-                timed_out = _entry(message, at_ms, Mark.TIMED_OUT, Reason.PROVIDER_DOWN, attempt=0)
-                return _next_step(message, at_ms, [timed_out])
+        case DeadlinePassed():
+            return _deadline(message, event)
+        case LinkDown():
+            if message.state is State.QUEUED:
+                return _link_down(message, event)
+        case Revoked():
+            if message.state is State.REVOKING and _is_at(message, event.attempt, event.step):
+                return _revoked(message, event)
         case Cancelled(at_ms):
             if not message.has_begun:
                 cancelled = Entry(at_ms, message.step, 0, Mark.CANCELLED, Reason.CANCELLED)
@@ -157,11 +178,18 @@ def _settled(message: Message, event: Settled) -> Decision:
         case Rejected(reason, detail):
             mark = Mark.SKIPPED if reason is Reason.CONTENT_UNFIT else Mark.REJECTED
             entry = Entry(at_ms, step, attempt, mark, reason, None, detail)
-            return _next_step(message, at_ms, [entry]) if is_current else (message, [entry])
+            if not is_current:
+                return message, [entry]
+            if reason in FAULTS_OF_LINK and (other := other_link(message)) is not None:
+                return _move(message, at_ms, other, [entry])
+            return _next_step(message, at_ms, [entry])
         case Retry(reason, after_s, detail):
             entry = Entry(at_ms, step, attempt, Mark.RETRY, reason, None, detail)
             if not (is_current and message.state is State.SENDING):
                 return message, [entry]
+            if reason is Reason.PROVIDER_DOWN and message.route[step].others:
+                # How long this provider wants to be left alone is nothing to the next one.
+                return _again(_turned(message), at_ms, backoff.delay_ms(message.tries), [entry])
             after_ms = backoff.delay_ms(message.tries) if after_s is None else round(after_s * 1000)
             return _again(message, at_ms, after_ms, [entry])
         case AnswerLost(detail, parts):
@@ -199,7 +227,8 @@ def _receipt(message: Message, event: ReceiptCame) -> Decision:
     return _delivered(message, at_ms, attempt, step, read)
 
 
-def _deadline(message: Message, at_ms: int, takes_our_id: bool) -> Decision:
+def _deadline(message: Message, event: DeadlinePassed) -> Decision:
+    at_ms, takes_our_id, can_revoke = event
     if message.deadline_at_ms is None or at_ms < message.deadline_at_ms:
         return message, []
     match message.state:
@@ -216,8 +245,61 @@ def _deadline(message: Message, at_ms: int, takes_our_id: bool) -> Decision:
             message = message._replace(step_ends_at_ms=max(message.step_ends_at_ms, ends_at_ms))
             return _unknown(message, at_ms, takes_our_id, [entry])
         case State.WAITING:
-            return _next_step(message, at_ms, [_entry(message, at_ms, Mark.TIMED_OUT, Reason.NO_RECEIPT)])
+            if can_revoke and message.attempt not in message.delivered and _has_later_link(message):
+                ends_at_ms = max(min(at_ms + REVOKE_MS, message.expires_at_ms), at_ms)
+                return message._replace(state=State.REVOKING, deadline_at_ms=ends_at_ms), []
+            return _silent(message, at_ms)
+        case State.REVOKING:
+            return _silent(message, at_ms)
     return message, []
+
+
+def _silent(message: Message, at_ms: int) -> Decision:
+    return _next_step(message, at_ms, [_entry(message, at_ms, Mark.TIMED_OUT, Reason.NO_RECEIPT)])
+
+
+def _revoked(message: Message, event: Revoked) -> Decision:
+    at_ms, _, _, revocation = event
+    match revocation:
+        case Revocation.WITHDRAWN:
+            return _next_step(message, at_ms, [_entry(message, at_ms, Mark.REVOKED, Reason.NO_RECEIPT)])
+        case Revocation.TOO_LATE if not message.type.repeats_unknown:
+            # It is about to arrive: what would be a nuisance twice waits for the receipt for one more window.
+            ends_at_ms = windows.window_ends_at_ms(message.route, message.step, at_ms, message.expires_at_ms)
+            return message._replace(deadline_at_ms=ends_at_ms), []
+    return _silent(message, at_ms)
+
+
+def _link_down(message: Message, event: LinkDown) -> Decision:
+    at_ms, down, is_window_over = event
+    other = other_link(message, down)
+    if other is not None:
+        return _move(message, at_ms, other, [_entry(message, at_ms, Mark.MOVED, Reason.PROVIDER_DOWN, attempt=0)])
+    if is_window_over and _has_later_link(message):
+        timed_out = _entry(message, at_ms, Mark.TIMED_OUT, Reason.PROVIDER_DOWN, attempt=0)
+        return _next_step(message, at_ms, [timed_out])
+    return message, []
+
+
+def other_link(message: Message, down: frozenset[str] = frozenset()) -> str | None:
+    """The next link that can take over the message's step: never one that had its turn, so that links which are down in
+    turns cannot toss a message to and fro."""
+    if message.step < 0 or not (others := message.route[message.step].others):
+        return None
+    later = others[others.index(message.link) + 1 :] if message.link in others else others
+    return next((link for link in later if link not in down), None)
+
+
+def _turned(message: Message) -> Message:
+    """The step's next link, after the last one the first again."""
+    return message._replace(link=other_link(message) or message.route[message.step].link)
+
+
+def _move(message: Message, at_ms: int, link: str, entries: list[Entry]) -> Decision:
+    """To the lane of another link, where it keeps its step's time."""
+    return message._replace(
+        state=State.QUEUED, link=link, due_at_ms=at_ms, deadline_at_ms=message.step_ends_at_ms
+    ), entries
 
 
 def _wait(message: Message, at_ms: int) -> Message:
@@ -298,7 +380,7 @@ def _next_step(message: Message, at_ms: int, entries: list[Entry]) -> Decision:
     if not route:  # of a survey whose named route has no step for surveys
         entries.append(_entry(message, at_ms, Mark.SKIPPED, Reason.CONTENT_UNFIT, attempt=0))
     for index in range(message.step + 1, len(route)):
-        channel, link, _, _, cost_micros, address = route[index]
+        channel, link, _, _, cost_micros, address, _ = route[index]
         if link is None:
             entries.append(Entry(at_ms, index, 0, Mark.SKIPPED, Reason.NO_CHANNEL))
         elif channel.needs_subscriber and address is None and link not in message.addresses:
@@ -310,6 +392,7 @@ def _next_step(message: Message, at_ms: int, entries: list[Entry]) -> Decision:
             return message._replace(
                 state=State.QUEUED,
                 step=index,
+                link=link,
                 tries=0,
                 address=message.addresses[link] if channel.needs_subscriber and address is None else address,
                 due_at_ms=at_ms,
@@ -345,6 +428,7 @@ def _reschedule(message: Message, at_ms: int, begins_at_ms: int) -> Decision:
     return message._replace(
         state=State.SCHEDULED,
         step=-1,
+        link=None,
         address=None,
         due_at_ms=begins_at_ms,
         deadline_at_ms=begins_at_ms,

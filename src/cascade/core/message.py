@@ -16,6 +16,7 @@ class State(StrEnum):
     QUEUED = "queued"  # in the lane of its step's link
     SENDING = "sending"  # claimed by a node, which holds it until the lease ends
     WAITING = "waiting"  # the provider has it, or may have it; a receipt may come
+    REVOKING = "revoking"  # the window closed, and the provider is asked to take it back before the next step
     FINAL = "final"
 
 
@@ -49,6 +50,7 @@ class Message(NamedTuple):
     """A tuple, not a dataclass: several are made for every message sent, and a tuple takes a fifth of the time.
 
     `step` is -1 before the first. `attempt` counts attempts begun over all steps, `tries` those at this step.
+    `link` carries the present step: the step's own, or one of its others after that failed; None before the first.
     `step_ends_at_ms` bounds the step's queueing and retries; `deadline_at_ms` is when the present state must end.
     `address` is the recipient on the step's channel, None: the phone. `delivered` lists the attempts that reached the
     person, so more than one is a double. `open_parts` holds, for attempts of several parts, a bit for each part whose
@@ -63,6 +65,7 @@ class Message(NamedTuple):
     state: State = State.SCHEDULED
     status: Status = Status.SCHEDULED
     step: int = -1
+    link: str | None = None
     attempt: int = 0
     tries: int = 0
     address: str | None = None
@@ -85,7 +88,3 @@ class Message(NamedTuple):
     def has_begun(self) -> bool:
         """Whether an attempt was begun: from then on it can neither be cancelled nor rescheduled."""
         return self.attempt > 0 or self.state not in (State.SCHEDULED, State.QUEUED)
-
-    @property
-    def link(self) -> str | None:
-        return self.route[self.step].link if self.step >= 0 else None

@@ -4,10 +4,11 @@ Most messages of a batch go the same way and say the same, so whatever depends o
 """
 
 from collections.abc import Iterable, Mapping
+from math import lcm
 from typing import NamedTuple
 
 from cascade.core.content import Variant, varied
-from cascade.core.directory import PlannedStep, resolve
+from cascade.core.directory import Links, PlannedStep, resolve
 from cascade.core.draft import Draft, Wishes
 from cascade.core.machine import Begun, decide
 from cascade.core.message import NO_ADDRESSES, Message, State
@@ -30,27 +31,37 @@ class Plan(NamedTuple):
 class Planner:
     """Plans the messages of one request, accepted at `now_ms`.
 
-    `routes` are the configured ones, which the drafts name; `links` serve the account's channels.
+    `routes` are the configured ones, which the drafts name; `links` serve the account's channels, beginning with the
+    `first_turn`th of those that share one.
     """
 
     def __init__(
-        self, routes: Mapping[str, tuple[PlannedStep, ...]], links: Mapping[Channel, str], prices: Prices, now_ms: int
+        self,
+        routes: Mapping[str, tuple[PlannedStep, ...]],
+        links: Links,
+        prices: Prices,
+        now_ms: int,
+        first_turn: int = 0,
     ) -> None:
         self._routes = routes
         self._links = links
         self._prices = prices
         self._now_ms = now_ms
         self._begun = Begun(now_ms)
-        self._unpriced: dict[tuple[str, MessageType], Plan] = {}
+        self._turn = first_turn
+        self._round = lcm(*(len(in_turn) for in_turn in links.values()))
+        self._unpriced: dict[tuple[str, MessageType, int], Plan] = {}
         self._priced: dict[tuple[int, str, str, int], tuple[Route, Route]] = {}
         self._starts: dict[tuple[MessageType, int, int, int | None, int | None], Start] = {}
 
     def plan(self, draft: Draft) -> Plan:
+        if self._round > 1:
+            self._turn = (self._turn + 1) % self._round
         if draft.wishes is None:
-            key = (draft.route, draft.type)
+            key = (draft.route, draft.type, self._turn)
             plan = self._unpriced.get(key)
             if plan is None:
-                plan = self._unpriced[key] = Plan(resolve(self._configured(draft), self._links))
+                plan = self._unpriced[key] = Plan(resolve(self._configured(draft), self._links, self._turn))
         else:
             plan = self._wished(draft, draft.wishes)
         return self._with_prices(plan, draft) if self._prices.channels else plan
@@ -107,7 +118,9 @@ class Planner:
             steps += self._configured(draft)
         said += [None] * (len(steps) - len(said))
         addresses = dict(wishes.addresses)
-        route = tuple(step._replace(address=addresses.get(step.channel)) for step in resolve(steps, self._links))
+        route = tuple(
+            step._replace(address=addresses.get(step.channel)) for step in resolve(steps, self._links, self._turn)
+        )
         variants = tuple(_variants(wishes, route, said))
         return Plan(route, variants if any(variants) else ())
 

@@ -13,7 +13,8 @@ class Step(NamedTuple):
     `window_s`: how long to wait for a receipt after the provider accepted; None: for the rest of the time to live.
     `is_until_read`: delivered is not enough, the step waits until the person has read it. `cost_micros`: what the
     whole message costs on this channel, in millionths of the account's currency. `address`: where the client says that
-    the person is found on this channel; None: to be looked up, or the phone.
+    the person is found on this channel; None: to be looked up, or the phone. `others`: links that can carry it in place
+    of `link`, in the order in which they are tried.
     """
 
     channel: Channel
@@ -22,9 +23,14 @@ class Step(NamedTuple):
     is_until_read: bool = False
     cost_micros: int = 0
     address: str | None = None
+    others: tuple[str, ...] = ()
 
 
 Route = tuple[Step, ...]
+
+
+PLAIN = (False, 0, None, ())
+"""What most steps say beyond channel, link and window."""
 
 
 @lru_cache(maxsize=4096)
@@ -37,7 +43,7 @@ def encode(route: Route) -> str:
                 step.channel.value,
                 step.link,
                 step.window_s,
-                *([int(step.is_until_read), step.cost_micros, step.address] if step[3:] != (False, 0, None) else []),
+                *([int(step.is_until_read), step.cost_micros, step.address, step.others] if step[3:] != PLAIN else []),
             ]
             for step in route
         ],
@@ -48,6 +54,6 @@ def encode(route: Route) -> str:
 @lru_cache(maxsize=4096)
 def decode(text: str) -> Route:
     return tuple(
-        Step(Channel(channel), link, window_s, *((bool(rest[0]), *rest[1:]) if rest else ()))
+        Step(Channel(channel), link, window_s, *((bool(rest[0]), rest[1], rest[2], tuple(*rest[3:])) if rest else ()))
         for channel, link, window_s, *rest in json.loads(text)
     )

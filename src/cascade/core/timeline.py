@@ -20,6 +20,8 @@ class Mark(StrEnum):
     FAILED = "failed"  # a receipt: it did not arrive
     PART_DELIVERED = "part_delivered"  # one of several parts arrived
     TIMED_OUT = "timed_out"  # the step's time ran out
+    MOVED = "moved"  # another provider of the same channel carries it, since this one fails
+    REVOKED = "revoked"  # taken back from the provider: it will not arrive
     DOUBLE = "double"  # it reached the person a second time
     EXPIRED = "expired"  # the message's own time ran out
     CANCELLED = "cancelled"  # withdrawn by the client before it began

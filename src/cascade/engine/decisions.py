@@ -6,12 +6,14 @@ from cascade.engine import metrics
 from cascade.store import decisions
 from cascade.store.database import Transaction
 from cascade.store.decisions import News
-from cascade.store.messages import Key, Stored
+from cascade.store.messages import Change, Key, Stored
 
 __all__ = ["News", "apply"]
 
 
-async def apply(tx: Transaction, news: Sequence[News], known: Mapping[Key, Stored]) -> None:
+async def apply(tx: Transaction, news: Sequence[News], known: Mapping[Key, Stored]) -> list[Change]:
     """Decide each event in the order given, write what follows, count it. See `cascade.store.decisions.apply`."""
-    for change in await decisions.apply(tx, news, known):
+    changes = await decisions.apply(tx, news, known)
+    for change in changes:
         metrics.count(change)
+    return changes

@@ -15,7 +15,7 @@ from cascade.core import content, turns
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
-from cascade.core.machine import LinkDown
+from cascade.core.machine import LinkDown, other_link
 from cascade.core.turns import Lane
 from cascade.core.windows import window_ends_at_ms
 from cascade.core.words import Reason
@@ -47,8 +47,10 @@ class Dispatcher:
         database: Database,
         recorder: Recorder,
         now_ms: Callable[[], int],
+        links_down: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self.link = link
+        self._links_down = links_down
         self.transport = transport
         self._pace = pace
         self._breaker = Breaker()
@@ -81,9 +83,13 @@ class Dispatcher:
     def room_grew(self) -> None:
         self._news.set()
 
+    @property
+    def is_down(self) -> bool:
+        return self._stalled_at_ms is not None
+
     def state(self, account_id: int) -> LinkState:
         in_flight = sum(stored.key.account_id == account_id for stored in self._in_flight.values())
-        return LinkState(self._stalled_at_ms is None, in_flight)
+        return LinkState(not self.is_down, in_flight)
 
     def health(self) -> LinkHealth:
         now_ms = self._now_ms()
@@ -197,6 +203,7 @@ class Dispatcher:
                     type=said.type or message.type,
                     content=said.content,
                     window_s=max((window_ends_at - now_ms) // 1000, 1),
+                    step=message.step,
                 )
             )
         self._pace.spend(len(attempts))
@@ -224,7 +231,8 @@ class Dispatcher:
         self._in_flight_gauge.set(len(self._in_flight))
 
     async def _check_stalled(self, now_ms: int, room: int) -> None:
-        """While the link is down, let messages whose window is over go on to the next channel."""
+        """While the link is down, let its messages go on: to another link of their channel, or to the next channel when
+        their window is over."""
         is_stalled = self._breaker.is_open or (room <= 0 and not self._in_flight and self.transport.room() <= 0)
         self._up.set(not is_stalled)
         if not is_stalled:
@@ -244,10 +252,16 @@ class Dispatcher:
                 )
             # Those that have no other link stay at the head: each sweep looks behind the last one, then begins anew.
             self._swept[lane] = offset + len(waiting) if len(waiting) == LARGEST_CLAIM else 0
-            overdue = {stored.key: stored for stored in waiting if _is_window_over(stored, now_ms)}
-            if overdue:
+            down = self._links_down()
+            news = {}
+            for stored in waiting:
+                is_over = _is_window_over(stored, now_ms)
+                if is_over or other_link(stored.message, down) is not None:
+                    news[stored.key] = LinkDown(now_ms, down, is_over)
+            if news:
+                known = {stored.key: stored for stored in waiting}
                 async with self._database.transaction() as tx:
-                    await decisions.apply(tx, [News(key, LinkDown(now_ms)) for key in overdue], overdue)
+                    await decisions.apply(tx, [News(key, event) for key, event in news.items()], known)
 
 
 def _is_window_over(stored: Stored, now_ms: int) -> bool:

@@ -16,6 +16,7 @@ from cascade.store.statistics import DELAYS_MS, Tally
 ATTEMPTS = Counter("cascade_attempts", "What became of attempts and steps.", ["channel", "mark"])
 FINISHED = Counter("cascade_messages_finished", "Messages that reached a final status.", ["status"])
 RECEIPTS = Counter("cascade_receipts", "Receipts taken in.", ["link"])
+INBOUND = Counter("cascade_inbound", "What people told us: texts, taps, contacts, comings and goings.", ["link"])
 RECEIPTS_UNMATCHED = Counter("cascade_receipts_unmatched", "Receipts given up: they never matched a message.")
 DELIVERIES = Counter("cascade_webhook_tries", "Tries to deliver an event, by what became of the delivery.", ["state"])
 CLICKS_LOST = Counter("cascade_clicks_lost", "Clicks not counted, since too many waited for the store.")

@@ -6,12 +6,12 @@ from functools import partial
 
 import structlog
 
+from cascade.channels.base import Heard
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import ReceiptCame
-from cascade.core.receipt import Receipt
 from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
-from cascade.store import receipts
+from cascade.store import inbound, receipts
 from cascade.store.database import Database
 from cascade.store.receipts import InboxReceipt
 
@@ -37,11 +37,15 @@ class Receiver:
     def wake(self) -> None:
         self._news.set()
 
-    async def take(self, link: str, came: Sequence[Receipt]) -> None:
-        """Store receipts. When this returns, the provider may be told that we have them."""
+    async def take(self, link: str, heard: Heard) -> None:
+        """Store what a provider told us. When this returns, the provider may be told that we have it."""
         async with self._database.transaction() as tx:
-            await receipts.add(tx, link, came, self._now_ms())
-        metrics.RECEIPTS.labels(link).inc(len(came))
+            if heard.receipts:
+                await receipts.add(tx, link, heard.receipts, self._now_ms())
+            if heard.inbound:
+                await inbound.add(tx, link, heard.inbound, self._now_ms())
+        metrics.RECEIPTS.labels(link).inc(len(heard.receipts))
+        metrics.INBOUND.labels(link).inc(len(heard.inbound))
 
     async def run(self) -> None:
         while True:

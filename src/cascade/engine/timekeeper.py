@@ -6,10 +6,13 @@ from functools import partial
 
 import structlog
 
+from cascade.channels.base import Capabilities
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import DeadlinePassed
+from cascade.core.message import State
 from cascade.engine import decisions, sets
 from cascade.engine.decisions import News
+from cascade.engine.revoker import Revoker
 from cascade.store import messages
 from cascade.store.database import Database
 from cascade.store.messages import Stored
@@ -23,12 +26,19 @@ SET_ASIDE_MS = 3_600_000
 
 
 class Timekeeper:
-    """`takes_our_id` says of a link whether its provider would recognise a repeat."""
+    """`capabilities` are those of a link; None: this process does not know it."""
 
-    def __init__(self, database: Database, now_ms: Callable[[], int], takes_our_id: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        now_ms: Callable[[], int],
+        capabilities: Callable[[str], Capabilities | None],
+        revoker: Revoker,
+    ) -> None:
         self._database = database
         self._now_ms = now_ms
-        self._takes_our_id = takes_our_id
+        self._capabilities = capabilities
+        self._revoker = revoker
 
     async def run(self) -> None:
         while True:
@@ -54,10 +64,12 @@ class Timekeeper:
         news = []
         for stored in overdue:
             link = stored.message.link
-            takes_our_id = link is not None and self._takes_our_id(link)
-            news.append(News(stored.key, DeadlinePassed(now_ms, takes_our_id)))
+            can = None if link is None else self._capabilities(link)
+            event = DeadlinePassed(now_ms) if can is None else DeadlinePassed(now_ms, can.takes_our_id, can.can_revoke)
+            news.append(News(stored.key, event))
         async with self._database.transaction() as tx:
-            await decisions.apply(tx, news, {stored.key: stored for stored in overdue})
+            changes = await decisions.apply(tx, news, {stored.key: stored for stored in overdue})
+        self._revoker.take([change for change in changes if change.message.state is State.REVOKING])
 
     async def _set_aside(self, now_ms: int, stored: Stored) -> None:
         log.exception("deadline_set_aside", message_id=stored.key.id.hex())

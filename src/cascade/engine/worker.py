@@ -1,16 +1,15 @@
 """Starts the engine's loops, gives each link its dispatcher, and drains them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
 
-from cascade.channels.base import Transport
+from cascade.channels.base import Capabilities, Heard, Revokes, Transport
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
-from cascade.core.receipt import Receipt
 from cascade.core.turns import Lane
 from cascade.engine.clicks import ClickCounter
 from cascade.engine.dispatcher import Dispatcher
@@ -18,6 +17,7 @@ from cascade.engine.notifier import Notifier
 from cascade.engine.pace import Pace
 from cascade.engine.receiver import Receiver
 from cascade.engine.recorder import Recorder
+from cascade.engine.revoker import Revoker
 from cascade.engine.statistician import Statistician
 from cascade.engine.supervision import supervise
 from cascade.engine.timekeeper import Timekeeper
@@ -42,7 +42,8 @@ class Worker:
         self._now_ms = now_ms
         self._recorder = Recorder(database)
         self._receiver = Receiver(database, now_ms)
-        self._timekeeper = Timekeeper(database, now_ms, self._takes_our_id)
+        self._revoker = Revoker(database, now_ms, self._revoking)
+        self._timekeeper = Timekeeper(database, now_ms, self._capabilities, self._revoker)
         self._dispatchers: dict[str, Dispatcher] = {}
         self._notifier: Notifier | None = None
         self._clicks: ClickCounter | None = None
@@ -70,10 +71,16 @@ class Worker:
 
     def add_link(self, name: str, setup: LinkSetup) -> None:
         dispatcher = Dispatcher(
-            name, setup.transport, Pace(setup.rate_per_s), self._database, self._recorder, self._now_ms
+            name,
+            setup.transport,
+            Pace(setup.rate_per_s),
+            self._database,
+            self._recorder,
+            self._now_ms,
+            self._links_down,
         )
         self._dispatchers[name] = dispatcher
-        setup.transport.start(dispatcher.room_grew, partial(self.take_receipts, name))
+        setup.transport.start(dispatcher.room_grew, partial(self.take_heard, name))
         self._spawn(f"link {name}", dispatcher.run)
 
     def add_notifier(self, notifier: Notifier) -> None:
@@ -105,9 +112,12 @@ class Worker:
     def is_running(self) -> bool:
         return bool(self._tasks) and not self._is_stopping
 
-    async def take_receipts(self, link: str, came: Sequence[Receipt]) -> None:
-        """Store a provider's receipts; when this returns they are safe."""
-        await self._receiver.take(link, came)
+    async def take_heard(self, link: str, heard: Heard) -> None:
+        """Store what a provider told us; when this returns it is safe."""
+        await self._receiver.take(link, heard)
+
+    def _links_down(self) -> frozenset[str]:
+        return frozenset(name for name, dispatcher in self._dispatchers.items() if dispatcher.is_down)
 
     async def stop(self, grace_s: float) -> None:
         """Claim nothing more, let what is on the wire end within `grace_s`, write down how it ended."""
@@ -117,6 +127,7 @@ class Worker:
             stopping.append(self._notifier.stop(grace_s))
         if self._clicks is not None:
             stopping.append(self._clicks.stop(grace_s))
+        stopping.append(self._revoker.stop(grace_s))
         await asyncio.gather(*stopping)
         try:
             await asyncio.wait_for(self._recorder.idle(), grace_s)
@@ -127,9 +138,14 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def _takes_our_id(self, link: str) -> bool:
+    def _capabilities(self, link: str) -> Capabilities | None:
         dispatcher = self._dispatchers.get(link)
-        return dispatcher is not None and dispatcher.transport.capabilities.takes_our_id
+        return None if dispatcher is None else dispatcher.transport.capabilities
+
+    def _revoking(self, link: str) -> Revokes | None:
+        dispatcher = self._dispatchers.get(link)
+        transport = None if dispatcher is None else dispatcher.transport
+        return transport if isinstance(transport, Revokes) else None
 
     def _lane_ready(self, lane: Lane, due_at_ms: int) -> None:
         dispatcher = self._dispatchers.get(lane.link)

@@ -67,13 +67,15 @@ def _lost_answers(change: Change) -> list[LostAnswer]:
     for entry in change.entries:
         if entry.mark is Mark.UNKNOWN:
             step = change.message.route[entry.step]
-            if step.link is not None and step.channel.confirms_delivery:
+            before = change.stored.message
+            link = before.link if entry.step == before.step else step.link
+            if link is not None and step.channel.confirms_delivery:
                 recipient = change.stored.message.address or change.stored.phone.removeprefix("+")
                 due_at_ms = change.stored.message.due_at_ms
                 missing = dict(change.message.open_parts).get(entry.attempt, 1)
                 lost.append(
                     LostAnswer(
-                        step.link,
+                        link,
                         recipient,
                         change.stored.key,
                         entry.attempt,

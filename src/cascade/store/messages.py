@@ -113,9 +113,9 @@ ADD = insertion(
 )
 
 STATE_COLUMNS = """account_id, id, fence, tracking_id, phone, type, route, expires_at_ms, state, status, step,
-    attempt, tries, address, due_at_ms, deadline_at_ms, step_ends_at_ms, delivered_step, delivered, is_read, open_parts,
-    cost_micros, max_cost_micros"""
-STATE_WIDTH = 23
+    link, attempt, tries, address, due_at_ms, deadline_at_ms, step_ends_at_ms, delivered_step, delivered, is_read,
+    open_parts, cost_micros, max_cost_micros"""
+STATE_WIDTH = 24
 
 _CLAIM = f"""
     UPDATE message SET state = 'sending', status = 'processing', fence = fence + 1, attempt = attempt + 1,
@@ -260,7 +260,7 @@ def _start(message: Message, entries: list[Entry], accepted_at_ms: int) -> Row:
         message.state.value,
         message.status.value,
         message.step,
-        message.link if message.state is State.QUEUED else None,
+        message.link,
         message.address,
         message.due_at_ms,
         message.deadline_at_ms,
@@ -373,6 +373,7 @@ def _stored(row: Row) -> Stored:
         state,
         status,
         step,
+        link,
         attempt,
         tries,
         address,
@@ -398,6 +399,7 @@ def _stored(row: Row) -> Stored:
             STATES[state],
             STATUSES[status],
             step,
+            link,
             attempt,
             tries,
             address,
@@ -443,7 +445,7 @@ def _change_row(one: Change) -> Row:
         message.step,
         message.attempt,
         message.tries,
-        message.link if message.state is not State.FINAL else None,
+        message.link,
         message.address,
         message.due_at_ms,
         message.deadline_at_ms,

@@ -172,6 +172,26 @@ receipt = Table(
     Index("receipt_due", "due_at_ms"),
 )
 
+# What people told us. A row stays after it was worked, so that a provider's repeat is told; `due_at_ms` NULL: done.
+inbound = Table(
+    "inbound",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("link", Text, nullable=False),
+    Column("provider_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("text", Text),
+    Column("payload", Text),
+    Column("reply_to", Text),
+    Column("phone", Text),
+    Column("profile", Text, nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger),
+    Index("inbound_by_provider_id", "link", "provider_id", unique=True),
+    _partly(Index("inbound_due", "due_at_ms"), "due_at_ms IS NOT NULL"),
+)
+
 lost_answer = Table(
     "lost_answer",
     metadata,

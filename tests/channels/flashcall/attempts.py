@@ -1,12 +1,11 @@
 """Flash calls to make, with what does not matter filled in, and the engine's side of whatever makes them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from cascade.channels.base import Transport
+from cascade.channels.base import Heard, Transport
 from cascade.core.attempt import Attempt, Outcome
 from cascade.core.content import Content
-from cascade.core.receipt import Receipt
 from cascade.core.words import MessageType
 
 PHONE = "+380501112233"
@@ -39,11 +38,11 @@ class Engine:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.settled: dict[int, Outcome] = {}
-        self.receipts: list[Receipt] = []
+        self.heard: list[Heard] = []
         self._told = asyncio.Event()
 
     async def __aenter__(self) -> "Engine":
-        self.transport.start(self._told.set, self._take_receipts)
+        self.transport.start(self._told.set, self._take)
         await self.until(lambda: self.transport.room() > 0)
         return self
 
@@ -72,8 +71,8 @@ class Engine:
         self.settled[one.number] = outcome
         self._told.set()
 
-    async def _take_receipts(self, receipts: Sequence[Receipt]) -> None:
-        self.receipts += receipts
+    async def _take(self, heard: Heard) -> None:
+        self.heard.append(heard)
         self._told.set()
 
 

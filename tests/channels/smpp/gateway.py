@@ -1,13 +1,14 @@
 """The engine's side of a transport: it sends, and writes down what it is told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
+from cascade.channels.base import Heard
 from cascade.channels.smpp import SmppSettings, SmppTransport
 from cascade.core.attempt import Attempt, Outcome
 from cascade.core.receipt import Receipt
@@ -39,7 +40,7 @@ class Gateway:
         self._told = asyncio.Event()
 
     def start(self) -> None:
-        self.transport.start(self._on_room, self._take_receipts)
+        self.transport.start(self._on_room, self.take)
 
     def send(self, *attempts: Attempt) -> None:
         self.transport.send(attempts, self._settle)
@@ -74,12 +75,12 @@ class Gateway:
         self.settled[attempt.number] = outcome
         self._told.set()
 
-    async def _take_receipts(self, receipts: Sequence[Receipt]) -> None:
+    async def take(self, heard: Heard) -> None:
         await self.may_store.wait()
         if self.store_fails:
             raise OSError("the disk is full")
-        self.receipts += receipts
-        self.sets.append(len(receipts))
+        self.receipts += heard.receipts
+        self.sets.append(len(heard.receipts))
         self._told.set()
 
 

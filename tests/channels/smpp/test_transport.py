@@ -352,7 +352,7 @@ async def test_pauses_between_binds_double_and_have_jitter(monkeypatch: pytest.M
     async with ScriptedSmsc(bind_statuses=(0x0D,) * 9) as smsc:
         settings = SmppSettings(port=smsc.port, reconnect_min_s=1, reconnect_max_s=6)
         transport = SmppTransport(settings, random_unit=iter([1.0, 1.0, 0.0, 1.0, 0.5]).__next__)
-        transport.start(lambda: None, Gateway(settings)._take_receipts)
+        transport.start(lambda: None, Gateway(settings).take)
         async with asyncio.timeout(PATIENCE_S):
             await enough.wait()
         await transport.stop(0)

@@ -41,11 +41,11 @@ class Channels(TypedDict):
 
 @router.get("", summary="The account's channels and how they do", response_model=Channels, responses=refusals())
 async def list_channels(request: Request, caller: ReadCaller) -> Response:
-    """One entry for each bot of the account, and for each link that all accounts share."""
+    """One entry for each bot of the account, and for each link that it shares with others."""
     parts: Parts = request.app.state.parts
     directory = parts.directory()
     links = {bot.link: bot.channel for bot in directory.bots if bot.account_id == caller.account_id}
-    links |= {link: channel for channel, link in directory.shared.items()}
+    links |= {one.link: one.channel for one in directory.shared_with(caller.account_id)}
     states = parts.link_states(caller.account_id)
     async with parts.database.cold_reading() as reader:
         lanes = {(lane.link, lane.is_urgent): lane for lane in await queries.waiting(reader, caller.account_id)}

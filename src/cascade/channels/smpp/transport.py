@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from cascade.channels.base import Capabilities, Settle, TakeReceipts
+from cascade.channels.base import Capabilities, Heard, Settle, TakeHeard
 from cascade.channels.smpp import pdu, statuses
 from cascade.channels.smpp.message import Composer
 from cascade.channels.smpp.receipts import answer_id, is_receipt, read_receipt
@@ -112,7 +112,7 @@ class SmppTransport:
         self._resume_timer: asyncio.TimerHandle | None = None
         self._is_stopping = False
         self._on_room: Callable[[], None] = lambda: None
-        self._take_receipts: TakeReceipts | None = None
+        self._take: TakeHeard | None = None
         self._log = log.bind(host=settings.host, port=settings.port)
 
     @property
@@ -126,9 +126,9 @@ class SmppTransport:
         session = self._submitting_session()
         return session.unanswered if session is not None else 0
 
-    def start(self, on_room: Callable[[], None], take_receipts: TakeReceipts) -> None:
+    def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         self._on_room = on_room
-        self._take_receipts = take_receipts
+        self._take = take
         self._keepers = [asyncio.create_task(self._keep_bound(command)) for command in _BINDS[self._settings.bind]]
 
     def room(self) -> int:
@@ -223,8 +223,8 @@ class SmppTransport:
             receipt = read_receipt(delivery, self._settings)
             if receipt is not None:
                 receipts.append(receipt)
-        if receipts and self._take_receipts is not None:
-            await self._take_receipts(receipts)
+        if receipts and self._take is not None:
+            await self._take(Heard(receipts))
 
     # -- the window ---------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from cascade.channels.base import Capabilities, Settle, TakeReceipts
+from cascade.channels.base import Capabilities, Settle, TakeHeard
 from cascade.channels.flashcall.sip.call import ALLOW, Call, Order
 from cascade.channels.flashcall.sip.message import (
     Headers,
@@ -63,7 +63,7 @@ class SipTransport:
         self._on_room: Callable[[], None] = lambda: None
         self._log = log.bind(host=settings.host, port=settings.port)
 
-    def start(self, on_room: Callable[[], None], take_receipts: TakeReceipts) -> None:
+    def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         """How a call ends is all there is to say of it, so no receipts come."""
         self._on_room = on_room
         self._keeper = asyncio.create_task(self._keep_open())

@@ -26,7 +26,8 @@ from cascade.store.database import Database
 PREFIX = "CASCADE_"
 BOT_TOKEN_VARIABLE = "CASCADE_BOT_TOKEN"  # noqa: S105 - a name
 SANDBOX_KEY_VARIABLE = "CASCADE_SANDBOX_KEY"
-OTHER_VARIABLES = frozenset({BOT_TOKEN_VARIABLE, SANDBOX_KEY_VARIABLE})
+COPY_TO_VARIABLE = "CASCADE_COPY_TO"
+OTHER_VARIABLES = frozenset({BOT_TOKEN_VARIABLE, SANDBOX_KEY_VARIABLE, COPY_TO_VARIABLE})
 """Variables of single commands: secrets that a command line would show to every process. No settings."""
 SURVEY_CHANNELS = frozenset({Channel.VIBER_BOT, Channel.VIBER_BUSINESS, Channel.SMS})
 Port = Annotated[int, Field(ge=0, le=65535)]

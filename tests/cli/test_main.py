@@ -22,7 +22,7 @@ GROUPS = {
     ("account",): ("add", "list", "show", "limit"),
     ("key",): ("add", "list", "revoke", "new-seal"),
     ("bot",): ("add", "list", "remove", "reseal"),
-    ("store",): ("version", "migrate"),
+    ("store",): ("version", "migrate", "copy"),
     ("webhook",): (*("add", "list", "show", "enable", "remove", "test", "rotate", "deliveries", "redeliver"),),
 }
 FOLLOWS_WITHIN_S = 5.0

@@ -45,3 +45,25 @@ def test_a_store_of_a_newer_cascade_is_refused_with_one_line(store: Path, cascad
         ended = cascade(*command)
         assert (ended.code, ended.errors.count("\n")) == (2, 1)
         assert f"was written by a newer cascade (version 9.4, this one knows {HEAD})" in ended.errors
+
+
+def test_a_store_is_copied_to_postgres(store: Path, empty_postgres_url: str, cascade: Run) -> None:
+    cascade("account", "add", "acme")
+    copied = cascade("store", "copy", "--from", f"sqlite:///{store}", "--to", empty_postgres_url)
+    assert copied.code == 0
+    assert "are in postgresql:///postgres, compared and alike" in copied.output
+    assert "postgres:@" not in copied.output + copied.errors
+    again = cascade("store", "copy", "--from", f"sqlite:///{store}", "--to", empty_postgres_url)
+    assert (again.code, "is not empty" in again.errors) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("from_", "to", "words"),
+    [
+        ("sqlite:///none.db", "postgresql://host/x", "there is no"),
+        ("postgresql://host/x", "sqlite:///none.db", "from SQLite to PostgreSQL"),
+    ],
+)
+def test_a_copy_of_nothing_is_refused(from_: str, to: str, words: str, cascade: Run) -> None:
+    ended = cascade("store", "copy", "--from", from_, "--to", to)
+    assert (ended.code, words in ended.errors, ended.errors.count("\n")) == (2, True, 1)

@@ -1,12 +1,15 @@
 """`cascade store`: what is done to a store as a whole."""
 
 import asyncio
+from typing import Annotated, Self
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cascade.cli import logs, output
 from cascade.cli.options import Config, Json
-from cascade.settings import Settings, load
+from cascade.core.errors import ConfigError
+from cascade.settings import COPY_TO_VARIABLE, Settings, load
 from cascade.store import engines, versions
 
 app = typer.Typer(
@@ -48,3 +51,54 @@ async def _migrate(settings: Settings) -> None:
     database = settings.store.database()
     await database.open(owner=not is_postgres)  # a file is migrated by its owner; where nothing is, a store is made
     await database.close()
+
+
+@app.command("copy")
+def copy_store(
+    from_: Annotated[str, typer.Option("--from", help="sqlite:///path, with no gateway running on it.")],
+    to: Annotated[
+        str, typer.Option(envvar=COPY_TO_VARIABLE, help="postgresql://…, empty. Better from the environment.")
+    ],
+) -> None:
+    """Copy a store from SQLite to PostgreSQL, and compare the two. After an interruption run it again: it goes on."""
+    if engines.is_postgres(from_) or not engines.is_postgres(to):
+        raise ConfigError(
+            "--from, --to", "the way is from SQLite to PostgreSQL", "Write sqlite:///… and postgresql://…"
+        )
+    path = engines.sqlite_path(from_).resolve()
+    if not path.exists():
+        raise ConfigError("--from", f"there is no {path}", "Name the file of a store")
+    logs.configure("warning", "text")
+    from cascade.store.copy import copy
+
+    with _CopyBars() as bars:
+        copied = asyncio.run(copy(path, to, bars))
+    output.say(f"{sum(copied.values())} rows of {len(copied)} tables are in {engines.shown(to)}, compared and alike.")
+    output.say("Now set store.url, and give every node the contents of cascade.key as secrets.keys.")
+
+
+class _CopyBars:
+    """A bar for each table that has rows."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._shown = Progress(*columns, console=output.errors)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._shown.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shown.stop()
+
+    def begin(self, table: str, rows: int, done: int) -> None:
+        if rows:
+            self._tasks[table] = self._shown.add_task(table, total=rows, completed=done)
+
+    def advance(self, table: str, rows: int) -> None:
+        self._shown.advance(self._tasks[table], rows)
+
+    def verified(self, table: str) -> None:
+        if table in self._tasks:
+            self._shown.update(self._tasks[table], description=f"{table} compared")

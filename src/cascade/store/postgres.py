@@ -151,20 +151,32 @@ def _store_errors() -> Iterator[None]:
 
 async def version_of(connection: Any) -> Version | None:
     """Of the store in a database's schema; None: nothing is in it yet."""
-    if await connection.fetchval("SELECT to_regclass('alembic_version')") is not None:
+    names = ("alembic_version", "schema_version", "store_copy")
+    is_there = dict(
+        await connection.fetch("SELECT name, to_regclass(name) IS NOT NULL FROM unnest($1::text[]) name", names)
+    )
+    if is_there["store_copy"]:
+        raise ConfigError("store.url", "it holds half a copy", "Run the same `cascade store copy` again to finish it")
+    if is_there["alembic_version"]:
         return versions.found(await connection.fetch(versions.FIND))
-    is_unreleased = await connection.fetchval("SELECT to_regclass('schema_version')") is not None
-    return versions.UNRELEASED if is_unreleased else None
+    return versions.UNRELEASED if is_there["schema_version"] else None
 
 
 async def version_at(url: str) -> Version | None:
     """Of the store there, which stays as it is."""
+    async with connected(url) as connection:
+        return await version_of(connection)
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Any]:
+    """One connection for a command, whose statements may take as long as they want."""
     with _opening(url):
-        connection = await asyncpg.connect(url, timeout=CONNECT_S, command_timeout=STATEMENT_S)
-        try:
-            return await version_of(connection)
-        finally:
-            await connection.close()
+        connection = await asyncpg.connect(url, timeout=CONNECT_S)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @contextmanager

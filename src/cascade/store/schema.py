@@ -452,17 +452,28 @@ def _text_by_bytes(type_: Text, compiler: SQLCompiler, **options: object) -> str
 
 def sqlite_statements() -> list[str]:
     """What makes an empty SQLite file a store of the newest version."""
-    return _statements(sqlite.dialect())
+    dialect = sqlite.dialect()
+    return [*_tables(dialect), *_indexes(dialect), *FIRST_ROWS, *versions.statements()]
 
 
 def postgres_statements() -> list[str]:
     """What makes an empty PostgreSQL database a store of the newest version."""
-    return _statements(postgresql.dialect())  # type: ignore[no-untyped-call]
+    return [*postgres_tables(), *postgres_indexes(), *FIRST_ROWS, *versions.statements()]
 
 
-def _statements(dialect: Dialect) -> list[str]:
-    statements = []
-    for table in metadata.sorted_tables:
-        statements.append(str(CreateTable(table).compile(dialect=dialect)))
-        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=str)]
-    return [*statements, *FIRST_ROWS, *versions.statements()]
+def postgres_tables() -> list[str]:
+    """The tables with their keys, without the other indexes."""
+    return _tables(postgresql.dialect())  # type: ignore[no-untyped-call]
+
+
+def postgres_indexes() -> list[str]:
+    return _indexes(postgresql.dialect())  # type: ignore[no-untyped-call]
+
+
+def _tables(dialect: Dialect) -> list[str]:
+    return [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
+
+
+def _indexes(dialect: Dialect) -> list[str]:
+    indexes = (index for table in metadata.sorted_tables for index in sorted(table.indexes, key=str))
+    return [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]

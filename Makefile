@@ -28,6 +28,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m cascade.store.migrations.new --check
 
 bench: install
 	$(BIN)/python -m bench

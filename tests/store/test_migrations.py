@@ -18,7 +18,7 @@ from cascade.store import engines, messages, migrate, receipts, schema, versions
 from cascade.store.database import Database
 from cascade.store.migrations import new as revision_writer
 from cascade.store.postgres import PostgresDatabase
-from cascade.store.versions import HEAD, UNRELEASED, Version
+from cascade.store.versions import HEAD, UNRELEASED
 
 from .given import BULK, T0, URGENT, add, claim, load
 from .given import new as new_message
@@ -152,15 +152,25 @@ async def test_the_revisions_lead_to_the_tables_of_the_schema(url: str, tmp_path
 
 
 def test_the_files_make_one_line() -> None:
-    """Two with the same number come of two people who wrote one at a time: renumber the later one."""
-    known = versions.known()
-    assert len(known) == len(set(known))
-    after = dict(zip(known, [None, *known], strict=False))
-    for path in versions.REVISIONS.glob("v*.py"):
-        version = Version.of(".".join(path.stem[1:].split("_")[:2]))
-        text = path.read_text()
-        before = "None" if after[version] is None else f'"{after[version]}"'
-        assert f'revision = "{version}"\ndown_revision = {before}\n' in text, path.name
+    versions.check_line()
+
+
+LINES = {
+    "two with one number": ("1.0 None", '1.1 "1.0"', '1.1 "1.0"'),
+    "one that follows another": ("1.0 None", '1.1 "1.0"', '1.2 "1.0"'),
+    "a number left out": ("1.0 None", '1.2 "1.1"'),
+}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES.keys())
+def test_no_line(line: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, one in enumerate(line):
+        version, before = one.split()
+        path = tmp_path / f"v{version.replace('.', '_')}_{place}.py"
+        path.write_text(f'\nrevision = "{version}"\ndown_revision = {before}\n')
+    monkeypatch.setattr(versions, "REVISIONS", tmp_path)
+    with pytest.raises(ConfigError, match="does not follow"):
+        versions.check_line()
 
 
 def test_a_minor_version_only_adds() -> None:

@@ -40,8 +40,25 @@ UNRELEASED = Version(1, 0)
 
 def known() -> list[Version]:
     """The version that each revision leads to, in order. Their files are named `v1_3_what_it_does.py`."""
-    parts = (path.stem.split("_") for path in REVISIONS.glob("v*.py"))
-    return sorted(Version(int(major[1:]), int(minor)) for major, minor, *_ in parts)
+    return sorted(_of(path) for path in REVISIONS.glob("v*.py"))
+
+
+def _of(path: Path) -> Version:
+    major, minor, *_ = path.stem.split("_")
+    return Version(int(major[1:]), int(minor))
+
+
+def check_line() -> None:
+    """`ConfigError` unless the revisions make one line. Two with one number come of two people who wrote at a time."""
+    before = "None"
+    seen: set[Version] = set()
+    for version, path in sorted((_of(path), path) for path in REVISIONS.glob("v*.py")):
+        if version in seen or f'\nrevision = "{version}"\ndown_revision = {before}\n' not in path.read_text():
+            raise ConfigError(
+                path.name, f"it does not follow {before}", "Give the later of the two that were written the next number"
+            )
+        seen.add(version)
+        before = f'"{version}"'
 
 
 HEAD = known()[-1]

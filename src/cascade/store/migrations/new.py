@@ -15,8 +15,10 @@ from sqlalchemy import create_engine
 
 from cascade.store import schema
 from cascade.store.migrate import upgrade
-from cascade.store.versions import HEAD, REVISIONS, UNRELEASED, Version
+from cascade.store.versions import HEAD, REVISIONS, UNRELEASED, Version, check_line
 
+CHECK = "--check"
+"""Instead of a name: write nothing, complain where something is to be written."""
 FILE = '''"""{what}"""
 
 import sqlalchemy as sa
@@ -88,7 +90,10 @@ def main() -> None:
     what = " ".join(sys.argv[1:]).strip()
     if not what:
         sys.exit('Say what it does: make migration NAME="Remember who asked"')
+    check_line()
     code = bodies(*differences())
+    if what == CHECK:
+        sys.exit('schema.py has no revision: make migration NAME="What it does" (docs/migrations.md)' if code else 0)
     if not code:
         sys.exit("The newest version has the tables of schema.py already.")
     for path in write(what, code, HEAD):

@@ -124,7 +124,8 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.database = settings.store.database()
-        self._worker = Worker(self.database, now_ms)
+        self._role = settings.engine.role
+        self._worker = Worker(self.database, now_ms, self._role)
         self._clicks = ClickCounter(self.database, round(settings.links.preview_s * 1000))
         self._egress = Egress(settings.webhooks.targets, settings.webhooks.timeout_s)
         self._notifier: Notifier
@@ -133,7 +134,7 @@ class Gateway:
         self._version = -1
         self._purged_at_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._webhooks: list[asyncio.Task[None]] = []
+        self._webhooks: list[asyncio.Event] = []
         self._parts = Parts(
             database=self.database,
             directory=lambda: self._directory,
@@ -156,7 +157,7 @@ class Gateway:
             prices=price_list(settings),
             fittings=_fittings(settings),
         )
-        self.app = create_app(self._parts)
+        self.app = create_app(self._parts, has_doors=self._role.has_doors)
 
     async def start(self) -> None:
         """Open the store, take over what a dead predecessor left, connect the links."""
@@ -169,12 +170,14 @@ class Gateway:
         await self._worker.start(links)
         await self._egress.open()
         self._notifier = Notifier(self.database, self._egress, self._seal, self._notifier_settings(), now_ms)
-        self._worker.add_notifier(self._notifier)
+        if self._role.has_engine:
+            self._worker.add_notifier(self._notifier)
         self._worker.add_clicks(self._clicks)
         await self.refresh()
         self._keep_doing("directory", self.refresh)
         self._keep_doing("keys_used", self._write_keys_used)
-        self._keep_doing("purge", self._purge)
+        if self._role.has_engine:
+            self._keep_doing("purge", self._purge)
 
     async def stop(self) -> None:
         """Drain: claim nothing more, let what is on the wire end, write down how it ended."""
@@ -228,7 +231,7 @@ class Gateway:
 
     async def _purge(self) -> None:
         oldest_ms = now_ms() - max(self._parts.repeat_ms, KEY_KEPT_MS)
-        if now_ms() - self._purged_at_ms >= PURGE_EVERY_MS:
+        if self._worker.share.is_first and now_ms() - self._purged_at_ms >= PURGE_EVERY_MS:
             async with self.database.transaction() as tx:
                 may_be_more = (
                     await repeats.purge(tx, LARGEST_PURGE, oldest_ms) == LARGEST_PURGE,
@@ -254,12 +257,17 @@ class Gateway:
         adapter = BOTS[channel](base_url=api.base_url, token=token)
         transport = HttpTransport(adapter, link, HttpSettings(window=api.window, total_s=api.timeout_s))
         self._transports[link] = transport
-        self._worker.add_link(link, LinkSetup(transport, api.rate_per_s))
+        beside = None
         if isinstance(adapter, ViberBot) and self.settings.http.public_url is not None:
             url = f"{self.settings.http.public_url.rstrip('/')}/callbacks/{link}"
-            self._webhooks.append(self._spawn(self._set_webhook(transport, adapter, link, url)))
+            is_set = asyncio.Event()
+            self._webhooks.append(is_set)
+            beside = partial(self._set_webhook, transport, adapter, link, url, is_set)
+        self._worker.add_link(link, LinkSetup(transport, api.rate_per_s, beside))
 
-    async def _set_webhook(self, transport: HttpTransport, adapter: ViberBot, link: str, url: str) -> None:
+    async def _set_webhook(
+        self, transport: HttpTransport, adapter: ViberBot, link: str, url: str, is_set: asyncio.Event
+    ) -> None:
         """Tell Viber where to send receipts, until it listens: without them every message would fall through."""
         while True:
             try:
@@ -267,6 +275,7 @@ class Gateway:
                 refusal = adapter.webhook_refusal(answer)
                 if refusal is None:
                     log.info("webhook_set", link=link)
+                    is_set.set()
                     return
                 log.error("webhook_refused", link=link, detail=refusal)
             except (ProviderUnreachableError, ValueError) as error:
@@ -291,8 +300,8 @@ class Gateway:
                 log.error("upkeep_delayed", work=name, error=str(error))
 
     async def webhooks_settled(self) -> None:
-        """Return when every provider that calls us back has been told where."""
-        await asyncio.gather(*self._webhooks)
+        """Return when every provider that calls us back has been told where, by this node."""
+        await asyncio.gather(*(is_set.wait() for is_set in self._webhooks))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from cascade.channels.registry import PROVIDERS
 from cascade.channels.smpp.settings import SmppSettings
 from cascade.core.errors import ConfigError
+from cascade.core.node import Role
 from cascade.core.secret import Secret
 from cascade.core.targets import Targets
 from cascade.core.words import Channel
@@ -109,8 +110,10 @@ class Log(Section):
 
 
 class Engine(Section):
-    """`drain_s`: how long a stop waits for answers under way."""
+    """`role`: the HTTP doors, the engine, or both; for SQLite both. `drain_s`: how long a stop waits for answers under
+    way."""
 
+    role: Role = Role.ALL
     drain_s: Annotated[float, Field(ge=0, le=60)] = 5.0
 
 
@@ -314,8 +317,9 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def load(path: Path | None) -> Settings:
-    """The settings of a TOML file and the environment. Raises `ConfigError` with the setting's name and the fix."""
+def load(path: Path | None, role: Role | None = None) -> Settings:
+    """The settings of a TOML file and the environment, and the role that the command line names. Raises `ConfigError`
+    with the setting's name and the fix."""
     values: dict[str, Any] = {}
     if path is not None:
         try:
@@ -331,6 +335,12 @@ def load(path: Path | None) -> Settings:
         raise _config_error(error) from None
     except SettingsError as error:
         raise _unreadable_variable(error) from None
+    if role is not None:
+        settings = settings.model_copy(update={"engine": settings.engine.model_copy(update={"role": role})})
+    if settings.engine.role is not Role.ALL and not engines.is_postgres(settings.store.url):
+        raise ConfigError(
+            "engine.role", "a SQLite file has one process, which does all", "Write all, or use PostgreSQL"
+        )
     for name in ("standard", "tg-viber"):
         if name not in settings.routes:
             raise ConfigError("routes", f"there is no route {name!r}", "Both send endpoints need theirs: add it")

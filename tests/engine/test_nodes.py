@@ -1,41 +1,147 @@
-"""Two engines on one PostgreSQL: each message is one node's, and a node that lives keeps its leases."""
+"""Several engines on one PostgreSQL: a link has one owner, a message is one node's, whoever comes, goes or dies."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from cascade.core.errors import StoreUnavailableError
 from cascade.core.message import State
+from cascade.core.node import Role
+from cascade.core.timeline import Mark
+from cascade.core.words import Reason
+from cascade.engine import ownership, timekeeper, worker
+from cascade.engine.ownership import Lease
 from cascade.engine.worker import LinkSetup, Worker
-from cascade.store import engines
-from cascade.store.database import Database
-from store.given import HOUR_MS, T0, add, counts, load, new, queued
+from cascade.store import nodes
+from cascade.store.database import Database, Reader, Transaction
+from cascade.store.postgres import PostgresDatabase
+from store.given import HOUR_MS, T0, add, counts, load, new, queued, record, urgent
 
 from .running import eventually
 from .transport import FakeTransport, accept
 
 CONNECTIONS = 8
+LEASE = Lease(lease_s=1.5, sure_s=0.75)
+SMS = "sms.smpp"
+MANY = tuple(f"viber_bot.{n}" for n in range(4))
+
+
+class Store(PostgresDatabase):
+    """PostgreSQL as a node sees it that can be cut off from it."""
+
+    is_cut = False
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reader]:
+        self._check()
+        async with super().reading() as reader:
+            yield reader
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        self._check()
+        async with super().transaction() as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def vital_transaction(self) -> AsyncIterator[Transaction]:
+        self._check()
+        async with super().vital_transaction() as tx:
+            yield tx
+
+    def _check(self) -> None:
+        if self.is_cut:
+            raise StoreUnavailableError("cut off")
+
+
+class Node:
+    """An engine with a transport of its own for each link."""
+
+    def __init__(self, store: Store, links: tuple[str, ...], role: Role) -> None:
+        self.store = store
+        self.worker = Worker(store, lambda: T0, role, LEASE)
+        self.transports = {link: FakeTransport(window=20, answer=accept) for link in links}
+        self._has_ended = False
+
+    async def start(self) -> None:
+        await self.worker.start({link: LinkSetup(each, None) for link, each in self.transports.items()})
+
+    @property
+    def serves(self) -> set[str]:
+        return {link for link, each in self.transports.items() if each.is_started}
+
+    async def stop(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            await self.worker.stop(1.0)
+
+    async def die(self) -> None:
+        """Like `kill -9`: nothing is drained, nothing is said."""
+        self._has_ended = True
+        tasks = list(self.worker._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+Start = Callable[..., Awaitable[Node]]
 
 
 @pytest.fixture
-async def stores(postgres_url: str) -> AsyncIterator[list[Database]]:
-    """One store as two nodes and a client see it."""
+async def client(postgres_url: str) -> AsyncIterator[Database]:
+    opened = PostgresDatabase(postgres_url, CONNECTIONS)
+    await opened.open(owner=True)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def start(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+    monkeypatch.setattr(ownership, "BEAT_S", 0.05)
+    monkeypatch.setattr(ownership, "GUARD_S", 0.01)
+    monkeypatch.setattr(worker, "POLL_LANES_S", 0.05)
+    monkeypatch.setattr(timekeeper, "TICK_S", 0.01)
     async with AsyncExitStack() as stack:
-        opened = []
-        for _ in range(3):
-            database = engines.database(postgres_url, CONNECTIONS)
-            await database.open(owner=True)
-            stack.push_async_callback(database.close)
-            opened.append(database)
-        yield opened
+
+        async def start_node(*links: str, role: Role = Role.ALL) -> Node:
+            store = Store(postgres_url, CONNECTIONS)
+            await store.open(owner=True)
+            stack.push_async_callback(store.close)
+            node = Node(store, links, role)
+            stack.push_async_callback(node.stop)
+            await node.start()
+            return node
+
+        yield start_node
 
 
-async def test_what_one_node_accepts_others_send_once(stores: list[Database]) -> None:
-    *nodes, client = stores
-    workers = [Worker(database, lambda: T0) for database in nodes]
-    transports = [FakeTransport(window=20, answer=accept) for _ in nodes]
-    for worker, transport in zip(workers, transports, strict=True):
-        await worker.start({"sms.smpp": LinkSetup(transport, None)})
+# Who serves what
+
+
+async def test_links_are_spread_evenly_and_move_when_a_node_comes_or_goes(start: Start) -> None:
+    first = await start(*MANY)
+    await eventually(lambda: first.serves == set(MANY))
+    second = await start(*MANY)
+    await eventually(lambda: len(first.serves) == len(second.serves) == 2)
+    assert first.serves | second.serves == set(MANY)
+    await second.stop()
+    await eventually(lambda: first.serves == set(MANY))
+    assert [each.late for each in second.transports.values()] == [0] * 4
+
+
+async def test_a_node_of_doors_serves_no_link(start: Start) -> None:
+    doors, engine = await start(SMS, role=Role.API), await start(SMS, role=Role.ENGINE)
+    await eventually(lambda: engine.serves == {SMS})
+    assert doors.serves == set()
+    await eventually(lambda: doors.worker.link_states(1).get(SMS) is not None)
+    assert doors.worker.link_states(1)[SMS].is_up
+    assert doors.worker.link_states(1)[SMS].in_flight is None
+
+
+async def test_what_one_node_accepts_others_send_once(start: Start, client: Database) -> None:
+    engines = [await start(*MANY, SMS) for _ in range(2)]
     count = 400
     for first in range(0, count, 50):
         await add(client, *(new(n) for n in range(first, first + 50)))
@@ -45,17 +151,119 @@ async def test_what_one_node_accepts_others_send_once(stores: list[Database]) ->
             return await counts(reader) == {State.WAITING: count}
 
     await eventually(all_wait)
-    for worker in workers:
-        await worker.stop(1.0)
-    sent = [number for transport in transports for number in transport.numbers]
+    sent = [number for node in engines for number in node.transports[SMS].numbers]
     assert sorted(sent) == list(range(count))
 
 
-async def test_a_node_that_starts_leaves_the_leases_of_others_alone(stores: list[Database]) -> None:
-    node, _, client = stores
+async def test_a_link_that_moves_under_load_sends_nothing_twice(start: Start, client: Database) -> None:
+    first = await start(*MANY, SMS)
+    await eventually(lambda: SMS in first.serves)
+    engines = [first]
+    for begin in range(0, 600, 20):
+        await add(client, *(new(n) for n in range(begin, begin + 20)))
+        if begin % 200 == 100:
+            engines.append(await start(*MANY, SMS))
+        if begin == 300:
+            await first.stop()
+
+    async def all_wait() -> bool:
+        async with client.reading() as reader:
+            return await counts(reader) == {State.WAITING: 600}
+
+    await eventually(all_wait)
+    sent = [number for node in engines for number in node.transports[SMS].numbers]
+    assert sorted(sent) == list(range(600))
+
+
+# Death
+
+
+async def test_what_a_dead_node_was_sending_is_unknown_as_soon_as_its_lease_ends(
+    start: Start, client: Database
+) -> None:
+    first = await start(SMS)
+    await eventually(lambda: first.serves == {SMS})
+    first.transports[SMS].answer = None
+    await add(client, new(1), new(2, urgent()))
+    await eventually(lambda: len(first.transports[SMS].open) == 2)
+    await first.die()
+    second = await start(SMS)
+
+    async def is_unknown() -> bool:
+        return [entry.mark for entry in (await record(client, 1)).entries] == [Mark.UNKNOWN]
+
+    await eventually(is_unknown)
+    assert (await record(client, 1)).entries[0].reason is Reason.NODE_LOST
+    assert (await load(client, 1)).message.state is State.WAITING
+    assert (await load(client, 2)).message.state is State.QUEUED  # in a second, it is sent again
+    assert second.serves == {SMS}
+
+
+async def test_a_node_that_starts_leaves_the_leases_of_the_living_alone(start: Start, client: Database) -> None:
     leased = queued(state=State.SENDING, attempt=1, deadline_at_ms=T0 + HOUR_MS)
     await add(client, new(1, leased))
-    worker = Worker(node, lambda: T0)
-    await worker.start({})
-    await worker.stop(1.0)
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS})
+    await node.stop()
     assert (await load(client, 1)).message.deadline_at_ms == T0 + HOUR_MS
+
+
+# Cut off
+
+
+async def test_a_node_that_is_cut_off_hangs_up_before_its_links_move_and_comes_back(
+    start: Start, client: Database
+) -> None:
+    first = await start(SMS)
+    await eventually(lambda: first.serves == {SMS})
+    second = await start(SMS)
+    first.store.is_cut = True
+    while second.serves != {SMS}:
+        was_served = first.serves == {SMS}
+        await asyncio.sleep(0.005)
+        assert not (was_served and second.serves == {SMS})
+    assert not first.worker.is_running
+    first.store.is_cut = False
+    await eventually(lambda: first.worker.is_running)
+    assert second.serves == {SMS}
+    await second.stop()
+    await eventually(lambda: first.serves == {SMS})
+
+
+async def test_the_late_word_of_a_node_that_lost_its_lease_turns_nothing_back(start: Start, client: Database) -> None:
+    first = await start(SMS)
+    await eventually(lambda: first.serves == {SMS})
+    first.transports[SMS].answer = None
+    await add(client, new(1, urgent()))
+    await eventually(lambda: len(first.transports[SMS].open) == 1)
+    first.store.is_cut = True
+    second = await start(SMS)
+
+    async def says(*reasons: Reason) -> bool:
+        return [entry.reason for entry in (await record(client, 1)).entries] == list(reasons)
+
+    await eventually(lambda: says(Reason.NODE_LOST))
+    before = await load(client, 1)
+    first.store.is_cut = False  # now it can say that the answer was lost when it hung up
+    await eventually(lambda: says(Reason.NODE_LOST, Reason.NO_ANSWER))
+    assert (await load(client, 1)).message == before.message
+    assert second.serves == {SMS}
+
+
+async def test_a_store_that_was_away_for_all_makes_nobody_dead(start: Start, client: Database) -> None:
+    engines = [await start(*MANY) for _ in range(2)]
+    await eventually(lambda: all(len(node.serves) == 2 for node in engines))
+    ids = await living(client)
+    for node in engines:
+        node.store.is_cut = True
+    await eventually(lambda: not any(node.serves for node in engines))
+    await asyncio.sleep(LEASE.lease_s)
+    for node in engines:
+        node.store.is_cut = False
+    await eventually(lambda: all(len(node.serves) == 2 for node in engines))
+    assert await living(client) == ids
+
+
+async def living(database: Database) -> list[int]:
+    async with database.reading() as reader:
+        return [node.id for node in await nodes.living(reader)]

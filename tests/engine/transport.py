@@ -43,7 +43,7 @@ class FakeTransport:
         self.now_ms: Callable[[], int] = lambda: 0
         self.faults: list[str] = []
         self.late = 0
-        self.is_stopped = False
+        self.is_started = self.is_stopped = False
         self.take: TakeHeard
         self._window = window
         self._open: dict[tuple[bytes, int], tuple[Attempt, Settle]] = {}
@@ -70,6 +70,7 @@ class FakeTransport:
     def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         self._on_room = on_room
         self.take = take
+        self.is_started, self.is_stopped = True, False
 
     def wake(self) -> None:
         self._on_room()
@@ -104,7 +105,7 @@ class FakeTransport:
             self.settle(attempt, answer(attempt))
 
     async def stop(self, grace_s: float) -> None:
-        self.is_stopped = True
+        self.is_started, self.is_stopped = False, True
         try:
             async with asyncio.timeout(grace_s):
                 while self._open:

@@ -76,7 +76,10 @@ class Transport(Protocol):
     capabilities: Capabilities
 
     def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
-        """Begin to connect, in the background. `on_room` is called whenever `room()` may have grown."""
+        """Begin to connect, in the background. `on_room` is called whenever `room()` may have grown.
+
+        It may follow a `stop`: among several nodes a link goes away and comes back.
+        """
         ...
 
     def room(self) -> int:

@@ -159,23 +159,17 @@ class HttpTransport:
         self._session: aiohttp.ClientSession | None = None
         self._under_way: set[asyncio.Task[Outcome]] = set()
         self._on_room: Callable[[], None] = _nobody
-        self._is_stopping = False
+        self._is_started = False
 
     def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         """Connections open as they are needed. Receipts come by callback (`hear`), not through here."""
         self._on_room = on_room
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._settings.window, keepalive_timeout=self._settings.keep_alive_s, ttl_dns_cache=60
-            ),
-            timeout=aiohttp.ClientTimeout(total=self._settings.total_s, connect=self._settings.connect_s),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=HEADERS,
-        )
+        self._is_started = True
+        self._open()
         asyncio.get_running_loop().call_soon(on_room)
 
     def room(self) -> int:
-        if self._session is None or self._is_stopping:
+        if not self._is_started:
             return 0
         return self._settings.window - len(self._under_way)
 
@@ -190,10 +184,12 @@ class HttpTransport:
             settle(attempt, NotSent())
 
     async def fetch(self, request: HttpRequest) -> HttpResponse:
-        """Ask the provider something that is no attempt: set a webhook, check credentials. Any status is an answer.
+        """Ask the provider something that is no attempt: set a webhook, check credentials. Any status is an answer. It
+        may be asked without a start, by a node that does not serve the link.
 
         Raises `ProviderUnreachableError` when no whole answer came.
         """
+        self._open()
         answer = await self._exchange(request)
         if not isinstance(answer, HttpResponse):
             raise ProviderUnreachableError(answer.detail)
@@ -224,7 +220,7 @@ class HttpTransport:
         return revocation
 
     async def stop(self, grace_s: float) -> None:
-        self._is_stopping = True
+        self._is_started = False
         try:
             if self._under_way:
                 await asyncio.wait(self._under_way, timeout=grace_s)
@@ -235,6 +231,18 @@ class HttpTransport:
             await asyncio.gather(*late, return_exceptions=True)
             if self._session is not None:
                 await self._session.close()
+                self._session = None
+
+    def _open(self) -> None:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._settings.window, keepalive_timeout=self._settings.keep_alive_s, ttl_dns_cache=60
+                ),
+                timeout=aiohttp.ClientTimeout(total=self._settings.total_s, connect=self._settings.connect_s),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=HEADERS,
+            )
 
     def _settling(self, attempt: Attempt, settle: Settle) -> Callable[[asyncio.Task[Outcome]], None]:
         def settled(task: asyncio.Task[Outcome]) -> None:  # no `partial`: its repr shows the phone when a loop logs it

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 class LinkState(NamedTuple):
     """`is_up`: it can take messages or is merely full. `in_flight`: the account's attempts sent and not yet
-    answered."""
+    answered; None: another node serves the link."""
 
     is_up: bool
-    in_flight: int
+    in_flight: int | None
 
 
 class LinkHealth(NamedTuple):

@@ -7,6 +7,7 @@ have been sent.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 import structlog
 
@@ -24,6 +25,7 @@ from cascade.engine.breaker import Breaker
 from cascade.engine.decisions import News
 from cascade.engine.pace import Pace
 from cascade.engine.recorder import Recorder, Result
+from cascade.engine.supervision import wait
 from cascade.store import messages
 from cascade.store.database import Database
 from cascade.store.messages import Claimed, Stored
@@ -38,6 +40,17 @@ STALLED_CHECK_MS = 500
 STORE_RETRY_S = 1.0
 
 
+class Held(NamedTuple):
+    """By what right a link is served. `node_id` is what a claim shows the store; None: the process owns the store.
+    `is_sure` says whether nobody else can serve the link yet, by this machine's own clock."""
+
+    node_id: int | None
+    is_sure: Callable[[], bool]
+
+
+ALONE = Held(None, lambda: True)
+
+
 class Dispatcher:
     def __init__(
         self,
@@ -48,6 +61,7 @@ class Dispatcher:
         recorder: Recorder,
         now_ms: Callable[[], int],
         links_down: Callable[[], frozenset[str]] = frozenset,
+        held: Held = ALONE,
     ) -> None:
         self.link = link
         self._links_down = links_down
@@ -57,6 +71,7 @@ class Dispatcher:
         self._database = database
         self._recorder = recorder
         self._now_ms = now_ms
+        self._held = held
         self._lanes: dict[Lane, int] = {}
         self._last_account = 0
         self._in_flight: dict[tuple[bytes, int], Stored] = {}
@@ -118,10 +133,7 @@ class Dispatcher:
             finally:
                 self._resting.set()
             if sleep_s > 0 and not self._is_stopping:
-                try:
-                    await asyncio.wait_for(self._news.wait(), sleep_s)
-                except TimeoutError:
-                    continue
+                await wait(self._news, sleep_s)
 
     async def stop(self, grace_s: float) -> None:
         """Claim nothing more, wait for the answers under way, give back what never left."""
@@ -146,6 +158,8 @@ class Dispatcher:
         return self._sleep_s(now_ms, room, bool(ready))
 
     def _room(self, now_ms: int) -> int:
+        if not self._held.is_sure():
+            return 0
         room = min(self.transport.room(), LARGEST_CLAIM)
         for limit in (self._pace.room(now_ms), self._breaker.room(now_ms)):
             if limit is not None:
@@ -169,7 +183,7 @@ class Dispatcher:
                 if wanted <= 0 or (not lane.is_urgent and self._has_urgent(now_ms)):
                     break
                 del self._lanes[lane]
-                some = await messages.claim(tx, lane, wanted, now_ms, now_ms + LEASE_MS)
+                some = await messages.claim(tx, lane, wanted, now_ms, now_ms + LEASE_MS, self._held.node_id)
                 claimed += some
                 if len(some) == wanted:
                     self.lane_ready(lane, now_ms)
@@ -206,6 +220,10 @@ class Dispatcher:
                     step=message.step,
                 )
             )
+        if not self._held.is_sure():  # the claim took so long that the link may be another node's by now
+            for attempt in attempts:
+                self._settle(attempt, NotSent())
+            return
         self._pace.spend(len(attempts))
         self._breaker.sent()
         self.transport.send(attempts, self._settle)

@@ -23,6 +23,7 @@ CLICKS_LOST = Counter("cascade_clicks_lost", "Clicks not counted, since too many
 LINK_UP = Gauge("cascade_link_up", "1 while the link can take messages or is merely full.", ["link"])
 LINK_IN_FLIGHT = Gauge("cascade_link_in_flight", "Attempts sent and not yet answered.", ["link"])
 BREAKER_OPEN = Gauge("cascade_link_breaker_open", "1 while the breaker keeps messages from the link.", ["link"])
+LINKS_UNOWNED = Gauge("cascade_links_unowned", "Links that no node serves, as this node last saw it.")
 RECEIPTS_AWAITED = Counter("cascade_receipts_awaited", "Attempts accepted, of which a receipt shall tell.", ["link"])
 LANE_MESSAGES = Gauge("cascade_lane_messages", "Messages that wait to be sent.", ["link", "urgency"])
 LANE_AGE = Gauge(

@@ -18,6 +18,7 @@ from cascade.core.errors import ConfigError, StoreUnavailableError
 from cascade.core.signature import sign
 from cascade.engine import metrics
 from cascade.engine.egress import Answer, Egress
+from cascade.engine.supervision import wait
 from cascade.store import accounts, deliveries, webhooks
 from cascade.store.accounts import Seal
 from cascade.store.database import Database, Transaction, WebhookKey
@@ -113,10 +114,7 @@ class Notifier:
                 self._polled_at_ms = 0
                 sleep_s = STORE_RETRY_S
             if sleep_s > 0:
-                try:
-                    await asyncio.wait_for(self._news.wait(), sleep_s)
-                except TimeoutError:
-                    continue
+                await wait(self._news, sleep_s)
 
     async def work(self) -> float:
         """Record what ended, begin what is due; how long to sleep in seconds if nothing happens."""

@@ -9,8 +9,10 @@ import structlog
 from cascade.channels.base import Heard
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import ReceiptCame
+from cascade.core.node import ALONE, Share
 from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
+from cascade.engine.supervision import wait
 from cascade.store import inbound, receipts
 from cascade.store.database import Database
 from cascade.store.receipts import InboxReceipt
@@ -29,9 +31,14 @@ the pause before an unknown attempt is repeated, so that a repeat the receipt ma
 
 
 class Receiver:
-    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+    """`share` is this node's part of the inbox."""
+
+    def __init__(
+        self, database: Database, now_ms: Callable[[], int], share: Callable[[], Share] = lambda: ALONE
+    ) -> None:
         self._database = database
         self._now_ms = now_ms
+        self._share = share
         self._news = asyncio.Event()
 
     def wake(self) -> None:
@@ -57,15 +64,12 @@ class Receiver:
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
             if worked < LARGEST_SET:
-                try:
-                    await asyncio.wait_for(self._news.wait(), POLL_S)
-                except TimeoutError:
-                    continue
+                await wait(self._news, POLL_S)
 
     async def _work(self) -> int:
         now_ms = self._now_ms()
         async with self._database.reading() as reader:
-            inbox = await receipts.due(reader, now_ms, LARGEST_SET)
+            inbox = await receipts.due(reader, now_ms, LARGEST_SET, self._share())
         if not inbox:
             return 0
         await sets.work(inbox, partial(self._take_in, now_ms), partial(self._set_aside, now_ms))
@@ -78,6 +82,8 @@ class Receiver:
 
     async def _take_in(self, now_ms: int, inbox: Sequence[InboxReceipt]) -> None:
         async with self._database.transaction() as tx:
+            if self._database.is_shared:
+                inbox = await receipts.hold(tx, inbox)
             parts = await receipts.find_parts(tx, {(one.link, one.receipt.provider_id) for one in inbox})
             news = []
             done = []

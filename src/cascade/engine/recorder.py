@@ -1,7 +1,7 @@
 """Writes down how attempts ended: everything that settled while the last transaction was being written, in one set."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import structlog
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 LARGEST_SET = 2_000
 STORE_RETRY_S = 1.0
+LOOK_S = 0.05
 
 
 class Result(NamedTuple):
@@ -40,7 +41,6 @@ class Recorder:
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.on_recorded: Callable[[], None] = lambda: None
 
     def add(self, result: Result) -> None:
         self._waiting.append(result)
@@ -59,6 +59,12 @@ class Recorder:
             if not self._waiting:
                 self._news.clear()
                 self._idle.set()
+
+    async def written(self) -> None:
+        """Return when everything that has settled by now is written, whatever settles meanwhile."""
+        last = self._waiting[-1] if self._waiting else None
+        while last is not None and any(one is last for one in self._waiting):  # noqa: ASYNC110 - rare, and short
+            await asyncio.sleep(LOOK_S)
 
     async def idle(self) -> None:
         """Return when everything that settled is written."""

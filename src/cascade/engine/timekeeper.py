@@ -10,6 +10,7 @@ from cascade.channels.base import Capabilities
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import DeadlinePassed
 from cascade.core.message import State
+from cascade.core.node import ALONE, Share
 from cascade.engine import decisions, sets
 from cascade.engine.decisions import News
 from cascade.engine.revoker import Revoker
@@ -26,7 +27,8 @@ SET_ASIDE_MS = 3_600_000
 
 
 class Timekeeper:
-    """`capabilities` are those of a link; None: this process does not know it."""
+    """`capabilities` are those of a link; None: this process does not know it. `share` is this node's part of the
+    messages; that two nodes decide of one at once is found out by its fence."""
 
     def __init__(
         self,
@@ -34,11 +36,13 @@ class Timekeeper:
         now_ms: Callable[[], int],
         capabilities: Callable[[str], Capabilities | None],
         revoker: Revoker,
+        share: Callable[[], Share] = lambda: ALONE,
     ) -> None:
         self._database = database
         self._now_ms = now_ms
         self._capabilities = capabilities
         self._revoker = revoker
+        self._share = share
 
     async def run(self) -> None:
         while True:
@@ -55,7 +59,7 @@ class Timekeeper:
         """Answer one set of deadlines that have passed; how many there were."""
         now_ms = self._now_ms()
         async with self._database.reading() as reader:
-            overdue = await messages.past_deadline(reader, now_ms, LARGEST_SET)
+            overdue = await messages.past_deadline(reader, now_ms, LARGEST_SET, self._share())
         if overdue:
             await sets.work(overdue, partial(self._decide, now_ms), partial(self._set_aside, now_ms))
         return len(overdue)

@@ -1,6 +1,8 @@
-"""Starts the engine's loops, gives each link its dispatcher, and drains them."""
+"""Starts a node's loops, gives each link that it owns its dispatcher, and drains them."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,16 +12,20 @@ import structlog
 from cascade.channels.base import Capabilities, Heard, Revokes, Transport
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
+from cascade.core.node import ALONE, Role, Share
 from cascade.core.turns import Lane
+from cascade.engine import dispatcher as dispatchers
+from cascade.engine import metrics
 from cascade.engine.clicks import ClickCounter
-from cascade.engine.dispatcher import Dispatcher
+from cascade.engine.dispatcher import Dispatcher, Held
 from cascade.engine.notifier import Notifier
+from cascade.engine.ownership import LEASE, Lease, Ownership
 from cascade.engine.pace import Pace
 from cascade.engine.receiver import Receiver
 from cascade.engine.recorder import Recorder
 from cascade.engine.revoker import Revoker
 from cascade.engine.statistician import Statistician
-from cascade.engine.supervision import supervise
+from cascade.engine.supervision import supervise, wait
 from cascade.engine.timekeeper import Timekeeper
 from cascade.store import messages
 from cascade.store.database import Database
@@ -30,30 +36,53 @@ POLL_LANES_S = 1.0
 
 
 class LinkSetup(NamedTuple):
-    """A link as the front hall builds it. `rate_per_s` None: no limit but the transport's window."""
+    """A link as the front hall builds it. `rate_per_s` None: no limit but the transport's window. `beside` runs while
+    this node serves the link."""
 
     transport: Transport
     rate_per_s: float | None
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None
 
 
 class Worker:
-    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+    """On a store that other nodes may share, a link is served by its owner (engine/ownership). The process that owns
+    its store serves them all."""
+
+    def __init__(
+        self, database: Database, now_ms: Callable[[], int], role: Role = Role.ALL, lease: Lease = LEASE
+    ) -> None:
         self._database = database
         self._now_ms = now_ms
+        self._role = role
         self._recorder = Recorder(database)
-        self._receiver = Receiver(database, now_ms)
+        self._receiver = Receiver(database, now_ms, lambda: self.share)
         self._revoker = Revoker(database, now_ms, self._revoking)
-        self._timekeeper = Timekeeper(database, now_ms, self._capabilities, self._revoker)
+        self._timekeeper = Timekeeper(database, now_ms, self._capabilities, self._revoker, lambda: self.share)
+        self._setups: dict[str, LinkSetup] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._notifier: Notifier | None = None
         self._clicks: ClickCounter | None = None
         self._statistician = Statistician(database, now_ms)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._poll = asyncio.Event()
         self._is_stopping = False
+        self._ownership: Ownership | None = None
+        if database.is_shared:
+            self._ownership = Ownership(
+                database,
+                f"{socket.gethostname()}/{os.getpid()}",
+                role,
+                known=self._setups.keys,
+                serve=self._serve,
+                leave=self._leave,
+                link_states=self._up,
+                now_ms=now_ms,
+                lease=lease,
+            )
 
     async def start(self, links: Mapping[str, LinkSetup]) -> None:
         """Take over what a dead predecessor left, then begin to serve."""
-        if not self._database.is_shared:  # where other nodes may live, leases end by themselves
+        if self._ownership is None:  # where other nodes may live, leases end by themselves
             async with self._database.transaction() as tx:
                 released = await messages.release_leases(tx, self._now_ms())
             if released:
@@ -62,14 +91,28 @@ class Worker:
         self._database.on_receipts_ready = self._receiver.wake
         for name, setup in links.items():
             self.add_link(name, setup)
-        self._spawn("recorder", self._recorder.run)
-        self._spawn("receiver", self._receiver.run)
-        self._spawn("timekeeper", self._timekeeper.run)
+        if self._role.has_engine:
+            self._spawn("recorder", self._recorder.run)
+            self._spawn("receiver", self._receiver.run)
+            self._spawn("timekeeper", self._timekeeper.run)
+            self._spawn("lanes", self._poll_lanes)
         self._database.observers.append(self._statistician.tally)
         self._spawn("statistician", self._statistician.run)
-        self._spawn("lanes", self._poll_lanes)
+        if self._ownership is not None:
+            self._database.on_nodes_changed = self._ownership.wake
+            self._spawn("ownership", self._ownership.run)
+            self._spawn("guard", self._ownership.guard)
 
     def add_link(self, name: str, setup: LinkSetup) -> None:
+        """A link that this node may serve."""
+        self._setups[name] = setup
+        if self._ownership is not None:
+            self._ownership.wake()
+        else:
+            self._serve(name, dispatchers.ALONE)
+
+    def _serve(self, name: str, held: Held) -> None:
+        setup = self._setups[name]
         dispatcher = Dispatcher(
             name,
             setup.transport,
@@ -78,10 +121,39 @@ class Worker:
             self._recorder,
             self._now_ms,
             self._links_down,
+            held,
         )
         self._dispatchers[name] = dispatcher
         setup.transport.start(dispatcher.room_grew, partial(self.take_heard, name))
         self._spawn(f"link {name}", dispatcher.run)
+        if setup.beside is not None:
+            self._spawn(f"beside {name}", setup.beside)
+        self._poll.set()
+
+    async def _leave(self, name: str, grace_s: float) -> bool:
+        """Serve the link no more; whether all that came of it is written down. Beyond the grace nothing is waited
+        for but the store, and that only as long again."""
+        await self._end(f"beside {name}")
+        dispatcher = self._dispatchers[name]
+        await dispatcher.stop(grace_s)
+        await self._end(f"link {name}")
+        del self._dispatchers[name]
+        metrics.LINK_UP.labels(name).set(0)
+        return await self._is_soon(self._recorder.written(), grace_s)
+
+    @staticmethod
+    async def _is_soon(it: Coroutine[Any, Any, None], within_s: float) -> bool:
+        try:
+            await asyncio.wait_for(it, within_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _end(self, task: str) -> None:
+        ended = self._tasks.pop(task, None)
+        if ended is not None:
+            ended.cancel()
+            await asyncio.gather(ended, return_exceptions=True)
 
     def add_notifier(self, notifier: Notifier) -> None:
         self._notifier = notifier
@@ -94,11 +166,13 @@ class Worker:
 
     @property
     def links(self) -> frozenset[str]:
-        return frozenset(self._dispatchers)
+        """Those that this node may serve."""
+        return frozenset(self._setups)
 
     def link_states(self, account_id: int) -> dict[str, LinkState]:
-        """How the links that this process serves do for an account, by name."""
-        return {name: dispatcher.state(account_id) for name, dispatcher in self._dispatchers.items()}
+        """How links do for an account, by name: the own ones, and as far as their owners say it those of others."""
+        states = {} if self._ownership is None else self._ownership.states()
+        return states | {name: dispatcher.state(account_id) for name, dispatcher in self._dispatchers.items()}
 
     def link_health(self) -> dict[str, LinkHealth]:
         """How the links that this process serves do, by name."""
@@ -110,18 +184,27 @@ class Worker:
 
     @property
     def is_running(self) -> bool:
-        return bool(self._tasks) and not self._is_stopping
+        """Whether this node does its part: it is not stopping, and the others can count on it."""
+        return bool(self._tasks) and not self._is_stopping and (self._ownership is None or self._ownership.is_sure())
+
+    @property
+    def share(self) -> Share:
+        """This node's part of what all engines have in common."""
+        return ALONE if self._ownership is None else self._ownership.share
 
     async def take_heard(self, link: str, heard: Heard) -> None:
         """Store what a provider told us; when this returns it is safe."""
         await self._receiver.take(link, heard)
 
     def _links_down(self) -> frozenset[str]:
-        return frozenset(name for name, dispatcher in self._dispatchers.items() if dispatcher.is_down)
+        others = frozenset[str]() if self._ownership is None else self._ownership.links_down()
+        return others | {name for name, dispatcher in self._dispatchers.items() if dispatcher.is_down}
 
     async def stop(self, grace_s: float) -> None:
         """Claim nothing more, let what is on the wire end within `grace_s`, write down how it ended."""
         self._is_stopping = True
+        if self._ownership is not None:
+            self._ownership.stop()
         stopping = [dispatcher.stop(grace_s) for dispatcher in self._dispatchers.values()]
         if self._notifier is not None:
             stopping.append(self._notifier.stop(grace_s))
@@ -129,23 +212,30 @@ class Worker:
             stopping.append(self._clicks.stop(grace_s))
         stopping.append(self._revoker.stop(grace_s))
         await asyncio.gather(*stopping)
-        try:
-            await asyncio.wait_for(self._recorder.idle(), grace_s)
-        except TimeoutError:
+        is_written = await self._is_soon(self._recorder.idle(), grace_s)
+        if not is_written:
             log.error("results_unwritten")  # the store is away; their leases will say `unknown`
         await self._statistician.stop(grace_s)
+        for name, setup in self._setups.items():
+            if name not in self._dispatchers and isinstance(setup.transport, Revokes):
+                await setup.transport.stop(0.0)
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if self._ownership is not None and is_written:
+            await self._ownership.resign()
 
     def _capabilities(self, link: str) -> Capabilities | None:
-        dispatcher = self._dispatchers.get(link)
-        return None if dispatcher is None else dispatcher.transport.capabilities
+        setup = self._setups.get(link)
+        return None if setup is None else setup.transport.capabilities
 
     def _revoking(self, link: str) -> Revokes | None:
-        dispatcher = self._dispatchers.get(link)
-        transport = None if dispatcher is None else dispatcher.transport
-        return transport if isinstance(transport, Revokes) else None
+        """Any node may ask, whoever sends through the link."""
+        setup = self._setups.get(link)
+        return setup.transport if setup is not None and isinstance(setup.transport, Revokes) else None
+
+    def _up(self) -> dict[str, bool]:
+        return {name: not dispatcher.is_down for name, dispatcher in self._dispatchers.items()}
 
     def _lane_ready(self, lane: Lane, due_at_ms: int) -> None:
         dispatcher = self._dispatchers.get(lane.link)
@@ -155,6 +245,7 @@ class Worker:
     async def _poll_lanes(self) -> None:
         """The safety net under the wake-ups, and how a start finds what was waiting."""
         while True:
+            self._poll.clear()
             try:
                 async with self._database.reading() as reader:
                     found = await messages.lanes(reader)
@@ -163,7 +254,7 @@ class Worker:
             else:
                 for lane, due_at_ms in found.items():
                     self._lane_ready(lane, due_at_ms)
-            await asyncio.sleep(POLL_LANES_S)
+            await wait(self._poll, POLL_LANES_S)
 
     def _spawn(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks[name] = asyncio.create_task(supervise(name, loop), name=name)

@@ -91,6 +91,10 @@ class Transaction(Reader, Protocol):
         """Once this is committed, wake whoever delivers to these webhooks."""
         ...
 
+    def nodes_changed(self) -> None:
+        """Once this is committed, let all nodes look who is there and what is free."""
+        ...
+
     def added(self, new: "Sequence[NewMessage]") -> None:
         """Once this is committed, tell the observers of messages accepted."""
         ...
@@ -116,11 +120,12 @@ class Wakes:
         self.lanes: dict[Lane, int] = {}
         self.has_receipts = False
         self.webhooks: set[WebhookKey] = set()
+        self.has_nodes = False
         self.news_of_added: list[Sequence[NewMessage]] = []
         self.news_of_changed: list[Sequence[Change]] = []
 
     def __bool__(self) -> bool:
-        return bool(self.lanes or self.has_receipts or self.webhooks)
+        return bool(self.lanes or self.has_receipts or self.webhooks or self.has_nodes)
 
     def lane_ready(self, lane: Lane, due_at_ms: int) -> None:
         earliest = self.lanes.get(lane)
@@ -133,6 +138,9 @@ class Wakes:
     def deliveries_ready(self, webhooks: Iterable[WebhookKey]) -> None:
         self.webhooks.update(webhooks)
 
+    def nodes_changed(self) -> None:
+        self.has_nodes = True
+
     def added(self, new: "Sequence[NewMessage]") -> None:
         self.news_of_added.append(new)
 
@@ -144,10 +152,11 @@ class Wakes:
             self.lane_ready(lane, due_at_ms)
         self.has_receipts |= others.has_receipts
         self.webhooks |= others.webhooks
+        self.has_nodes |= others.has_nodes
 
 
 class Database(ABC):
-    """`on_lane_ready`, `on_receipts_ready` and `on_deliveries_ready` are called in the loop's thread after a commit.
+    """The functions that begin with `on_` are called in the loop's thread after a commit.
     `listeners` is put here by whoever watches the webhooks."""
 
     is_shared: bool
@@ -157,6 +166,7 @@ class Database(ABC):
         self.on_lane_ready: OnReady = lambda lane, due_at_ms: None
         self.on_receipts_ready: Callable[[], None] = lambda: None
         self.on_deliveries_ready: Callable[[Iterable[WebhookKey]], None] = lambda webhooks: None
+        self.on_nodes_changed: Callable[[], None] = lambda: None
         self.listeners: Listeners = NOBODY
         self.observers: list[Observer] = []
 
@@ -189,6 +199,10 @@ class Database(ABC):
         `StoreUnavailableError` when the store is away: nothing was stored.
         """
 
+    def vital_transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Like `transaction`, for what a node lives by: it waits behind no other work, and not long for the store."""
+        return self.transaction()
+
     def wake(self, wakes: Wakes) -> None:
         """Tell those of this process."""
         for lane, due_at_ms in wakes.lanes.items():
@@ -197,6 +211,8 @@ class Database(ABC):
             self.on_receipts_ready()
         if wakes.webhooks:
             self.on_deliveries_ready(wakes.webhooks)
+        if wakes.has_nodes:
+            self.on_nodes_changed()
 
     def tell(self, wakes: Wakes) -> None:
         """Tell the observers of what was committed."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cascade.core import route as routes
 from cascade.core import timeline
 from cascade.core.message import Message, State, Status
+from cascade.core.node import ALONE, Share
 from cascade.core.timeline import Entry
 from cascade.core.turns import Lane
 from cascade.core.words import MessageType
@@ -13,6 +14,8 @@ from cascade.store.database import Reader, Row, Statement, Transaction, insertio
 
 STATES = {state.value: state for state in State}
 STATUSES = {status.value: status for status in Status}
+LONGEST_LEASE_MS = 180_000
+"""Longer than any lease, as any node's clock counts it."""
 TYPES = {type_.value: type_ for type_ in MessageType}
 
 
@@ -123,18 +126,27 @@ _CLAIM = f"""
     WHERE account_id = ? AND id {{among}} (
         SELECT id FROM message
         WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued' AND due_at_ms <= ?
-            AND step_ends_at_ms > ?
+            AND step_ends_at_ms > ? {{owned}}
         ORDER BY due_at_ms LIMIT ? {{lock}})
     RETURNING {STATE_COLUMNS}, sender, text, extras
 """  # noqa: S608 - constants only
+_LOCKED = {"among": "= ANY(ARRAY", "lock": "FOR UPDATE SKIP LOCKED)"}
 # An array, not IN: of IN PostgreSQL's planner may run the subselect again, and claim far more than the limit.
 CLAIM = Statement(
-    sqlite=_CLAIM.format(among="IN", lock=""),
-    postgres=_CLAIM.format(among="= ANY(ARRAY", lock="FOR UPDATE SKIP LOCKED)"),
+    sqlite=_CLAIM.format(among="IN", lock="", owned=""),
+    postgres=_CLAIM.format(**_LOCKED, owned=""),
 )
+
+# The owner's number is its fencing token: a node that has lost the link claims nothing, whatever it believes.
+CLAIM_OWNED = _CLAIM.format(**_LOCKED, owned="AND EXISTS (SELECT 1 FROM link_owner WHERE link = ? AND node_id = ?)")
 
 PAST_DEADLINE = f"""
     SELECT {STATE_COLUMNS} FROM message WHERE deadline_at_ms <= ? ORDER BY deadline_at_ms LIMIT ?
+"""  # noqa: S608
+
+PAST_DEADLINE_SHARE = f"""
+    SELECT {STATE_COLUMNS} FROM message WHERE deadline_at_ms <= ? AND get_byte(id, 15) % ? = ?
+    ORDER BY deadline_at_ms LIMIT ?
 """  # noqa: S608
 
 WAITING_FOR_LINK = f"""
@@ -226,6 +238,14 @@ RECORDS = f"""
 
 RELEASE_LEASES = "UPDATE message SET deadline_at_ms = ? WHERE state = 'sending' AND deadline_at_ms > ?"
 
+# Through the index of deadlines: a lease of a node that lived a moment ago ends within the next minute or so.
+END_LEASES = """
+    UPDATE message SET deadline_at_ms = ? WHERE (account_id, id) IN (
+        SELECT account_id, id FROM message
+        WHERE deadline_at_ms > ? AND deadline_at_ms <= ? AND state = 'sending' AND link IN (*)
+        FOR UPDATE SKIP LOCKED)
+"""
+
 POSTPONE = "UPDATE message SET deadline_at_ms = ? WHERE account_id = ? AND id = ? AND deadline_at_ms < ?"
 
 
@@ -271,18 +291,30 @@ def _start(message: Message, entries: list[Entry], accepted_at_ms: int) -> Row:
     )
 
 
-async def claim(tx: Transaction, lane: Lane, limit: int, now_ms: int, lease_ends_at_ms: int) -> list[Claimed]:
-    """Take up to `limit` of the lane's due messages, oldest first. No two nodes get the same one."""
+async def claim(
+    tx: Transaction, lane: Lane, limit: int, now_ms: int, lease_ends_at_ms: int, node_id: int | None = None
+) -> list[Claimed]:
+    """Take up to `limit` of the lane's due messages, oldest first. No two nodes get the same one. With a `node_id`
+    nothing is taken unless that node owns the link."""
     account_id, link, is_urgent = lane
-    rows = await tx.rows(CLAIM, (lease_ends_at_ms, account_id, account_id, link, is_urgent, now_ms, now_ms, limit))
+    due = (lease_ends_at_ms, account_id, account_id, link, is_urgent, now_ms, now_ms)
+    if node_id is None:
+        rows = await tx.rows(CLAIM, (*due, limit))
+    else:
+        rows = await tx.rows(CLAIM_OWNED, (*due, link, node_id, limit))
     claimed = [Claimed(_stored(row), *row[STATE_WIDTH:]) for row in rows]
     claimed.sort(key=lambda one: one.stored.message.due_at_ms)  # RETURNING promises no order
     return claimed
 
 
-async def past_deadline(reader: Reader, now_ms: int, limit: int) -> list[Stored]:
-    """Messages of any state that should have left it by now, the longest overdue first."""
-    return [_stored(row) for row in await reader.rows(PAST_DEADLINE, (now_ms, limit))]
+async def past_deadline(reader: Reader, now_ms: int, limit: int, share: Share = ALONE) -> list[Stored]:
+    """Messages of any state that should have left it by now, the longest overdue first; of several nodes each is given
+    its share."""
+    if share.count == 1:
+        rows = await reader.rows(PAST_DEADLINE, (now_ms, limit))
+    else:
+        rows = await reader.rows(PAST_DEADLINE_SHARE, (now_ms, share.count, share.index, limit))
+    return [_stored(row) for row in rows]
 
 
 async def postpone(tx: Transaction, key: Key, until_ms: int) -> None:
@@ -351,6 +383,12 @@ async def records(reader: Reader, keys: Iterable[Key]) -> dict[Key, Record]:
 async def release_leases(tx: Transaction, now_ms: int) -> int:
     """End every lease now: the only node there is has just started, so whoever held them is dead."""
     return await tx.execute(RELEASE_LEASES, (now_ms, now_ms))
+
+
+async def end_leases(tx: Transaction, links: Sequence[str], now_ms: int) -> int:
+    """End now the leases of what is being sent through these links: whoever held them is dead. One that its holder is
+    just writing an answer to is left to it."""
+    return await tx.execute(END_LEASES, (now_ms, now_ms, now_ms + LONGEST_LEASE_MS, list(links)))
 
 
 def _by_account(keys: Iterable[Key]) -> Iterable[tuple[int, list[bytes]]]:

@@ -35,6 +35,8 @@ OLDEST_POSTGRES = (14, 0)
 CONNECT_S = 5.0
 STATEMENT_S = 10.0
 """How long a hot statement, or the wait for a connection, may take before the store counts as away."""
+VITAL_S = 2.0
+"""The same for what a node lives by, and for making its connection."""
 CLOSE_S = 5.0
 RECONNECT_S = 1.0
 CHANNEL = "cascade"
@@ -50,6 +52,11 @@ SETTINGS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    # What a node that is cut off left open is taken back, and with it the locks on what it was about to claim.
+    "idle_in_transaction_session_timeout": "15s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
 }
 COLD_SETTINGS = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
 AWAY = (
@@ -196,7 +203,7 @@ def _opening(url: str) -> Iterator[None]:
 
 
 class PostgresDatabase(Database):
-    """`connections`: at most so many at once, and one more that listens."""
+    """`connections`: at most so many at once, one more that listens and one for what is vital."""
 
     is_shared = True
 
@@ -205,23 +212,15 @@ class PostgresDatabase(Database):
         self._url = url
         self._connections = connections
         self._pool: Any = None
+        self._vital: Any = None
         self._cold_turns = asyncio.Semaphore(COLD_READERS)
         self._post: _Post | None = None
 
     async def open(self, *, owner: bool) -> None:
         try:
             with _opening(self._url):
-                self._pool = await asyncpg.create_pool(
-                    self._url,
-                    min_size=0,  # with more, asyncpg fills the log with its own tries while the server is away
-                    max_size=self._connections,
-                    init=_prepare,
-                    reset=_keep,
-                    timeout=CONNECT_S,
-                    command_timeout=STATEMENT_S,
-                    statement_cache_size=CACHED_STATEMENTS,
-                    server_settings=SETTINGS,
-                )
+                self._pool = await self._connect(self._connections, CONNECT_S, STATEMENT_S)
+                self._vital = await self._connect(1, VITAL_S, VITAL_S)
                 await self._make_tables()
         except BaseException:
             await self.close()
@@ -229,6 +228,19 @@ class PostgresDatabase(Database):
         if owner:
             self._post = _Post(self._url, self.wake)
             self._post.start()
+
+    async def _connect(self, connections: int, connect_s: float, statement_s: float) -> Any:
+        return await asyncpg.create_pool(
+            self._url,
+            min_size=0,  # with more, asyncpg fills the log with its own tries while the server is away
+            max_size=connections,
+            init=_prepare,
+            reset=_keep,
+            timeout=connect_s,
+            command_timeout=statement_s,
+            statement_cache_size=CACHED_STATEMENTS,
+            server_settings=SETTINGS,
+        )
 
     async def _make_tables(self) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -255,12 +267,13 @@ class PostgresDatabase(Database):
         if self._post is not None:
             await self._post.stop()
             self._post = None
-        if self._pool is not None:
-            try:
-                await asyncio.wait_for(self._pool.close(), CLOSE_S)
-            except TimeoutError:
-                self._pool.terminate()
-            self._pool = None
+        for pool in (self._vital, self._pool):
+            if pool is not None:
+                try:
+                    await asyncio.wait_for(pool.close(), CLOSE_S)
+                except TimeoutError:
+                    pool.terminate()
+        self._vital = self._pool = None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Reader]:
@@ -286,8 +299,18 @@ class PostgresDatabase(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
+        async with self._transaction(self._pool, STATEMENT_S) as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def vital_transaction(self) -> AsyncIterator[Transaction]:
+        async with self._transaction(self._vital, VITAL_S) as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def _transaction(self, pool: Any, patience_s: float) -> AsyncIterator[Transaction]:
         with _store_errors():
-            async with self._pool.acquire(timeout=STATEMENT_S) as connection, connection.transaction():
+            async with pool.acquire(timeout=patience_s) as connection, connection.transaction():
                 transaction = _PostgresTransaction(connection, self.listeners)
                 yield transaction
         self.tell(transaction)
@@ -371,6 +394,8 @@ class _Post:
                     wakes.receipts_ready()
                 case ["webhook", account_id, id_]:
                     wakes.deliveries_ready([(account_id, id_)])
+                case ["nodes"]:
+                    wakes.nodes_changed()
         except ValueError:
             log.warning("wake_up_unreadable")  # somebody else's, on our channel
         self._wake(wakes)
@@ -381,6 +406,8 @@ def _letters(wakes: Wakes) -> list[str]:
     if wakes.has_receipts:
         letters.append(["receipts"])
     letters += [["webhook", *key] for key in wakes.webhooks]
+    if wakes.has_nodes:
+        letters.append(["nodes"])
     return [json.dumps(letter) for letter in letters]
 
 

@@ -7,6 +7,7 @@ the answer to its own send, stays and is looked at again until it is too old.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from cascade.core.node import ALONE, Share
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.words import Reason
 from cascade.store.database import Reader, Statement, Transaction, insertion
@@ -67,6 +68,11 @@ DUE = """
     SELECT id, link, provider_id, state, reason, detail, recipient, received_at_ms FROM receipt
     WHERE due_at_ms <= ? ORDER BY due_at_ms, id LIMIT ?
 """
+DUE_SHARE = """
+    SELECT id, link, provider_id, state, reason, detail, recipient, received_at_ms FROM receipt
+    WHERE due_at_ms <= ? AND id % ? = ? ORDER BY due_at_ms, id LIMIT ?
+"""
+HOLD = "SELECT id FROM receipt WHERE link = ? AND id = ANY(?) FOR UPDATE SKIP LOCKED"
 DONE = Statement("DELETE FROM receipt WHERE id = ?", "DELETE FROM receipt WHERE id = ANY(?)")
 POSTPONE = "UPDATE receipt SET due_at_ms = ? WHERE id = ?"
 # A provider that starts its ids anew overwrites the oldest: a receipt is for the latest message with that id.
@@ -133,8 +139,12 @@ def _storable(text: str | None) -> str | None:
     return text and text.replace("\0", "")
 
 
-async def due(reader: Reader, now_ms: int, limit: int) -> list[InboxReceipt]:
-    """The oldest receipts to be worked now."""
+async def due(reader: Reader, now_ms: int, limit: int, share: Share = ALONE) -> list[InboxReceipt]:
+    """The oldest receipts to be worked now; of several nodes each is given its share."""
+    if share.count == 1:
+        rows = await reader.rows(DUE, (now_ms, limit))
+    else:
+        rows = await reader.rows(DUE_SHARE, (now_ms, share.count, share.index, limit))
     return [
         InboxReceipt(
             id_,
@@ -142,10 +152,20 @@ async def due(reader: Reader, now_ms: int, limit: int) -> list[InboxReceipt]:
             Receipt(provider_id, ReceiptState(state), Reason(reason) if reason else None, detail, recipient),
             received_at_ms,
         )
-        for id_, link, provider_id, state, reason, detail, recipient, received_at_ms in await reader.rows(
-            DUE, (now_ms, limit)
-        )
+        for id_, link, provider_id, state, reason, detail, recipient, received_at_ms in rows
     ]
+
+
+async def hold(tx: Transaction, inbox: Sequence[InboxReceipt]) -> list[InboxReceipt]:
+    """Those among them that no other node works or has worked, held until the end of the transaction: one receipt
+    taken in twice could adopt two lost answers. PostgreSQL's, where there are other nodes."""
+    by_link: dict[str, list[int]] = {}
+    for one in inbox:
+        by_link.setdefault(one.link, []).append(one.id)
+    held: set[int] = set()
+    for link, ids in by_link.items():
+        held.update(id_ for (id_,) in await tx.rows(HOLD, (link, ids)))
+    return [one for one in inbox if one.id in held]
 
 
 async def done(tx: Transaction, ids: Iterable[int]) -> None:

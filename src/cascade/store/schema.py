@@ -98,6 +98,27 @@ subscriber = Table(
     sqlite_with_rowid=False,
 )
 
+# A node lives until its lease ends, by the store's clock; a link's owner is the node that serves it, NULL: nobody. On
+# PostgreSQL alone: one process owns a SQLite file.
+node = Table(
+    "node",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("lease_ends_at_ms", BigInteger, nullable=False),
+)
+
+link_owner = Table(
+    "link_owner",
+    metadata,
+    Column("link", Text, primary_key=True),
+    Column("node_id", BigInteger),
+    Column("is_up", Boolean),
+    sqlite_with_rowid=False,
+)
+
 message = Table(
     "message",
     metadata,

@@ -29,8 +29,10 @@ class Lane(TypedDict):
 class ChannelShown(TypedDict):
     channel: Channel
     link: str
-    state: Annotated[Literal["up", "down", "unknown"], Field(description="Unknown: another node serves it")]
-    inFlight: Annotated[int | None, Field(description="Your attempts sent and not yet answered")]
+    state: Annotated[Literal["up", "down", "unknown"], Field(description="Unknown: no node serves it now")]
+    inFlight: Annotated[
+        int | None, Field(description="Your attempts sent and not yet answered; null: another node knows")
+    ]
     urgent: Annotated[Lane, Field(description="`transaction` and `flashcall`: they go first")]
     bulk: Lane
 

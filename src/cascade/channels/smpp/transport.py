@@ -129,6 +129,7 @@ class SmppTransport:
     def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         self._on_room = on_room
         self._take = take
+        self._is_stopping = False
         self._keepers = [asyncio.create_task(self._keep_bound(command)) for command in _BINDS[self._settings.bind]]
 
     def room(self) -> int:

@@ -575,3 +575,15 @@ async def test_a_revocation_without_an_answer_is_unknown() -> None:
     transport.start(lambda: None, nobody)
     assert await transport.revoke(Sent(b"m" * 16, 1, 0, PHONE, ("77",))) is Revocation.UNKNOWN
     await transport.stop(0)
+
+
+async def test_a_link_that_went_to_another_node_may_come_back() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response({"id": "7"})
+
+    async with serving(handler) as url, link_to(url) as desk:
+        assert await desk.outcome_of(an_attempt()) == Accepted(("7",))
+        await desk.transport.stop(0.0)
+        assert await desk.outcome_of(an_attempt(number=2)) == NotSent()
+        desk.transport.start(desk.on_room, no_receipts)
+        assert await desk.outcome_of(an_attempt(number=3)) == Accepted(("7",))

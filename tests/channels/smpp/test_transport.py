@@ -759,3 +759,16 @@ async def test_no_log_holds_a_secret_a_phone_or_a_text() -> None:
     }
     said = repr(heard.entries)
     assert not [word for word in ("secret08", "380501112233", "private", "Магазин") if word in said]
+
+
+async def test_a_link_that_went_to_another_node_may_come_back() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port) as ours:
+        await ours.room()
+        await ours.transport.stop(0.0)
+        assert ours.transport.room() == 0
+        ours.start()
+        assert await ours.room() == 10
+        ours.send(attempt())
+        submit = await smsc.request()
+        submit.peer.send(submit.answer("00A1"))
+        assert await ours.outcome() == Accepted(("a1",))

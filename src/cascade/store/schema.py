@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -116,6 +117,18 @@ link_owner = Table(
     Column("link", Text, primary_key=True),
     Column("node_id", BigInteger),
     Column("is_up", Boolean),
+    sqlite_with_rowid=False,
+)
+
+# What is left of an account's requests, where several nodes take them (api/rates).
+request_bucket = Table(
+    "request_bucket",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("tokens", Double, nullable=False),
+    Column("filled_at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "kind"),
     sqlite_with_rowid=False,
 )
 

@@ -585,5 +585,5 @@ async def test_a_link_that_went_to_another_node_may_come_back() -> None:
         assert await desk.outcome_of(an_attempt()) == Accepted(("7",))
         await desk.transport.stop(0.0)
         assert await desk.outcome_of(an_attempt(number=2)) == NotSent()
-        desk.transport.start(desk.on_room, no_receipts)
+        desk.transport.start(desk.on_room, nobody)
         assert await desk.outcome_of(an_attempt(number=3)) == Accepted(("7",))

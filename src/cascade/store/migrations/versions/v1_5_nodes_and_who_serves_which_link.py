@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "1.3"
-down_revision = "1.2"
+revision = "1.5"
+down_revision = "1.4"
 
 
 def upgrade() -> None:

@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install system-packages run test check bench chaos migration
+.PHONY: install system-packages run test check clients bench chaos migration
 
 # pip without --group (before 25.1) cannot read dependency groups, so pip itself comes first.
 $(VENV)/.installed: pyproject.toml
@@ -29,6 +29,12 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m cascade.store.migrations.new --check
+
+# What customers install, into dist/: a wheel, a tarball for npm, an archive for composer.
+clients: install
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist clients/python
+	mkdir -p dist && cd clients/javascript && npm pack --silent --pack-destination ../../dist
+	cd clients/php && COMPOSER_ALLOW_SUPERUSER=1 composer archive --quiet --format=zip --dir=../../dist --file=cascade-client-php
 
 bench: install
 	$(BIN)/python -m bench

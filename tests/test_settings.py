@@ -1,11 +1,14 @@
 """The settings: what the example shows, where they come from, and what a wrong one is answered with."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from cascade.channels.registry import PROVIDERS
 from cascade.channels.smpp.settings import SmppSettings
@@ -36,7 +39,7 @@ def in_code() -> set[str]:
     names = {f"routes.{route}" for route in Settings.model_fields["routes"].default}
     for kind, provider in PROVIDERS.items():
         if provider.settings is not SmppSettings:  # shown under [smpp]
-            names |= {f"providers.{kind}.{field.name}" for field in dataclasses.fields(provider.settings)}
+            names |= {f"providers.{kind}.{field.name}" for field in dataclasses.fields(provider.settings) if field.init}
     names |= {f"providers.sms.smpp.{name}" for name in ProviderLink.model_fields if name not in ("kind", "own")}
     for section, field in Settings.model_fields.items():
         if section not in ("routes", "providers"):
@@ -61,12 +64,19 @@ def test_the_example_holds_the_defaults() -> None:
 EVERY_KIND = re.compile(r"^# (\[providers\.\w+\]|[a-z]\w* = .*)$")
 
 
+def a_service_account() -> dict[str, str]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return {"client_email": "a@b", "private_key": pem, "token_uri": "https://oauth2.example"}
+
+
 def test_the_commented_providers_are_right_too(tmp_path: Path) -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     first = next(place for place, line in enumerate(lines) if line.startswith("# [providers."))
     shown = lines[first : lines.index("[routes]")]
     path = tmp_path / "cascade.toml"
-    path.write_text("\n".join(line[2:] for line in shown if EVERY_KIND.match(line)), encoding="utf-8")
+    given = "\n".join(line[2:] for line in shown if EVERY_KIND.match(line) and "service_account_file" not in line)
+    path.write_text(given.replace('"{…}"', f"'{json.dumps(a_service_account())}'"), encoding="utf-8")
     links = load(path).provider_links
     assert {link.kind for link in links.values()} == PROVIDERS.keys()
 

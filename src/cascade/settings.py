@@ -196,7 +196,7 @@ class ProviderLink(Section):
         if kind not in PROVIDERS:
             raise ValueError(f"`kind` must be one of {', '.join(sorted(PROVIDERS))}")
         settings = PROVIDERS[kind].settings
-        names = {field.name for field in dataclasses.fields(settings)}
+        names = {field.name for field in dataclasses.fields(settings) if field.init}
         common = {name: value for name, value in given.items() if name in cls.model_fields and name != "own"}
         for name in given:
             if name not in names and name not in common:
@@ -210,6 +210,8 @@ def _own_settings(settings: type[Any], given: dict[str, Any]) -> Any:
     hints = get_type_hints(settings)
     typed: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
+        if not field.init:
+            continue
         type_ = {Secret: SecretStr, Secret | None: SecretStr | None}.get(hints[field.name], hints[field.name])
         if field.default is not dataclasses.MISSING:
             typed[field.name] = (type_, field.default)

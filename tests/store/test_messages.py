@@ -54,6 +54,8 @@ steps = st.builds(
     st.none() | st.integers(1, 3_600),
     st.booleans(),
     micros,
+    st.none() | texts,
+    st.lists(st.sampled_from(["sms.second", "sms.third"]), unique=True).map(tuple),
 )
 entries = st.lists(
     st.builds(
@@ -78,6 +80,7 @@ AT_ACCEPTANCE = {
     "state": st.sampled_from(State),
     "status": st.sampled_from(Status),
     "step": st.integers(-1, 0),
+    "link": st.none() | st.sampled_from(["sms.smpp", "sms.second"]),
     "address": st.none() | texts,
     "due_at_ms": times,
     "deadline_at_ms": st.none() | times,
@@ -370,7 +373,7 @@ async def test_a_change_tells_the_lane_that_the_message_goes_to(database: Databa
     database.on_lane_ready = heard.__setitem__
     await change(
         database,
-        Change(first, first.message._replace(step=1, due_at_ms=T0 + HOUR_MS), [], T0),
+        Change(first, first.message._replace(step=1, link="sms.smpp", due_at_ms=T0 + HOUR_MS), [], T0),
         Change(second, second.message._replace(state=State.WAITING), [], T0),
     )
     assert heard == {BULK: T0 + HOUR_MS}

@@ -42,6 +42,8 @@ LONGEST_RETRY_AFTER_S = 86_400.0
 PHONE = re.compile(r"\+?\d(?:[ ().-]{0,2}\d){6,}")
 HEADERS = {"User-Agent": "cascade", "Accept-Encoding": "identity"}  # small answers; none can unpack into a huge one
 
+TOKEN_USED = 0.9  # of its life: a request under way must not see it end
+
 NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """Refused, no such host, TLS not agreed, or too slow at any of it: no byte of the request was sent."""
 
@@ -115,6 +117,37 @@ class TriesAgain(Protocol):
 
 
 @runtime_checkable
+class ChecksFirst(Protocol):
+    """An adapter that may ask about the person before it sends."""
+
+    def check_request(self, attempt: Attempt) -> HttpRequest | None:
+        """None: it knows all that it needs."""
+        ...
+
+    def checked(self, attempt: Attempt, response: HttpResponse) -> Rejected | None:
+        """Learn from the answer; why nothing need be sent, if so. Never asked about a 3xx or a 5xx: then the send will
+        tell. Whatever it raises means that nothing was learnt."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    value: Secret
+    lives_s: float
+
+
+@runtime_checkable
+class NeedsToken(Protocol):
+    """An adapter whose provider lends a token for a while: every request carries it as `Authorization: Bearer`."""
+
+    def token_request(self) -> HttpRequest: ...
+
+    def token(self, response: HttpResponse) -> Token:
+        """Asked about a 200 only; whatever it raises means that there is none."""
+        ...
+
+
+@runtime_checkable
 class RevokesByHttp(Protocol):
     """An adapter with `capabilities.can_revoke`."""
 
@@ -157,6 +190,8 @@ class HttpTransport:
         values = (getattr(adapter, each.name) for each in fields(adapter))
         self._secrets = tuple(value.reveal() for value in values if isinstance(value, Secret) and value)
         self._session: aiohttp.ClientSession | None = None
+        self._token: tuple[Token, float] | None = None
+        self._token_asked = asyncio.Lock()
         self._under_way: set[asyncio.Task[Outcome]] = set()
         self._on_room: Callable[[], None] = _nobody
         self._is_started = False
@@ -260,7 +295,8 @@ class HttpTransport:
     async def _carry(self, attempt: Attempt) -> Outcome:
         try:
             unfit = self.adapter.fits(attempt.content, attempt.type)
-            request = self.adapter.request(attempt) if unfit is None else Rejected(unfit)
+            refused = Rejected(unfit) if unfit is not None else await self._check(attempt)
+            request = refused or self.adapter.request(attempt)
         except Exception as fault:  # an adapter's bug costs one step, never the message
             request = Rejected(Reason.CONTENT_UNFIT, f"no request could be made of it: {type(fault).__name__}")
         answer = await self._exchange(request) if isinstance(request, HttpRequest) else request
@@ -290,7 +326,56 @@ class HttpTransport:
         except Exception:  # `_judge` will say what was wrong with the answer
             return None
 
+    async def _check(self, attempt: Attempt) -> Rejected | None:
+        """What a question before the send says against it. No answer says nothing."""
+        if not isinstance(self.adapter, ChecksFirst) or (asking := self.adapter.check_request(attempt)) is None:
+            return None
+        answer = await self._exchange(asking)
+        if not isinstance(answer, HttpResponse) or answer.status >= 500 or 300 <= answer.status < 400:
+            return None
+        try:
+            return self.adapter.checked(attempt, answer)
+        except Exception:  # the send itself will tell
+            return None
+
     async def _exchange(self, request: HttpRequest) -> HttpResponse | Rejected | Retry | AnswerLost:
+        """One request and its answer, with the provider's token where it wants one; a token refused is renewed once."""
+        if not isinstance(self.adapter, NeedsToken):
+            return await self._request(request)
+        answer: HttpResponse | Rejected | Retry | AnswerLost = Retry(Reason.PROVIDER_DOWN)
+        for _ in range(2):
+            token = await self._valid_token(self.adapter)
+            if not isinstance(token, Token):
+                return token
+            bearer = {"Authorization": f"Bearer {token.value.reveal()}"}
+            answer = await self._request(replace(request, headers={**request.headers, **bearer}))
+            if not (isinstance(answer, HttpResponse) and answer.status == 401):
+                break
+            self._token = None
+        return answer
+
+    async def _valid_token(self, adapter: NeedsToken) -> Token | Rejected | Retry:
+        async with self._token_asked:  # many attempts, one question
+            now_s = asyncio.get_running_loop().time()
+            if self._token is not None and now_s < self._token[1]:
+                return self._token[0]
+            answer = await self._request(adapter.token_request())
+            if isinstance(answer, AnswerLost):
+                return Retry(Reason.PROVIDER_DOWN, detail="no answer to the wish for a token")
+            if not isinstance(answer, HttpResponse):
+                return answer
+            if answer.status == 429 or answer.status >= 500:
+                return Retry(Reason.PROVIDER_DOWN, _retry_after_s(answer), f"HTTP {answer.status} for a token")
+            try:
+                token = adapter.token(answer) if answer.status == 200 and answer.is_whole else None
+            except Exception:
+                token = None
+            if token is None:
+                return Rejected(Reason.MISCONFIGURED, f"HTTP {answer.status} for a token")
+            self._token = (token, now_s + token.lives_s * TOKEN_USED)
+            return token
+
+    async def _request(self, request: HttpRequest) -> HttpResponse | Rejected | Retry | AnswerLost:
         if self._session is None:
             return Retry(Reason.PROVIDER_DOWN, detail="the link is not started")
         try:

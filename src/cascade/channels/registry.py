@@ -7,11 +7,14 @@ from typing import Any
 
 from cascade.channels import telegram_bot, viber_bot
 from cascade.channels.base import Transport
-from cascade.channels.fitting import Fitting
+from cascade.channels.fitting import Fitting, as_sms
 from cascade.channels.http import HttpAdapter, HttpSettings, HttpTransport
-from cascade.channels.smpp import message as sms
+from cascade.channels.rcs import google
+from cascade.channels.rcs.google import GoogleRcs
 from cascade.channels.smpp.settings import SmppSettings
 from cascade.channels.smpp.transport import SmppTransport
+from cascade.channels.sms import twilio
+from cascade.channels.sms.twilio import TwilioSms
 from cascade.channels.telegram_bot import TelegramBot
 from cascade.channels.viber_bot import ViberBot
 from cascade.core.words import Channel
@@ -50,10 +53,12 @@ BOT_FITTINGS: Mapping[Channel, Fitting] = {
 }
 
 PROVIDERS: Mapping[str, Provider] = {
+    "rcs.google": over_http(Channel.RCS, GoogleRcs, google.fitted),
     "sms.smpp": Provider(
         Channel.SMS,
         SmppSettings,
         lambda settings, link, http: SmppTransport(settings),
-        lambda settings: partial(sms.fitted, transliterates=settings.transliterate),
+        lambda settings: partial(as_sms, transliterates=settings.transliterate),
     ),
+    "sms.twilio": over_http(Channel.SMS, TwilioSms, twilio.fitted),
 }

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from cascade.channels.fitting import Change, Fitted
 from cascade.channels.smpp.pdu import (
     DATA_CODING_DEFAULT,
     DATA_CODING_UCS2,
@@ -22,8 +21,8 @@ from cascade.channels.smpp.pdu import (
 from cascade.channels.smpp.settings import DefaultAlphabet, LongMessages, Receipts, SmppSettings, Validity
 from cascade.core import gsm
 from cascade.core.attempt import Attempt, Rejected
-from cascade.core.content import Content, plain_text
-from cascade.core.words import MessageType, Reason
+from cascade.core.content import plain_text
+from cascade.core.words import Reason
 
 Tlvs = tuple[tuple[int, bytes], ...]
 _Part = tuple[int, bytes, Tlvs]
@@ -41,20 +40,6 @@ class Submission(NamedTuple):
 
     bodies: list[bytes]
     reported: range
-
-
-def fitted(content: Content, type: MessageType, *, transliterates: bool = False) -> Fitted | None:  # noqa: A002
-    """`transliterates`: as `SmppSettings.transliterate`."""
-    text = gsm.transliterate(plain_text(content)) if transliterates else plain_text(content)
-    if type is MessageType.FLASHCALL or not text:
-        return None
-    changes = (
-        (Change.OPTIONS_AS_NUMBERED_LINES, content.options),
-        (Change.MEDIA_AS_LINKS, content.media),
-        (Change.BUTTONS_AS_LINKS, content.buttons),
-    )
-    segments = gsm.segments(text)
-    return Fitted(text, tuple(change for change, part in changes if part), segments.parts, segments.encoding)
 
 
 class Composer:

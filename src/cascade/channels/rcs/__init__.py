@@ -1,0 +1,1 @@
+"""RCS, by whoever sells it."""

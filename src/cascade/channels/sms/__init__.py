@@ -1,0 +1,1 @@
+"""SMS by those who sell it over HTTP. Over SMPP: `channels/smpp`."""

@@ -70,7 +70,7 @@ tg-viber = [
 async def sandbox(home: Path) -> AsyncIterator[tuple[int, int]]:
     """The real `cascade sandbox` in a process of its own; its HTTP and SMPP ports."""
     http_port, smsc_port = free_port(), free_port()
-    arguments = ("--port", str(http_port), "--smsc-port", str(smsc_port))
+    arguments = ("--port", str(http_port), "--smsc-port", str(smsc_port), "--sip-port", "0")
     tokens = ("--telegram-token", TELEGRAM_TOKEN, "--viber-token", VIBER_TOKEN)
     with (home / "sandbox.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(

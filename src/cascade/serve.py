@@ -31,6 +31,7 @@ from cascade.channels.registry import BOT_FITTINGS, BOTS, PROVIDERS
 from cascade.channels.viber_bot import ViberBot
 from cascade.core.directory import Directory, PlannedStep, Rate, SharedLink
 from cascade.core.errors import ConfigError, ProviderUnreachableError, StoreUnavailableError
+from cascade.core.flashcalls import FlashcallRules
 from cascade.core.prices import Price, Prices, micros_of
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
@@ -105,6 +106,11 @@ def _fittings(settings: Settings) -> Mapping[Channel, Fitting]:
     return fittings
 
 
+def _callers(settings: Settings) -> Mapping[str, tuple[str, ...]]:
+    """The numbers that each link may call from."""
+    return {name: tuple(getattr(link.own, "callers", ())) for name, link in settings.provider_links.items()}
+
+
 def _transliterates_sms(settings: Settings) -> bool:
     return any(getattr(link.own, "transliterate", False) for link in settings.provider_links.values())
 
@@ -155,6 +161,10 @@ class Gateway:
             link_rules=LinkRules(settings.http.reached_at, settings.links.ttl_days * DAY_MS),
             count_click=self._clicks.add,
             prices=price_list(settings),
+            callers=_callers(settings),
+            flashcalls=FlashcallRules(
+                settings.flashcalls.digits, settings.flashcalls.checks, settings.flashcalls.reveal_caller
+            ),
             fittings=_fittings(settings),
         )
         self.app = create_app(self._parts, has_doors=self._role.has_doors)

@@ -161,6 +161,15 @@ class Links(Section):
     preview_s: Annotated[float, Field(ge=0, le=60)] = 2.0
 
 
+class Flashcalls(Section):
+    """`digits`: how many of the caller's last ones make the code. `checks`: how often one may be typed wrong.
+    `reveal_caller`: the answer to a send and the status say who calls, for clients that compare the digits."""
+
+    digits: Annotated[int, Field(ge=3, le=10)] = 6
+    checks: Annotated[int, Field(ge=1, le=20)] = 3
+    reveal_caller: bool = True
+
+
 class BotApi(Section):
     """A bot provider. `window`: requests unanswered at once, for each bot. `rate_per_s`: sends a second, each bot."""
 
@@ -282,6 +291,7 @@ class Settings(BaseSettings):
     engine: Engine = Engine()
     webhooks: Webhooks = Webhooks()
     links: Links = Links()
+    flashcalls: Flashcalls = Flashcalls()
     telegram_bot: BotApi = BotApi(base_url="https://api.telegram.org", rate_per_s=30)
     viber_bot: BotApi = BotApi(base_url="https://chatapi.viber.com")
     smpp: SmppSettings | None = None

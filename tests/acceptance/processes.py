@@ -139,7 +139,7 @@ class City:
 @contextlib.contextmanager
 def demo(home: Path) -> Iterator[City]:
     """`cascade demo --quiet`, ready."""
-    port = free_ports(3)
+    port = free_ports(4)
     with cascade(home, "demo", "--quiet", "--port", str(port), "--home", str(home / "cascade-home")) as process:
         process.wait_for("ready")
         yield City(process, f"http://{HOST}:{port}", f"http://{HOST}:{port + 1}")
@@ -163,7 +163,16 @@ def add_account(home: Path) -> str:
 def sandbox(home: Path, gateway_port: int, key: str) -> Iterator[tuple[str, int]]:
     """`cascade sandbox`, ready: its URL and its SMSC's port. It tells the gateway of subscribers, with that key."""
     port = free_ports(2)
-    arguments = ("--port", str(port), "--smsc-port", str(port + 1), "--gateway", f"http://{HOST}:{gateway_port}")
+    arguments = (
+        "--port",
+        str(port),
+        "--smsc-port",
+        str(port + 1),
+        "--sip-port",
+        "0",
+        "--gateway",
+        f"http://{HOST}:{gateway_port}",
+    )
     with cascade(home, "sandbox", *arguments, CASCADE_SANDBOX_KEY=key) as process:
         process.wait_for("sandbox_started")
         yield f"http://{HOST}:{port}", port + 1

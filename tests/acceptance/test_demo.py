@@ -6,7 +6,7 @@ from .processes import free_ports, run
 
 
 def test_once_shows_a_cascade_of_each_type_and_ends_well(tmp_path: Path) -> None:
-    port = free_ports(3)
+    port = free_ports(4)
     ended = run("demo", "--once", "--port", str(port), "--home", str(tmp_path))
     assert (ended.returncode, ended.stderr) == (0, "")
     for words in (
@@ -19,6 +19,8 @@ def test_once_shows_a_cascade_of_each_type_and_ends_well(tmp_path: Path) -> None
         "delivered by sms",
         "delivered by telegram_bot",
         "delivered by viber_bot",
+        "flashcall to +380504445566",
+        "delivered by flashcall",
         f"curl -X POST http://127.0.0.1:{port}/api/CascadeMessage/send_message/async",
     ):
         assert words in ended.stdout

@@ -87,7 +87,7 @@ def test_is_refused(case: str, endings: dict[str, "subprocess.CompletedProcess[s
 
 def test_two_gateways_cannot_share_a_store(city: City) -> None:
     home = city.process.output.parent / "cascade-home"
-    ended = run("demo", "--port", str(free_ports(3)), "--home", str(home))
+    ended = run("demo", "--port", str(free_ports(4)), "--home", str(home))
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert "is in use by another cascade. Stop it" in line

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ async def doors_of_each(store_url: str, tmp_path: Path) -> AsyncIterator[Doors]:
 @pytest.fixture
 async def city_of_each(store_url: str, tmp_path: Path) -> AsyncIterator[Doors]:
     """A city on each engine's store."""
-    more = {"store": Store(url=store_url), "secrets": Secrets(key_file=str(tmp_path / "cascade.key"))}
+    more: dict[str, Any] = {"store": Store(url=store_url), "secrets": Secrets(key_file=str(tmp_path / "cascade.key"))}
     async with opened(tmp_path, has_sandbox=True, **more) as doors:
         await doors.gateway.webhooks_settled()
         yield doors

@@ -21,7 +21,7 @@ from cascade.core.secret import Secret
 from cascade.core.words import Channel
 from cascade.sandbox.app import Sandbox, SandboxSettings
 from cascade.serve import Gateway, http_server, listen, now_ms, open_seal
-from cascade.settings import BotApi, Http, Limits, RouteStep, Settings, Store, Webhooks
+from cascade.settings import BotApi, Http, Limits, ProviderLink, RouteStep, Settings, Store, Webhooks
 from cascade.store import accounts
 
 HOST = "127.0.0.1"
@@ -46,6 +46,7 @@ KEYS = {"acme": KEY, "other": OTHER_KEY}
 AUTH = {"X-Authorization-Key": KEY}
 SEND = "/api/CascadeMessage/send_message/async"
 PHONE = "+380501112233"
+CALLERS = ["+380441456789", "+380442567891"]
 NUMBERS = count(12345)
 MAX_BATCH = 50
 MAX_BODY_BYTES = 64 * 1024
@@ -62,6 +63,12 @@ def message(**fields: Any) -> dict[str, Any]:
         "text": "Your order has been confirmed",
     } | fields
     return {name: value for name, value in whole.items() if value is not None}
+
+
+def trunk(port: int, **more: Any) -> ProviderLink:
+    """A SIP trunk of the sandbox, in a hurry."""
+    given = {"kind": "flashcall.sip", "host": HOST, "port": port, "callers": CALLERS, "ring_s": 0.05, **more}
+    return ProviderLink.model_validate(given)
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,9 @@ class Doors:
 
 
 @asynccontextmanager
-async def opened(home: Path, *, has_sandbox: bool = False, **more: Any) -> AsyncIterator[Doors]:
+async def opened(
+    home: Path, *, has_sandbox: bool = False, has_trunk: bool = False, **more: Any
+) -> AsyncIterator[Doors]:
     """A gateway with the accounts `acme` and `other`, serving on a free port, its engine running. No rate limits them.
 
     With a sandbox, `acme` is alone, and every step of both routes has a window of one second. `more` are sections of
@@ -200,6 +209,7 @@ async def opened(home: Path, *, has_sandbox: bool = False, **more: Any) -> Async
                 "telegram_bot": BotApi(base_url=sandbox.url),
                 "viber_bot": BotApi(base_url=sandbox.url),
                 "smpp": SmppSettings(port=sandbox.smsc_port, system_id="test", password="test"),
+                "providers": {"trunk": trunk(sandbox.sip_port)} if has_trunk else {},
                 "routes": {"standard": steps, "tg-viber": steps},
             }
         )

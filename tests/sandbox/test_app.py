@@ -17,14 +17,14 @@ async def test_it_starts_again_on_the_same_ports_with_the_same_people(settings: 
     sandbox = Sandbox(settings)
     async with ClientSession() as session:
         await sandbox.start()
-        ports = (sandbox.http_port, sandbox.smsc_port)
+        ports = (sandbox.http_port, sandbox.smsc_port, sandbox.sip_port)
         client = Client(session, sandbox.url)
         await client.put(PHONE, telegram_bot="delivers")
         await sandbox.stop()
         with pytest.raises(ClientConnectorError):
             await client.inbox()
         await sandbox.start()
-        assert (sandbox.http_port, sandbox.smsc_port) == ports
+        assert (sandbox.http_port, sandbox.smsc_port, sandbox.sip_port) == ports
         assert len((await client.call("GET", "/people"))[1]) == 1
         await sandbox.stop()
 
@@ -35,7 +35,7 @@ async def test_the_smsc_listens_too(sandbox: Sandbox) -> None:
     await writer.wait_closed()
 
 
-@pytest.mark.parametrize("taken", ["http_port", "smsc_port"])
+@pytest.mark.parametrize("taken", ["http_port", "smsc_port", "sip_port"])
 async def test_a_taken_port_stops_the_start_and_leaves_nothing_open(settings: SandboxSettings, taken: str) -> None:
     other = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = other.sockets[0].getsockname()[1]

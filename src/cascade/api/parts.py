@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from cascade.api.callers import Pools
 from cascade.api.message_in import Limits
 from cascade.api.rates import Rates
 from cascade.api.texts import LinkRules
 from cascade.channels.base import Callback, Heard
 from cascade.channels.fitting import Fitting
 from cascade.core.directory import Directory, Rate
+from cascade.core.flashcalls import FlashcallRules
 from cascade.core.link import LinkState
 from cascade.core.links import Click
 from cascade.core.prices import Prices
@@ -33,7 +35,7 @@ class Parts:
     that this process serves do for an account. `currency` is that of every cost, as ISO 4217 names it.
     `check_target(url)` raises `TargetRefusedError` when a client's URL may not be called. `refresh()` takes in what a
     door has changed of accounts and webhooks. `fittings` say how a channel would show a content. `count_click` returns
-    at once; what it is given is written down soon.
+    at once; what it is given is written down soon. `callers` are the numbers that each link may call from.
     """
 
     database: Database
@@ -56,6 +58,8 @@ class Parts:
     fittings: Mapping[Channel, Fitting]
     link_rules: LinkRules
     count_click: Callable[[Click], None]
+    callers: Pools = field(default_factory=dict)
+    flashcalls: FlashcallRules = field(default_factory=FlashcallRules)
     rates: Rates = field(default_factory=Rates)
     eras: Eras = field(default_factory=Eras)
     keys_used: dict[bytes, int] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """`POST /api/CascadeMessage/send_message[/tg-viber][/async]`: bytes in, stored messages out."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Annotated, Any, Final, NamedTuple
@@ -10,9 +10,10 @@ import orjson
 import uuid_utils
 from fastapi import APIRouter, Query, Request, Response
 
-from cascade.api import metrics, preview
+from cascade.api import callers, metrics, preview
 from cascade.api.access import Caller, SendCaller
 from cascade.api.body import read_body
+from cascade.api.callers import Called
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, error_object
 from cascade.api.message_in import Batch, parse_batch
 from cascade.api.openapi import SEND_BODY, SEND_RESPONSES
@@ -22,6 +23,7 @@ from cascade.core.content import encode_extras
 from cascade.core.draft import Draft
 from cascade.core.message import NO_ADDRESSES
 from cascade.core.plan import Planner
+from cascade.core.words import MessageType
 from cascade.store import events, messages, repeats, subscribers, tags
 from cascade.store import links as short_links
 from cascade.store.database import Transaction
@@ -134,12 +136,17 @@ async def _accept(parts: Parts, asked: Asked, batch: Batch) -> Response:
             if one[1] == first
         ]
         filled, links = await fill(tx, account_id, wanted, parts.link_rules, now_ms)
-        new = await _begin(tx, asked, filled, batch_id, parts.eras.take(account_id, now_ms, len(filled)))
+        drafts = [draft for _, _, draft in filled]
+        called = await callers.begin(tx, account_id, parts.callers, parts.flashcalls, drafts)
+        era = parts.eras.take(account_id, now_ms, len(filled))
+        new = await _begin(tx, asked, filled, batch_id, era, called)
         await messages.add(tx, new)
+        if called is not None:
+            await callers.end(tx, account_id, called)
         await short_links.add(tx, links)
         await tags.add(tx, _tagged(account_id, wanted))
         await events.add_accepted(tx, new)
-        answer = _answer(firsts, batch)
+        answer = _answer(firsts, batch, await _who_calls(tx, parts, account_id, firsts, batch))
         if key_digest is not None:
             await repeats.end_request(tx, account_id, key_digest, answer)
     metrics.ACCEPTED.inc(len(new))
@@ -207,13 +214,17 @@ def _digest(draft: Draft) -> bytes:
     return blake2b(orjson.dumps(said), digest_size=16).digest()
 
 
-async def _begin(tx: Transaction, asked: Asked, wanted: Sequence[Wanted], batch_id: int, era: int) -> list[NewMessage]:
+async def _begin(
+    tx: Transaction, asked: Asked, wanted: Sequence[Wanted], batch_id: int, era: int, called: Called | None
+) -> list[NewMessage]:
     """The messages as they are stored: what is due now already stands in the lane of its first usable step."""
     account_id, now_ms, planner = asked.account_id, asked.now_ms, asked.planner
     known = await subscribers.addresses(tx, account_id, asked.bot_links, {draft.phone for _, _, draft in wanted})
     new = []
     for _, id_, draft in wanted:
         plan = planner.plan(draft)
+        if called is not None and draft.type is MessageType.FLASHCALL:
+            plan = called.plan(Key(account_id, id_), draft, plan)
         message, entries = planner.start(draft, plan, known.get(draft.phone, NO_ADDRESSES))
         new.append(
             NewMessage(
@@ -258,11 +269,21 @@ async def _preview(parts: Parts, asked: Asked, batch: Batch) -> Response:
     return Response(_whole(shown, batch), media_type="application/json")
 
 
-def _answer(ids: list[bytes], batch: Batch) -> bytes:
+async def _who_calls(
+    tx: Transaction, parts: Parts, account_id: int, ids: list[bytes], batch: Batch
+) -> Mapping[bytes, dict[str, str]]:
+    """What is told of the flash calls among the messages, repeats of earlier ones included."""
+    wanted = [id_ for id_, draft in zip(ids, batch.drafts, strict=True) if draft.type is MessageType.FLASHCALL]
+    return await callers.shown(tx, account_id, parts.flashcalls, wanted) if wanted else {}
+
+
+def _answer(ids: list[bytes], batch: Batch, who_calls: Mapping[bytes, dict[str, str]]) -> bytes:
     sent = [
         {"messageId": str(uuid_utils.UUID(bytes=id_)), "trackinId": draft.tracking_id}
         for id_, draft in zip(ids, batch.drafts, strict=True)
     ]
+    if who_calls:
+        sent = [answer | who_calls.get(id_, {}) for id_, answer in zip(ids, sent, strict=True)]
     return _whole(sent, batch)
 
 

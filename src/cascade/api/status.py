@@ -1,13 +1,15 @@
 """`GET /bat/message/{messageId}`: where a message stands, and everything that was tried."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, NamedTuple, NotRequired
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from cascade.api import callers
 from cascade.api.access import ReadCaller
 from cascade.api.answers import json_answer, money
 from cascade.api.faults import ErrorCode, RequestError
@@ -16,14 +18,16 @@ from cascade.api.parts import Parts
 from cascade.core.message import Status
 from cascade.core.timeline import Entry, Mark
 from cascade.core.times import iso
-from cascade.core.words import Channel, Reason
-from cascade.store import links, messages
+from cascade.core.words import Channel, MessageType, Reason
+from cascade.store import flashcalls, links, messages
+from cascade.store.database import Reader
 from cascade.store.links import Clicks
 from cascade.store.messages import Key, Record
 
 router = APIRouter(tags=["Status"])
 
 NOT_USED = "not_used"
+NO_CALL: Final[Mapping[str, Any]] = MappingProxyType({})
 CLICKED: Final = "clicked"
 NO_ATTEMPT = {Mark.EXPIRED, Mark.CANCELLED, Mark.RESCHEDULED}
 """Marks that say something of the message as a whole."""
@@ -81,6 +85,10 @@ class StatusShown(TypedDict):
     clicks: NotRequired[Annotated[int, Field(description="Of people on its short links; only where it has some")]]
     machineClicks: NotRequired[Annotated[int, Field(description="Of previews and crawlers on its short links")]]
     survey: NotRequired[Annotated[str, Field(description="The option that was chosen; only once one was")]]
+    callerId: NotRequired[Annotated[str, Field(description="Who calls; of a flash call")]]
+    pattern: NotRequired[Annotated[str, Field(description="The same with its last digits alone: they are the code")]]
+    digitsMatched: NotRequired[Annotated[bool, Field(description="Whether the right digits were checked with us")]]
+    checksLeft: NotRequired[Annotated[int, Field(description="How often the digits may yet be checked")]]
     acceptedAt: str
     expiresAt: str
     finishedAt: str | None
@@ -102,10 +110,11 @@ async def get_status(message_id: str, request: Request, caller: ReadCaller) -> R
 
 
 class Seen(NamedTuple):
-    """A message and how its short links were followed."""
+    """A message, how its short links were followed, and what is told of its flash call."""
 
     record: Record
     links: Sequence[Clicks]
+    flashcall: Mapping[str, Any] = NO_CALL
 
 
 async def find(parts: Parts, account_id: int, message_id: str) -> Seen:
@@ -116,9 +125,21 @@ async def find(parts: Parts, account_id: int, message_id: str) -> Seen:
     async with parts.database.reading() as reader:
         record = await messages.record(reader, key)
         clicks = await links.of_message(reader, key)
+        call = NO_CALL
+        if record is not None and record.message.type is MessageType.FLASHCALL:
+            call = await _call(parts, reader, key)
     if record is None:
         raise not_found()
-    return Seen(record, clicks)
+    return Seen(record, clicks, call)
+
+
+async def _call(parts: Parts, reader: Reader, key: Key) -> Mapping[str, Any]:
+    stored = (await flashcalls.find(reader, key.account_id, [key.id])).get(key.id)
+    if stored is None:
+        return NO_CALL
+    has_matched = stored.matched_at_ms is not None
+    left = 0 if has_matched else max(parts.flashcalls.most_checks - stored.wrong, 0)
+    return {**callers.tell(stored, parts.flashcalls), "digitsMatched": has_matched, "checksLeft": left}
 
 
 def not_found() -> RequestError:
@@ -135,7 +156,7 @@ def key_of(account_id: int, message_id: str) -> Key | None:
 
 def describe(seen: Seen, currency: str, *, survey: str | None = None) -> dict[str, Any]:
     """The contract's status object, with ours beside it. What is not known (None) has no key."""
-    record, followed = seen
+    record, followed, call = seen
     message = record.message
     channels = _by_channel(record)
     known: dict[str, Any] = {} if survey is None else {"survey": survey}
@@ -162,6 +183,7 @@ def describe(seen: Seen, currency: str, *, survey: str | None = None) -> dict[st
         "extendedStatuses": {channel.value: word for channel, word in channels.items()},
         "read": message.is_read,
         **known,
+        **call,
         "acceptedAt": iso(record.accepted_at_ms),
         "expiresAt": iso(message.expires_at_ms),
         "finishedAt": iso(record.finished_at_ms) if record.finished_at_ms is not None else None,

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from cascade.channels import telegram_bot, viber_bot
+from cascade.channels import flashcall, telegram_bot, viber_bot
 from cascade.channels.base import Transport
 from cascade.channels.fitting import Fitting, as_sms
+from cascade.channels.flashcall.sip.settings import SipSettings
+from cascade.channels.flashcall.sip.transport import SipTransport
 from cascade.channels.http import HttpAdapter, HttpSettings, HttpTransport
 from cascade.channels.rcs import google
 from cascade.channels.rcs.google import GoogleRcs
@@ -54,6 +56,12 @@ BOT_FITTINGS: Mapping[Channel, Fitting] = {
 
 PROVIDERS: Mapping[str, Provider] = {
     "rcs.google": over_http(Channel.RCS, GoogleRcs, google.fitted),
+    "flashcall.sip": Provider(
+        Channel.FLASHCALL,
+        SipSettings,
+        lambda settings, link, http: SipTransport(settings, link),
+        lambda _: flashcall.fitted,
+    ),
     "sms.smpp": Provider(
         Channel.SMS,
         SmppSettings,

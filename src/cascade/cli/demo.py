@@ -25,7 +25,7 @@ from cascade.core.secret import Secret
 from cascade.core.words import Channel
 from cascade.sandbox.app import Sandbox, SandboxSettings
 from cascade.serve import Gateway, freeze_memory, http_server, listen, now_ms, open_seal
-from cascade.settings import BotApi, Engine, Http, PriceEntry, RouteStep, Settings, Store, Webhooks
+from cascade.settings import BotApi, Engine, Http, PriceEntry, ProviderLink, RouteStep, Settings, Store, Webhooks
 from cascade.store import accounts
 
 app = typer.Typer(add_completion=False)
@@ -35,6 +35,8 @@ ACCOUNT = "demo"
 API_KEY = "your-api-key"
 VIBER_TOKEN = "your-viber-token"  # noqa: S105 - the credentials of the public examples, on loopback only
 TELEGRAM_TOKEN = "your-telegram-key"  # noqa: S105
+SIP_ACCOUNT = "demo"
+CALLERS = ["+380445550101", "+380445550202", "+380445550303", "+380445550404"]
 WINDOWS_S = {"standard": 2, "tg-viber": 1}
 LONGEST_S = 60
 SEND_PATH = "/api/CascadeMessage/send_message/async"
@@ -59,7 +61,7 @@ def demo_command(
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """`port` is the gateway's; the sandbox has `port + 1` for HTTP and `port + 2` for SMPP."""
+    """`port` is the gateway's; the sandbox has `port + 1` for HTTP, `port + 2` for SMPP and `port + 3` for SIP."""
 
     port: int
     home: Path
@@ -118,6 +120,18 @@ SAMPLES = (
         },
         "viber_bot",
     ),
+    Sample(
+        "a flash call: the last digits of the number that rang are the code",
+        {"flashcall": "delivers"},
+        {
+            "id": "login-code",
+            "fromName": "YourBrand",
+            "toPhone": "+380504445566",
+            "messageType": "flashcall",
+            "fallback": {"messageType": "transaction", "text": "Your code: 4321"},
+        },
+        "flashcall",
+    ),
 )
 
 
@@ -141,6 +155,7 @@ def demo_settings(port: int, home: Path) -> Settings:
                     (Channel.VIBER_BUSINESS, "0.01"),
                     (Channel.RCS, "0.02"),
                     (Channel.SMS, "0.05"),
+                    (Channel.FLASHCALL, "0.01"),
                 )
             ],
             "smpp": SmppSettings(
@@ -151,6 +166,18 @@ def demo_settings(port: int, home: Path) -> Settings:
                 window=100,
                 reconnect_max_s=2,
             ),
+            "providers": {
+                "sip": ProviderLink.model_validate(
+                    {
+                        "kind": "flashcall.sip",
+                        "host": HOST,
+                        "port": port + 3,
+                        "username": SIP_ACCOUNT,
+                        "password": SIP_ACCOUNT,
+                        "callers": CALLERS,
+                    }
+                )
+            },
             "routes": {
                 name: [RouteStep(channel=channel, window_s=window_s) for channel in channels]
                 for name, window_s in WINDOWS_S.items()
@@ -184,6 +211,8 @@ async def demo(options: DemoOptions) -> int:
             host=HOST,
             http_port=options.port + 1,
             smsc_port=options.port + 2,
+            sip_port=options.port + 3,
+            sip_accounts={SIP_ACCOUNT: SIP_ACCOUNT},
             telegram_tokens=(TELEGRAM_TOKEN,),
             viber_tokens=(VIBER_TOKEN,),
             gateway_url=f"http://{HOST}:{options.port}",
@@ -194,7 +223,7 @@ async def demo(options: DemoOptions) -> int:
         await sandbox.start()
     except OSError as error:
         listening.close()
-        taken = f"{options.port + 1} or {options.port + 2}"
+        taken = f"{options.port + 1}, {options.port + 2} or {options.port + 3}"
         raise ConfigError(
             "--port", f"cannot listen on {taken}: {error}", "Stop what uses it, or name another"
         ) from error
@@ -235,7 +264,8 @@ async def _show(console: Console, options: DemoOptions, stopping: asyncio.Event)
             highlight=False,
             soft_wrap=True,
         )
-        console.print(f"  SMSC      {HOST}:{options.port + 2}   (SMPP 3.4)\n", highlight=False)
+        console.print(f"  SMSC      {HOST}:{options.port + 2}   (SMPP 3.4)", highlight=False)
+        console.print(f"  phones    {HOST}:{options.port + 3}   (SIP, UDP and TCP)\n", highlight=False)
         has_ended_well = True
         if not options.is_quiet:
             has_ended_well = await _samples(console, session, url, options.port, stopping)

@@ -20,6 +20,7 @@ def sandbox_command(
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="HTTP: providers, people, phones page.", min=0, max=65535)] = 8081,
     smsc_port: Annotated[int, typer.Option(help="SMPP.", min=0, max=65535)] = 8082,
+    sip_port: Annotated[int, typer.Option(help="SIP trunk, UDP and TCP.", min=0, max=65535)] = 8083,
     gateway: Annotated[str | None, typer.Option(help="URL of a gateway to tell who talked to the bots.")] = None,
     key: Annotated[str, typer.Option(envvar=SANDBOX_KEY_VARIABLE, help="API key for it.")] = "",
     telegram_token: Annotated[list[str], typer.Option(help="Bot tokens it takes.")] = [TELEGRAM_TOKEN],  # noqa: B006
@@ -31,6 +32,7 @@ def sandbox_command(
         host=host,
         http_port=port,
         smsc_port=smsc_port,
+        sip_port=sip_port,
         gateway_url=gateway,
         gateway_key=key,
         telegram_tokens=tuple(telegram_token),
@@ -40,5 +42,5 @@ def sandbox_command(
         run(run_sandbox(settings))
     except OSError as error:
         raise ConfigError(
-            "--port, --smsc-port", f"cannot listen: {error}", "Stop what uses it, or name another"
+            "--port, --smsc-port, --sip-port", f"cannot listen: {error}", "Stop what uses it, or name another"
         ) from error

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from cascade.core.flashcalls import Verdict
 from cascade.core.message import Message, State, Status
 from cascade.core.timeline import Entry
 from cascade.core.words import Channel, Reason
@@ -109,6 +110,13 @@ def clicked(about: Told, message: Message, at_ms: int, url: str, clicks: int) ->
     """People followed a short link of the message; `at_ms` is when the first of these `clicks` came."""
     channel = _channel(message, message.step if message.delivered_step is None else message.delivered_step)
     return _happened(about, message, EventType.LINK_CLICKED, at_ms, channel, {"url": url, "clicks": clicks})
+
+
+def flashcall_completed(about: Told, message: Message, at_ms: int, result: Verdict, checks: int) -> Happened:
+    """The digits of a flash call were typed right, or wrong too often; `checks` is how often they were typed."""
+    channel = _channel(message, message.step if message.delivered_step is None else message.delivered_step)
+    more = {"result": result.value, "checks": checks}
+    return _happened(about, message, EventType.FLASHCALL_COMPLETED, at_ms, channel, more)
 
 
 def sample(message_id: UUID, at_ms: int, account_id: int) -> Happened:

@@ -1,8 +1,8 @@
-"""The sandbox put together: the providers' twins over HTTP and SMPP, and the people they reach."""
+"""The sandbox put together: the providers' twins over HTTP, SMPP and SIP, and the people they reach."""
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -13,6 +13,7 @@ from cascade.sandbox.callbacks import RETRIES_S, Callbacks
 from cascade.sandbox.directory import Directory
 from cascade.sandbox.people import People
 from cascade.sandbox.phones import Phones
+from cascade.sandbox.sip_trunk import SipTrunk
 from cascade.sandbox.smsc import Smsc
 from cascade.sandbox.telegram_bot import TelegramBot
 from cascade.sandbox.viber_bot import ViberBot
@@ -29,12 +30,15 @@ class SandboxSettings:
     """Port 0 is any free one. Without `gateway_url` no gateway is told who has talked to the bots.
 
     `late_s` is how long a `late` phone's receipt takes; `retries_s` are the delays between the tries of a callback.
+    `sip_accounts`: who may call, by user name; None: anyone.
     With `keep_inbox` off nothing that reaches a phone is remembered: for benchmarks, where it would fill the memory.
     """
 
     host: str = "127.0.0.1"
     http_port: int = 8081
     smsc_port: int = 8082
+    sip_port: int = 0
+    sip_accounts: Mapping[str, str] | None = field(default=None, repr=False)
     telegram_tokens: tuple[str, ...] = field(default=("your-telegram-key",), repr=False)
     viber_tokens: tuple[str, ...] = field(default=("your-viber-token",), repr=False)
     gateway_url: str | None = None
@@ -45,7 +49,7 @@ class SandboxSettings:
 
 
 class Sandbox:
-    """All twins and their people. `http_port` and `smsc_port` are the ports it listens on, once started.
+    """All twins and their people. `http_port`, `smsc_port` and `sip_port` are what it listens on, once started.
 
     After `stop` it can be started again, on the same ports: the people stay, the bots must set their webhooks anew.
     """
@@ -55,12 +59,21 @@ class Sandbox:
         self.http_port = settings.http_port
         self.smsc_port = settings.smsc_port
         self.people = People()
+        self.sip_port = settings.sip_port
         self.smsc = Smsc(
             self.people, settings.host, settings.smsc_port, late_s=settings.late_s, keep_inbox=settings.keep_inbox
         )
+        self.sip_trunk = SipTrunk(
+            self.people,
+            settings.host,
+            settings.sip_port,
+            accounts=settings.sip_accounts,
+            late_s=settings.late_s,
+            keep_inbox=settings.keep_inbox,
+        )
 
     async def start(self) -> None:
-        """Listen on both ports. Raises OSError when one is taken."""
+        """Listen on every port. Raises OSError when one is taken."""
         settings = self.settings
         self._session = ClientSession(cookie_jar=DummyCookieJar())
         self._callbacks = Callbacks(self._session, retries_s=settings.retries_s)
@@ -90,15 +103,18 @@ class Sandbox:
             await self._runner.setup()
             await web.TCPSite(self._runner, settings.host, self.http_port).start()
             await self.smsc.start()
+            await self.sip_trunk.start()
         except OSError:
             await self.stop()
             raise
         self.http_port = self._runner.addresses[0][1]
         self.smsc_port = self.smsc.port
-        log.info("sandbox_started", url=self.url, smsc_port=self.smsc_port)
+        self.sip_port = self.sip_trunk.port
+        log.info("sandbox_started", url=self.url, smsc_port=self.smsc_port, sip_port=self.sip_port)
 
     async def stop(self) -> None:
-        """Close both ports. Callbacks not yet acknowledged are dropped."""
+        """Close every port. Callbacks not yet acknowledged are dropped."""
+        await self.sip_trunk.stop()
         await self.smsc.stop()
         await self.telegram_bot.stop()
         await self._runner.cleanup()
@@ -116,6 +132,7 @@ class Sandbox:
             "telegram_bot": self.telegram_bot.counters,
             "viber_bot": self.viber_bot.counters,
             "sms": {"requests": self.smsc.submits, "accepted": self.smsc.accepted},
+            "flashcall": self.sip_trunk.counters,
         }
         return web.Response(body=orjson.dumps(counters), headers={"Content-Type": "application/json"})
 

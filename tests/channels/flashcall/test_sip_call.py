@@ -22,9 +22,10 @@ from cascade.channels.flashcall.sip.message import (
 )
 from cascade.channels.flashcall.sip.settings import Codec, Identity, SipSettings
 from cascade.core.attempt import AnswerLost, Delivered, Outcome, Rejected, Retry
+from cascade.core.secret import Secret
 from cascade.core.words import Reason
 
-SETTINGS = SipSettings("trunk.example", username="gw", password="secret", ring_s=2, no_ring_s=12, trunk_s=6)
+SETTINGS = SipSettings("trunk.example", username="gw", password=Secret("secret"), ring_s=2, no_ring_s=12, trunk_s=6)
 UDP, TCP = Place("UDP", "10.0.0.1", 5060), Place("TCP", "10.0.0.1", 40000)
 ORDER = Order("id-1", "+380441234567", "+380501112233", is_first=True)
 CHALLENGE = ("WWW-Authenticate", 'Digest realm="trunk", nonce="n1", algorithm=SHA-256, qop="auth"')

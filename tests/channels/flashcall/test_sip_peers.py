@@ -12,6 +12,7 @@ import pytest
 from cascade.channels.flashcall.sip.settings import Carrier, SipSettings
 from cascade.channels.flashcall.sip.transport import SipTransport
 from cascade.core.attempt import Delivered, Outcome, Rejected, Retry
+from cascade.core.secret import Secret
 from cascade.core.words import Reason
 from cascade.sandbox.people import People
 from cascade.sandbox.sip_trunk import SipTrunk
@@ -78,7 +79,7 @@ async def test_sipp_is_content_with_our_calls(
 ) -> None:
     port = free_port()
     settings = SipSettings(
-        "127.0.0.1", port, Carrier(carrier), username="gw", password="secret", ring_s=0.2, reconnect_min_s=0.05
+        "127.0.0.1", port, Carrier(carrier), username="gw", password=Secret("secret"), ring_s=0.2, reconnect_min_s=0.05
     )
     async with judged(sipp, scenario, tmp_path, "-p", str(port), "-t", CARRIERS[carrier]):
         await listens(port, carrier)

@@ -22,6 +22,7 @@ from cascade.channels.flashcall.sip.settings import Carrier, SipSettings
 from cascade.channels.flashcall.sip.transport import SipTransport
 from cascade.core.attempt import AnswerLost, Delivered, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import ConfigError
+from cascade.core.secret import Secret
 from cascade.core.words import MessageType, Reason
 from cascade.sandbox.people import Behaviour, People
 from cascade.sandbox.sip_trunk import SipTrunk
@@ -32,7 +33,7 @@ SECRET = "a-trunk-secret"
 ACCOUNTS = {"gw": SECRET}
 QUICK: dict[str, Any] = {
     "username": "gw",
-    "password": SECRET,
+    "password": Secret(SECRET),
     "ring_s": 0.05,
     "no_ring_s": 0.8,
     "trunk_s": 0.6,
@@ -104,7 +105,7 @@ async def test_a_throttled_phone_is_reached_by_the_second_try() -> None:
 
 
 async def test_wrong_credentials_are_told_to_the_operator() -> None:
-    async with trunk() as twin, Engine(transport(twin.port, password="wrong")) as engine:
+    async with trunk() as twin, Engine(transport(twin.port, password=Secret("wrong"))) as engine:
         with capture_logs() as logs:
             assert kind(await engine.call(attempt())) == (Rejected, Reason.MISCONFIGURED)
         assert [(line["event"], line["log_level"]) for line in logs] == [("attempt_rejected", "error")]
@@ -341,5 +342,5 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("settings", "name"), WRONG.values(), ids=WRONG)
 def test_a_wrong_setting_is_named(settings: dict[str, Any], name: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        SipTransport(SipSettings(**{"host": "trunk", "name": "providers.trunk", **settings}))
-    assert refused.value.setting == f"providers.trunk.{name}"
+        SipTransport(SipSettings(**{"host": "trunk", **settings}))
+    assert refused.value.setting == f"sip.{name}"

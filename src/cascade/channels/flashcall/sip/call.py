@@ -26,7 +26,6 @@ from cascade.channels.flashcall.sip.message import (
 )
 from cascade.channels.flashcall.sip.settings import Codec, Identity, SipSettings
 from cascade.core.attempt import AnswerLost, Delivered, Outcome, Rejected, Retry
-from cascade.core.secret import Secret
 from cascade.core.words import Reason
 
 T1_S: Final = 0.5
@@ -405,7 +404,7 @@ class Call:
         challenge = digest.challenge_of(response)
         if challenge is None or not self._settings.username:
             return None
-        credentials = Credentials(self._settings.username, Secret(self._settings.password))
+        credentials = Credentials(self._settings.username, self._settings.password)
         return digest.answer(response.status, challenge, credentials, method, uri, digest.new_cnonce())
 
     def _offer(self) -> bytes:

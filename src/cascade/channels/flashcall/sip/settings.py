@@ -1,11 +1,12 @@
 """One SIP trunk as its operator describes it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from cascade.core.errors import ConfigError
+from cascade.core.secret import Secret
 
 LONGEST_NO_RING_S: Final = 20.0
 LONGEST_RING_S: Final = 5.0
@@ -40,7 +41,7 @@ class Codec(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SipSettings:
-    """Raises ConfigError when a value cannot work; `name` is that of its table.
+    """Raises ConfigError when a value cannot work.
 
     `host`, `port`, `carrier` (udp, tcp or tls): where the trunk is. `domain`: what stands after the @ (None: the host).
     `username`, `password`: for a trunk that asks for them; without, it knows us by our address. `tls_verify` (on: the
@@ -51,7 +52,7 @@ class SipSettings:
     `codec`: see their words. `early_media_is_ringing`: a 183 counts as ringing, for a trunk that never sends 180.
     `ring_s`: how long a phone rings. `no_ring_s`: how long until it rings at the latest. `trunk_s`: how soon the trunk
     says anything at all. `busy_retry_s`: when a busy phone is called once more; 0: never.
-    `window`: how many calls at once. `rate_per_s`: how many new ones a second; None: as many as end.
+    `window`: how many calls at once.
     `connect_timeout_s`, `reconnect_min_s`, `reconnect_max_s`: of TCP and TLS.
     """
 
@@ -60,7 +61,7 @@ class SipSettings:
     carrier: Carrier = Carrier.UDP
     domain: str | None = None
     username: str = ""
-    password: str = field(default="", repr=False)
+    password: Secret = Secret("")  # noqa: RUF009 - it never changes
     tls_verify: bool = True
     tls_ca_file: str | None = None
     local_host: str | None = None
@@ -76,19 +77,17 @@ class SipSettings:
     trunk_s: float = 6.0
     busy_retry_s: float = 20.0
     window: int = 10
-    rate_per_s: float | None = None
     connect_timeout_s: float = 10.0
     reconnect_min_s: float = 1.0
     reconnect_max_s: float = 60.0
-    name: str = "flashcall"
 
     def __post_init__(self) -> None:
         for name in ("host", "domain", "local_host", "public_host"):
             value = getattr(self, name)
             if value is not None and not _HOST.fullmatch(value):
                 raise self._error(name, "it is no host name or address", "Write it without sip: and without a port")
-        for name in ("username", "password"):
-            if not getattr(self, name).isprintable():
+        for name, text in (("username", self.username), ("password", self.password.reveal())):
+            if not text.isprintable():
                 raise self._error(name, "it holds a control character", "Copy it from the operator's letter")
         for number in self.callers:
             if not _PHONE.fullmatch(number):
@@ -101,5 +100,6 @@ class SipSettings:
         if not 0 < self.trunk_s <= self.no_ring_s:
             raise self._error("trunk_s", "it is not above 0 and up to no_ring_s", "Write a number of seconds")
 
-    def _error(self, setting: str, problem: str, fix: str) -> ConfigError:
-        return ConfigError(f"{self.name}.{setting}", problem, fix)
+    @staticmethod
+    def _error(setting: str, problem: str, fix: str) -> ConfigError:
+        return ConfigError(f"sip.{setting}", problem, fix)

@@ -48,7 +48,7 @@ class SipTransport:
     """One trunk. The window counts calls that have no outcome yet; one that has is kept for as long as the protocol
     wants it answered, and takes no room."""
 
-    def __init__(self, settings: SipSettings) -> None:
+    def __init__(self, settings: SipSettings, link: str = "flashcall.sip") -> None:
         self.capabilities = Capabilities(Channel.FLASHCALL, has_receipts=False)
         self._settings = settings
         self._tls = tls_context(settings) if settings.carrier is Carrier.TLS else None
@@ -61,7 +61,7 @@ class SipTransport:
         self._is_stopping = False
         self._is_doubted = False  # the trunk was silent: its name may lead elsewhere by now
         self._on_room: Callable[[], None] = lambda: None
-        self._log = log.bind(host=settings.host, port=settings.port)
+        self._log = log.bind(link=link, host=settings.host, port=settings.port)
 
     def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         """How a call ends is all there is to say of it, so no receipts come."""

@@ -116,7 +116,7 @@ def tls_context(settings: SipSettings) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=settings.tls_ca_file)
     except OSError as error:
         raise ConfigError(
-            f"{settings.name}.tls_ca_file", f"cannot be read: {error.strerror}", "Name a PEM file that can be read"
+            "sip.tls_ca_file", f"cannot be read: {error.strerror}", "Name a PEM file that can be read"
         ) from error
     if not settings.tls_verify:
         context.check_hostname = False

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from cascade.channels import flashcall, telegram_bot, viber_bot
+from cascade.channels import flashcall, smsbat, telegram_bot, viber_bot
 from cascade.channels.base import Transport
 from cascade.channels.fitting import Fitting, as_sms
 from cascade.channels.flashcall.sip.settings import SipSettings
@@ -17,6 +17,7 @@ from cascade.channels.smpp.settings import SmppSettings
 from cascade.channels.smpp.transport import SmppTransport
 from cascade.channels.sms import twilio
 from cascade.channels.sms.twilio import TwilioSms
+from cascade.channels.smsbat import SmsbatRcs, SmsbatSms, SmsbatViber
 from cascade.channels.telegram_bot import TelegramBot
 from cascade.channels.viber_bot import ViberBot
 from cascade.core.words import Channel
@@ -62,11 +63,14 @@ PROVIDERS: Mapping[str, Provider] = {
         lambda settings, link, http: SipTransport(settings, link),
         lambda _: flashcall.fitted,
     ),
+    "rcs.smsbat": over_http(Channel.RCS, SmsbatRcs, partial(smsbat.fitting, SmsbatRcs)),
     "sms.smpp": Provider(
         Channel.SMS,
         SmppSettings,
         lambda settings, link, http: SmppTransport(settings),
         lambda settings: partial(as_sms, transliterates=settings.transliterate),
     ),
+    "sms.smsbat": over_http(Channel.SMS, SmsbatSms, partial(smsbat.fitting, SmsbatSms)),
     "sms.twilio": over_http(Channel.SMS, TwilioSms, twilio.fitted),
+    "viber_business.smsbat": over_http(Channel.VIBER_BUSINESS, SmsbatViber, partial(smsbat.fitting, SmsbatViber)),
 }

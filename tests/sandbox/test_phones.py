@@ -63,8 +63,8 @@ REFUSED = {  # method, path after /people, body, status, field, an allowed word
     "a phone with letters": ("GET", "/+38050call/inbox", None, 400, "phone", None),
     "a body that is no object": ("PUT", f"/{PHONE}", ["sms"], 400, "body", None),
     "no body": ("PUT", f"/{PHONE}", None, 400, "body", None),
-    "an answer on a channel without bots": (
-        "POST", f"/{PHONE}/answer", {"channel": "sms", "option": "1"}, 400, "channel", "viber_bot",
+    "an answer on no channel": (
+        "POST", f"/{PHONE}/answer", {"channel": "fax", "option": "1"}, 400, "channel", "viber_bot",
     ),
     "an answer to nothing": (
         "POST", f"/{PHONE}/answer", {"channel": "telegram_bot", "option": "1"}, 409, "option", None,
@@ -188,11 +188,8 @@ async def test_the_counters_count_requests_and_accepted_messages(client: Client)
     for _ in range(3):
         await client.call("POST", f"/bot{TELEGRAM_TOKEN}/sendMessage", {"chat_id": CHAT, "text": "hi"})
     counters = (await client.call("GET", "/counters"))[1]
-    assert counters == {
-        "telegram_bot": {"requests": 3, "accepted": 2},
-        "viber_bot": {"requests": 0, "accepted": 0},
-        "sms": {"requests": 0, "accepted": 0},
-    }
+    assert counters.pop("telegram_bot") == {"requests": 3, "accepted": 2}
+    assert all(other == {"requests": 0, "accepted": 0} for other in counters.values())
 
 
 async def page(client: Client, query: str = "") -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import orjson
 import structlog
 from aiohttp import ClientSession, DummyCookieJar, web
+from aiohttp.typedefs import Handler
 
 from cascade.sandbox.callbacks import RETRIES_S, Callbacks
 from cascade.sandbox.directory import Directory
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 
 UPLOAD_LIMIT_BYTES = 50 * 1024 * 1024
 SHUTDOWN_S = 1.0
+OWN_PATHS = ("/people", "/counters")
+"""What is no provider's: the tests' and the phones page's."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -31,6 +34,8 @@ class SandboxSettings:
 
     `late_s` is how long a `late` phone's receipt takes; `retries_s` are the delays between the tries of a callback.
     `sip_accounts`: who may call, by user name; None: anyone.
+    `answer_delay_s` is how long a provider takes to answer after it has done what was asked, so that receipts overtake
+    its answers.
     With `keep_inbox` off nothing that reaches a phone is remembered: for benchmarks, where it would fill the memory.
     """
 
@@ -45,6 +50,7 @@ class SandboxSettings:
     gateway_key: str = field(default="", repr=False)
     late_s: float = 10.0
     retries_s: Sequence[float] = RETRIES_S
+    answer_delay_s: float = 0.0
     keep_inbox: bool = True
 
 
@@ -61,7 +67,12 @@ class Sandbox:
         self.people = People()
         self.sip_port = settings.sip_port
         self.smsc = Smsc(
-            self.people, settings.host, settings.smsc_port, late_s=settings.late_s, keep_inbox=settings.keep_inbox
+            self.people,
+            settings.host,
+            settings.smsc_port,
+            late_s=settings.late_s,
+            answer_delay_s=settings.answer_delay_s,
+            keep_inbox=settings.keep_inbox,
         )
         self.sip_trunk = SipTrunk(
             self.people,
@@ -93,7 +104,7 @@ class Sandbox:
             directory = Directory(self._session, settings.gateway_url, settings.gateway_key)
         phones = Phones(self.people, (self.telegram_bot, self.viber_bot), directory)
 
-        app = web.Application(client_max_size=UPLOAD_LIMIT_BYTES)
+        app = web.Application(client_max_size=UPLOAD_LIMIT_BYTES, middlewares=[self._delayed])
         app.add_routes(self.viber_bot.routes())
         app.add_routes(phones.routes())
         app.add_routes([web.get("/counters", self._counters)])
@@ -126,6 +137,13 @@ class Sandbox:
         """Where the providers, the people interface and the phones page are."""
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         return f"http://{host}:{self.http_port}"
+
+    @web.middleware
+    async def _delayed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if self.settings.answer_delay_s and not request.path.startswith(OWN_PATHS):
+            await asyncio.sleep(self.settings.answer_delay_s)
+        return response
 
     async def _counters(self, request: web.Request) -> web.Response:
         counters = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 CHANNELS = ("telegram_bot", "viber_bot", "viber_business", "rcs", "sms", "flashcall")
 
@@ -63,7 +63,8 @@ class Received:
     """One thing that reached a phone, as it would look there. `received_at` is ISO 8601 in UTC.
 
     `replies` maps an option to what the provider sends back when it is tapped; `account` is the bot or sender
-    account it came through. Both are the twin's own knowledge and not part of the inbox.
+    account it came through; `by` is the twin that brought it, where several carry the channel. All three are the twin's
+    own knowledge and not part of the inbox.
     """
 
     channel: str
@@ -77,6 +78,7 @@ class Received:
     provider_id: str = ""
     replies: dict[str, str] = field(default_factory=dict)
     account: str = ""
+    by: "Answered | None" = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -90,6 +92,12 @@ class Received:
             "received_at": self.received_at,
             "provider_id": self.provider_id,
         }
+
+
+class Answered(Protocol):
+    """Who is told when a person answers."""
+
+    def answer(self, person: "Person", received: Received, option: str) -> None: ...
 
 
 @dataclass(slots=True)

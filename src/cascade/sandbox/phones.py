@@ -101,20 +101,23 @@ class Phones:
         """Tap an option of the newest message on a channel that has any and was not revoked."""
         person = self._people.look(phone_in_path(request))
         body = await body_of(request)
-        bot = self._bot(body)
+        channel = str(body.get("channel"))
+        if channel not in CHANNELS:
+            raise ProblemError(400, "channel", "not a channel where a person can answer", CHANNELS)
         asked = (
             received
             for received in reversed(person.inbox)
-            if received.channel == bot.channel and received.replies and not received.revoked
+            if received.channel == channel and received.replies and not received.revoked
         )
         received = next(asked, None)
         if received is None:
-            raise ProblemError(409, "option", f"nothing to answer reached this phone on {bot.channel}")
+            raise ProblemError(409, "option", f"nothing to answer reached this phone on {channel}")
         option = body.get("option")
         if not isinstance(option, str) or option not in received.replies:
             raise ProblemError(400, "option", "not an option of the newest message", received.options)
-        bot.answer(person, received, option)
-        return {"channel": bot.channel, "option": option, "provider_id": received.provider_id}
+        answered = received.by or self._bots[channel]
+        answered.answer(person, received, option)
+        return {"channel": channel, "option": option, "provider_id": received.provider_id}
 
     async def _share_contact(self, request: web.Request) -> Any:
         """Share the phone with the bots, or with `phone` in the body somebody else's, as a forger would.

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from rich.console import Console
@@ -56,7 +57,7 @@ async def measure(scale: Scale, names: list[str], home: Path) -> list[Figure]:
 
 
 def measure_parts() -> Iterator[Figure]:
-    """What the benches of single parts say; each takes the best or the total of many rounds itself."""
+    """What the benches of single parts say; each takes the best, the median or the total of many rounds itself."""
     for module, arguments in PARTS.items():
         print(module, file=sys.stderr)
         done = subprocess.run(
@@ -71,15 +72,15 @@ def measure_parts() -> Iterator[Figure]:
             yield from _figures(json.loads(line))
 
 
-def _figures(said: dict[str, str | float]) -> Iterator[Figure]:
+def _figures(said: dict[str, Any]) -> Iterator[Figure]:
+    if "spread" in said:
+        yield Figure(**said)
+        return
     if "figure" in said:
-        named = [(str(said["figure"]), float(said["value"]), str(said["unit"]))]
+        named = [(said["figure"], said["value"], said["unit"])]
     else:
-        name = str(said["bench"])
-        named = [
-            (name, float(said["sends_per_s"]), "sends/s"),
-            (f"{name}_cpu", float(said["cpu_us_per_send"]), "us/send"),
-        ]
+        name = said["bench"]
+        named = [(name, said["sends_per_s"], "sends/s"), (f"{name}_cpu", said["cpu_us_per_send"], "us/send")]
     for figure, value, unit in named:
         yield Figure(figure, value, unit, (value, value), 1)
 

@@ -244,7 +244,7 @@ class Gateway:
         if self._worker.share.is_first and now_ms() - self._purged_at_ms >= PURGE_EVERY_MS:
             async with self.database.transaction() as tx:
                 may_be_more = (
-                    await repeats.purge(tx, LARGEST_PURGE, oldest_ms) == LARGEST_PURGE,
+                    await repeats.purge(tx, LARGEST_PURGE, oldest_ms) >= LARGEST_PURGE,
                     await repeats.purge_requests(tx, LARGEST_REQUEST_PURGE, oldest_ms) == LARGEST_REQUEST_PURGE,
                     await receipts.forget_lost(tx, LARGEST_PURGE, now_ms() - LOST_KEPT_MS) == LARGEST_PURGE,
                     await short_links.purge(tx, LARGEST_PURGE, now_ms()) == LARGEST_PURGE,

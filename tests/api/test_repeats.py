@@ -133,11 +133,11 @@ async def test_a_key_that_is_none_is_refused(doors: Doors, key: str) -> None:
 
 async def test_what_is_too_old_is_forgotten_while_the_gateway_runs(doors: Doors) -> None:
     async with doors.gateway.database.transaction() as tx:
-        await repeats.remember(tx, 1, [repeats.Sent(b"digest", b"id")], 0, 0)
+        await repeats.remember(tx, 1, [(bytes(16), bytes(16))], 0, 0)
         await repeats.begin_request(tx, 1, b"key", b"body", 0, 0)
         await receipts.add_lost(tx, [LostAnswer("sms.smpp", "380501112233", Key(1, b"id"), attempt=1, step=0, at_ms=0)])
     doors.gateway._purged_at_ms = 0
     await doors.gateway._purge()
     async with doors.gateway.database.reading() as reader:
-        for table in ("recent_message", "recent_request", "lost_answer"):
+        for table in ("recent_batch", "recent_request", "lost_answer"):
             assert await reader.rows(f"SELECT * FROM {table}") == []  # noqa: S608

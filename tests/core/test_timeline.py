@@ -37,6 +37,8 @@ def test_an_entry_takes_no_more_room_than_it_says() -> None:
     assert encode([Entry(1, 0, 1, Mark.DELIVERED)]) == '[1,0,1,"delivered"],'
     assert encode([Entry(1, 0, 0, Mark.SKIPPED, Reason.NO_CHANNEL)]) == '[1,0,0,"skipped","no_channel"],'
     assert encode([Entry(1, 0, 1, Mark.ACCEPTED, None, "77")]) == '[1,0,1,"accepted",null,"77"],'
+    passed_over = [Entry(1, step, 0, Mark.SKIPPED, Reason.NO_CHANNEL) for step in range(3)]
+    assert encode(passed_over) == '[1,[0,1,2],0,"skipped","no_channel"],'
 
 
 def test_a_new_timeline_is_empty() -> None:

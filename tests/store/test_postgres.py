@@ -16,7 +16,6 @@ from cascade.store import postgres as engine
 from cascade.store.database import Database, Statement
 from cascade.store.messages import Change, Key
 from cascade.store.postgres import SETTINGS, PostgresDatabase, shown, translate
-from cascade.store.repeats import Sent
 from cascade.store.versions import HEAD
 
 from .given import BULK, T0, URGENT, add, change, claim, counts, key, load, new, numbers, queued, record, urgent
@@ -204,7 +203,7 @@ async def test_of_equal_messages_at_once_one_is_the_first(node: Open) -> None:
     digests = [bytes([n]) * 16 for n in range(20)]
 
     async def send(database: Database, order: list[bytes], mine: int) -> dict[bytes, bytes]:
-        sent = [Sent(digest, bytes([mine]) + digest[1:]) for digest in order]
+        sent = [(digest, bytes([mine]) + digest[1:]) for digest in order]
         async with database.transaction() as tx:
             earlier = await repeats.remember(tx, 1, sent, T0, T0 - 1)
         return {digest: earlier.get(digest, id_) for digest, id_ in sent}

@@ -187,7 +187,7 @@ STATEMENTS = {
     "subscribers": queries.SUBSCRIBERS,
     "subscriber": queries.SUBSCRIBER,
     "remove a subscriber": subscribers.REMOVE,
-    "tag": tags.ADD.sqlite,
+    "tag": tags.ADD.sqlite(1),
     "not begun of a tag": tags.NOT_BEGUN,
     "count of a tag": tags.COUNT,
 }

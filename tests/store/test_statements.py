@@ -24,7 +24,7 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
 
 
 SEARCHES = {
-    "add": messages.ADD,
+    "add": messages.ADD.sqlite(1),
     "claim": messages.CLAIM,
     "load": messages.LOAD,
     "change": messages.CHANGE,

@@ -29,7 +29,7 @@ from cascade.store import links as short_links
 from cascade.store.database import Transaction
 from cascade.store.ids import new_ids
 from cascade.store.messages import Key, NewMessage
-from cascade.store.repeats import Answered, Sent
+from cascade.store.repeats import Answered
 from cascade.store.tags import Tagged
 
 router = APIRouter(tags=["Sending"])
@@ -188,7 +188,7 @@ async def _first_ids(
     """For each draft the id of the message that it is: its own, or that of the first of which it is a repeat."""
     if repeat_ms == 0:
         return ids
-    sent = [Sent(_digest(draft), id_) for draft, id_ in zip(batch.drafts, ids, strict=True)]
+    sent = list(zip(map(_digest, batch.drafts), ids, strict=True))
     earlier = await repeats.remember(tx, account_id, sent, now_ms, now_ms - repeat_ms)
     if not earlier:
         return ids
@@ -222,18 +222,21 @@ async def _begin(
     known = await subscribers.addresses(tx, account_id, asked.bot_links, {draft.phone for _, _, draft in wanted})
     new = []
     for _, id_, draft in wanted:
-        plan = planner.plan(draft)
+        addresses = known.get(draft.phone, NO_ADDRESSES)
         if called is not None and draft.type is MessageType.FLASHCALL:
-            plan = called.plan(Key(account_id, id_), draft, plan)
-        message, entries = planner.start(draft, plan, known.get(draft.phone, NO_ADDRESSES))
+            plan = called.plan(Key(account_id, id_), draft, planner.plan(draft))
+            message, entries = planner.start(draft, plan, addresses)
+        else:
+            plan, (message, entries) = planner.begin(draft, addresses)
+        content = draft.content
         new.append(
             NewMessage(
                 Key(account_id, id_),
                 draft.tracking_id,
                 draft.sender,
                 draft.phone,
-                draft.content.text,
-                encode_extras(draft.content, plan.variants),
+                content.text,
+                None if content.is_text and not plan.variants else encode_extras(content, plan.variants),
                 now_ms,
                 message,
                 entries,
@@ -263,8 +266,7 @@ async def _preview(parts: Parts, asked: Asked, batch: Batch) -> Response:
         known = await subscribers.addresses(reader, asked.account_id, asked.bot_links, phones)
     shown = []
     for _, _, draft in wanted:
-        plan = asked.planner.plan(draft)
-        message, _ = asked.planner.start(draft, plan, known.get(draft.phone, NO_ADDRESSES))
+        plan, (message, _) = asked.planner.begin(draft, known.get(draft.phone, NO_ADDRESSES))
         shown.append(preview.describe(draft, plan, message, parts.fittings, parts.currency))
     return Response(_whole(shown, batch), media_type="application/json")
 

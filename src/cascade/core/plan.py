@@ -51,12 +51,39 @@ class Planner:
         self._turn = first_turn
         self._round = lcm(*(len(in_turn) for in_turn in links.values()))
         self._unpriced: dict[tuple[str, MessageType, int], Plan] = {}
-        self._priced: dict[tuple[int, str, str, int], tuple[Route, Route]] = {}
+        self._priced: dict[tuple[int, str, str, int], tuple[Route, Plan]] = {}
         self._starts: dict[tuple[MessageType, int, int, int | None, int | None], Start] = {}
+        self._usual: dict[tuple[str | int | None, ...], tuple[Plan, Start]] = {}
+
+    def begin(self, draft: Draft, addresses: Mapping[str, str]) -> tuple[Plan, Start]:
+        """Plan and start in one, and in one look-up for messages that differ in nothing but what they say and to whom.
+
+        Those get the same objects: change none of them.
+        """
+        self._take_turn()
+        if draft.wishes is not None or addresses:
+            plan = self._plan(draft)
+            return plan, self.start(draft, plan, addresses)
+        prices = self._prices
+        alike: tuple[str | int | None, ...] = (draft.route, draft.type, draft.ttl_s, draft.scheduled_at_ms, self._turn)
+        if prices.channels:
+            prefix = draft.phone[: prices.longest_prefix]
+            alike = (*alike, draft.sender, prefix, prices.sms_parts(draft.content))
+        known = self._usual.get(alike)
+        if known is None:
+            plan = self._plan(draft)
+            known = self._usual[alike] = (plan, self.start(draft, plan, addresses))
+        return known
 
     def plan(self, draft: Draft) -> Plan:
+        self._take_turn()
+        return self._plan(draft)
+
+    def _take_turn(self) -> None:
         if self._round > 1:
             self._turn = (self._turn + 1) % self._round
+
+    def _plan(self, draft: Draft) -> Plan:
         if draft.wishes is None:
             key = (draft.route, draft.type, self._turn)
             plan = self._unpriced.get(key)
@@ -156,8 +183,8 @@ class Planner:
         known = self._priced.get(key)
         if known is None or known[0] is not route:
             costs = [prices.cost_micros(step.channel, draft.sender, draft.phone, draft.content) for step in route]
-            known = self._priced[key] = (route, _at_cost(route, costs))
-        return Plan(known[1])
+            known = self._priced[key] = (route, Plan(_at_cost(route, costs)))
+        return known[1]
 
 
 def _at_cost(route: Route, costs: list[int]) -> Route:

@@ -14,6 +14,8 @@ from cascade.core.words import Channel
 
 MICROS = 1_000_000
 _CACHED = 65_536
+_SURELY_ONE = 80
+"""So many characters of ASCII are one part: each costs two septets at most."""
 
 
 class Price(NamedTuple):
@@ -60,7 +62,10 @@ class Prices:
         return 0
 
     def sms_parts(self, content: Content) -> int:
-        return _sms_parts(plain_text(content), self.transliterates_sms)
+        text = plain_text(content)
+        if len(text) <= _SURELY_ONE and text.isascii():
+            return 1
+        return _sms_parts(text, self.transliterates_sms)
 
     def cost_micros(self, channel: Channel, sender: str, phone: str, content: Content) -> int:
         """Of the whole message on that channel, should a provider take it there."""

@@ -2,6 +2,7 @@
 
 import json
 from enum import StrEnum
+from itertools import groupby
 from typing import NamedTuple
 
 from cascade.core.words import Reason
@@ -41,14 +42,24 @@ class Entry(NamedTuple):
 
 
 def encode(entries: list[Entry]) -> str:
-    """Text to append to what is stored: each entry a JSON array followed by a comma."""
-    return "".join([_encode(entry) for entry in entries])
+    """Text to append to what is stored: each entry a JSON array followed by a comma.
+
+    Steps passed over one after the other for the same reason are one array with a list of steps: nearly every message
+    has some.
+    """
+    if len(entries) < 2:
+        return "".join([_encode(entry) for entry in entries])
+    texts = []
+    for alike, some in groupby(entries, key=lambda entry: entry._replace(step=0)):
+        steps = [entry.step for entry in some]
+        texts.append(_encode(alike, steps[0] if len(steps) == 1 else f"[{','.join(map(str, steps))}]"))
+    return "".join(texts)
 
 
-def _encode(entry: Entry) -> str:
+def _encode(entry: Entry, steps: int | str | None = None) -> str:
     at_ms, step, attempt, mark, reason, provider_id, detail = entry
     # Marks and reasons are plain words; only what a provider wrote needs escaping.
-    text = f'[{at_ms},{step},{attempt},"{mark.value}"'
+    text = f'[{at_ms},{step if steps is None else steps},{attempt},"{mark.value}"'
     if detail is not None:
         tail = json.dumps([reason, provider_id, detail], ensure_ascii=False)
         return f"{text},{tail[1:]},"
@@ -64,5 +75,6 @@ def decode(text: str) -> list[Entry]:
     entries = []
     for at_ms, step, attempt, mark, *rest in json.loads(f"[{text[:-1]}]"):
         reason, provider_id, detail = (*rest, None, None, None)[:3]
-        entries.append(Entry(at_ms, step, attempt, Mark(mark), Reason(reason) if reason else None, provider_id, detail))
+        said = (attempt, Mark(mark), Reason(reason) if reason else None, provider_id, detail)
+        entries += [Entry(at_ms, one, *said) for one in (step if isinstance(step, list) else (step,))]
     return entries

@@ -31,6 +31,15 @@ NOTE = """
     WHERE table_name = $1
 """
 SEPARATOR, NULL = "\x1f", "\x1e"
+# What SQLite keeps in one row for each request, and indexes in memory, PostgreSQL keeps and indexes message by message.
+UNPACK_REPEATS = """
+    INSERT INTO recent_message (account_id, digest, message_id, at_ms)
+    SELECT DISTINCT ON (account_id, digest) account_id, digest, message_id, at_ms FROM (
+        SELECT id, account_id, substr(digests, place, 16) AS digest, substr(message_ids, place, 16) AS message_id, at_ms
+        FROM recent_batch, generate_series(1, length(digests), 16) AS place) AS sent
+    ORDER BY account_id, digest, id DESC
+    ON CONFLICT (account_id, digest) DO NOTHING
+"""
 HASH_DIGITS = 15
 """Hexadecimal digits in each of the two sums' addends: what fits PostgreSQL's bigint."""
 
@@ -217,6 +226,8 @@ async def _finish(file: sqlite3.Connection, connection: asyncpg.Connection, prog
             await connection.execute(statement)
         for name, last in _last_numbers(file):
             await connection.execute(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), {last})")
+        await connection.execute(UNPACK_REPEATS)
+        await connection.execute("TRUNCATE recent_batch")
         await connection.execute("DROP TABLE store_copy")
         for statement in versions.statements():
             await connection.execute(statement)

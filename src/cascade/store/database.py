@@ -7,11 +7,14 @@ holds both. `cascade.store.engines` finds the engine of a URL.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cascade.core.events import NOBODY, Listeners
 from cascade.core.turns import Lane
+from cascade.store.recent import RecentDigests
 
 if TYPE_CHECKING:
     from cascade.store.messages import Change, NewMessage
@@ -43,13 +46,34 @@ def unnest(*types: str) -> str:
     return f"unnest({', '.join(f'?::{type_}[]' for type_ in types)})"
 
 
-def insertion(table: str, columns: Mapping[str, str], and_then: str = "") -> Statement:
-    """Insert a set of rows. `columns`: the name and PostgreSQL's type of each; `and_then`: what follows."""
-    into = f"INSERT INTO {table} ({', '.join(columns)})"
-    return Statement(
-        f"{into} VALUES ({', '.join('?' * len(columns))}) {and_then}",
-        f"{into} SELECT * FROM {unnest(*columns.values())} {and_then}",  # noqa: S608 - constants only
-    )
+@dataclass(frozen=True, eq=False)
+class Insertion:
+    """Inserts a set of rows. `own` columns have a value in each of them, `shared` ones the same in all; both map a
+    column to PostgreSQL's type of it. `and_then`: what follows, such as ON CONFLICT.
+    """
+
+    table: str
+    own: Mapping[str, str]
+    and_then: str = ""
+    shared: Mapping[str, str] = field(default_factory=dict)
+
+    @cache  # noqa: B019 - there are a dozen of these, all of them constants
+    def sqlite(self, rows: int) -> str:
+        """For that many rows: first the shared values, then those of each row."""
+        shared = [f"?{place}" for place in range(1, len(self.shared) + 1)]
+        places = count(len(shared) + 1)
+        values = ", ".join(f"({', '.join([*shared, *(f'?{next(places)}' for _ in self.own)])})" for _ in range(rows))
+        return f"INSERT INTO {self._into} VALUES {values} {self.and_then}"  # noqa: S608 - constants only
+
+    @cached_property
+    def postgres(self) -> str:
+        """For a set of any size: first the shared values, then an array for each of the other columns."""
+        shared = "".join(f"?::{type_}, " for type_ in self.shared.values())
+        return f"INSERT INTO {self._into} SELECT {shared}own.* FROM {unnest(*self.own.values())} AS own {self.and_then}"  # noqa: S608 - constants only
+
+    @property
+    def _into(self) -> str:
+        return f"{self.table} ({', '.join([*self.shared, *self.own])})"
 
 
 class Reader(Protocol):
@@ -59,12 +83,19 @@ class Reader(Protocol):
 
 
 class Transaction(Reader, Protocol):
+    recent: RecentDigests | None
+    """The index of recent digests; None where it is in the database."""
+
     async def execute(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> int:
         """Run one statement; the number of rows it changed."""
         ...
 
     async def many(self, statement: str | Statement, parameters: Iterable[Sequence[Any]]) -> int:
         """Run one statement for each set of parameters; the number of rows changed in all."""
+        ...
+
+    async def insert(self, into: Insertion, rows: Sequence[Sequence[Any]], shared: Sequence[Any] = ()) -> int:
+        """Insert a set; the number of rows inserted, or changed by what follows."""
         ...
 
     async def each(self, statement: Statement, parameters: Sequence[Sequence[Any]]) -> list[bool]:

@@ -7,7 +7,7 @@ pages of the present era are few, and a batch shares them. Whoever looks a phone
 of a step in the index each.
 """
 
-ERA_MESSAGES = 16_384
+ERA_MESSAGES = 4_096
 ERA_MS = 3_600_000
 """The longest an era lasts: a message was accepted at its era's time or up to this much later."""
 

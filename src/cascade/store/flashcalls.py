@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from cascade.store.database import Reader, Statement, Transaction, insertion
+from cascade.store.database import Insertion, Reader, Statement, Transaction
 from cascade.store.messages import Key
 
 
@@ -18,7 +18,7 @@ class Flashcall(NamedTuple):
     matched_at_ms: int | None = None
 
 
-ADD = insertion(
+ADD = Insertion(
     "flashcall",
     {"account_id": "bigint", "message_id": "bytea", "caller": "text", "digits": "int"},
 )
@@ -28,7 +28,7 @@ LOCK = Statement(
     postgres="SELECT pg_advisory_xact_lock(hashtextextended('flashcall ' || (?::bigint)::text, 0))",
 )
 LAST_CALLERS = "SELECT phone, caller FROM last_caller WHERE account_id = ? AND phone IN (*)"
-REMEMBER = insertion(
+REMEMBER = Insertion(
     "last_caller",
     {"account_id": "bigint", "phone": "text", "caller": "text"},
     "ON CONFLICT (account_id, phone) DO UPDATE SET caller = excluded.caller",
@@ -52,12 +52,12 @@ async def last_callers(tx: Transaction, account_id: int, phones: Collection[str]
 
 async def remember_callers(tx: Transaction, account_id: int, callers: Mapping[str, str]) -> None:
     """Who was chosen to call each phone."""
-    await tx.many(REMEMBER, [(account_id, phone, caller) for phone, caller in callers.items()])
+    await tx.insert(REMEMBER, [(account_id, phone, caller) for phone, caller in callers.items()])
 
 
 async def add(tx: Transaction, calls: Iterable[Flashcall]) -> None:
     """Store them with their messages."""
-    await tx.many(ADD, [(*call.key, call.caller, call.digits) for call in calls])
+    await tx.insert(ADD, [(*call.key, call.caller, call.digits) for call in calls])
 
 
 async def find(reader: Reader, account_id: int, message_ids: Collection[bytes]) -> Mapping[bytes, Flashcall]:

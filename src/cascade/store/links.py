@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from cascade.core.links import ALPHABET, CODE_LENGTH
-from cascade.store.database import Reader, Transaction, insertion
+from cascade.store.database import Insertion, Reader, Transaction
 from cascade.store.messages import Key
 
 _EVEN: Final = 256 - 256 % len(ALPHABET)
@@ -58,7 +58,7 @@ class Counted(NamedTuple):
 
 
 TAKEN = "SELECT code FROM short_link WHERE code IN (*)"
-ADD = insertion(
+ADD = Insertion(
     "short_link",
     {
         "code": "text",
@@ -107,7 +107,7 @@ async def new_codes(reader: Reader, count: int) -> list[str]:
 
 async def add(tx: Transaction, links: Sequence[NewLink]) -> None:
     """Store links, in the transaction that stores their messages."""
-    await tx.many(ADD, [(code, *key, target, created, expires) for code, key, target, created, expires in links])
+    await tx.insert(ADD, [(code, *key, target, created, expires) for code, key, target, created, expires in links])
 
 
 async def target(reader: Reader, code: str, now_ms: int) -> Target | None:

@@ -10,7 +10,7 @@ from cascade.core.node import ALONE, Share
 from cascade.core.timeline import Entry
 from cascade.core.turns import Lane
 from cascade.core.words import MessageType
-from cascade.store.database import Reader, Row, Statement, Transaction, insertion, unnest
+from cascade.store.database import Insertion, Reader, Row, Statement, Transaction, unnest
 
 STATES = {state.value: state for state in State}
 STATUSES = {status.value: status for status in Status}
@@ -84,16 +84,19 @@ class Record(NamedTuple):
     batch_id: int
 
 
-ADD = insertion(
+ADD = Insertion(
     "message",
-    {
-        "account_id": "bigint",
+    own={
         "id": "bytea",
         "tracking_id": "text",
         "sender": "text",
         "phone": "text",
         "text": "text",
         "extras": "text",
+        "address": "text",
+    },
+    shared={
+        "account_id": "bigint",
         "accepted_at_ms": "bigint",
         "batch_id": "bigint",
         "era": "bigint",
@@ -105,7 +108,6 @@ ADD = insertion(
         "status": "text",
         "step": "integer",
         "link": "text",
-        "address": "text",
         "due_at_ms": "bigint",
         "deadline_at_ms": "bigint",
         "step_ends_at_ms": "bigint",
@@ -251,23 +253,30 @@ POSTPONE = "UPDATE message SET deadline_at_ms = ? WHERE account_id = ? AND id = 
 
 async def add(tx: Transaction, new: Sequence[NewMessage]) -> None:
     """Store accepted messages, each already begun or waiting for its hour."""
-    rows = []
-    lanes: dict[Lane, int] = {}
     # A batch begins in a few ways only, and messages that begin alike share one start (core/plan).
-    starts: dict[tuple[int, int, int, int], Row] = {}
+    starts: dict[tuple[int, ...], tuple[Lane | None, Row]] = {}
+    # Those of a lane that follow each other and begin alike are one set, so that a lane keeps its order.
+    sets: dict[Lane | None, tuple[Row, list[Row]]] = {}
     for key, tracking_id, sender, phone, text, extras, accepted_at_ms, message, entries, batch_id, era in new:
-        alike = (key.account_id, accepted_at_ms, id(message), id(entries))
+        alike = (key.account_id, accepted_at_ms, batch_id, era, id(message), id(entries))
         start = starts.get(alike)
         if start is None:
-            start = starts[alike] = _start(message, entries, accepted_at_ms)
+            lane = None
             if message.state is State.QUEUED and message.link is not None:
                 lane = Lane(key.account_id, message.link, message.type.is_urgent)
-                lanes[lane] = min(lanes.get(lane, message.due_at_ms), message.due_at_ms)
-        rows.append((*key, tracking_id, sender, phone, text, extras, accepted_at_ms, batch_id, era, *start))
-    await tx.many(ADD, rows)
+                tx.lane_ready(lane, message.due_at_ms)
+            shared = (key.account_id, accepted_at_ms, batch_id, era, *_start(message, entries, accepted_at_ms))
+            start = starts[alike] = (lane, shared)
+        lane, shared = start
+        open_ = sets.get(lane)
+        if open_ is None or open_[0] != shared:
+            if open_ is not None:
+                await tx.insert(ADD, open_[1], open_[0])
+            open_ = sets[lane] = (shared, [])
+        open_[1].append((key.id, tracking_id, sender, phone, text, extras, message.address))
+    for shared, rows in sets.values():
+        await tx.insert(ADD, rows, shared)
     tx.added(new)
-    for lane, due_at_ms in lanes.items():
-        tx.lane_ready(lane, due_at_ms)
 
 
 def _start(message: Message, entries: list[Entry], accepted_at_ms: int) -> Row:
@@ -281,7 +290,6 @@ def _start(message: Message, entries: list[Entry], accepted_at_ms: int) -> Row:
         message.status.value,
         message.step,
         message.link,
-        message.address,
         message.due_at_ms,
         message.deadline_at_ms,
         message.step_ends_at_ms,

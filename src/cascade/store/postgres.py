@@ -26,7 +26,19 @@ from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailable
 from cascade.core.events import Listeners
 from cascade.core.turns import Lane
 from cascade.store import schema, versions
-from cascade.store.database import COLD_READERS, COLD_S, IN_LIST, Database, Reader, Row, Statement, Transaction, Wakes
+from cascade.store.database import (
+    COLD_READERS,
+    COLD_S,
+    IN_LIST,
+    Database,
+    Insertion,
+    Reader,
+    Row,
+    Statement,
+    Transaction,
+    Wakes,
+)
+from cascade.store.recent import RecentDigests
 from cascade.store.versions import Version
 
 log = structlog.get_logger()
@@ -99,6 +111,7 @@ class _PostgresTransaction(_PostgresReader, Wakes):
         _PostgresReader.__init__(self, connection)
         Wakes.__init__(self)
         self.listeners = listeners
+        self.recent: RecentDigests | None = None
 
     async def execute(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> int:
         return _count(await self._connection.execute(translate(_text(statement)), *parameters))
@@ -112,6 +125,11 @@ class _PostgresTransaction(_PostgresReader, Wakes):
         # Only a row that comes back is counted when statements go out in one pipeline.
         changed = await self._connection.fetchmany(f"{translate(statement)} RETURNING 1", rows)
         return len(changed)
+
+    async def insert(self, into: Insertion, rows: Sequence[Sequence[Any]], shared: Sequence[Any] = ()) -> int:
+        if not rows:
+            return 0
+        return _count(await self._connection.execute(translate(into.postgres), *shared, *zip(*rows, strict=True)))
 
     async def each(self, statement: Statement, parameters: Sequence[Sequence[Any]]) -> list[bool]:
         if not parameters:

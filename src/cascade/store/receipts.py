@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cascade.core.node import ALONE, Share
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.words import Reason
-from cascade.store.database import Reader, Statement, Transaction, insertion
+from cascade.store.database import Insertion, Reader, Statement, Transaction
 from cascade.store.messages import Key
 
 KEPT_MS = 24 * 3600 * 1000
@@ -51,18 +51,10 @@ class SentPart(NamedTuple):
     part: int
 
 
-ADD = insertion(
+ADD = Insertion(
     "receipt",
-    {
-        "link": "text",
-        "provider_id": "text",
-        "state": "text",
-        "reason": "text",
-        "detail": "text",
-        "recipient": "text",
-        "received_at_ms": "bigint",
-        "due_at_ms": "bigint",
-    },
+    own={"provider_id": "text", "state": "text", "reason": "text", "detail": "text", "recipient": "text"},
+    shared={"link": "text", "received_at_ms": "bigint", "due_at_ms": "bigint"},
 )
 DUE = """
     SELECT id, link, provider_id, state, reason, detail, recipient, received_at_ms FROM receipt
@@ -76,7 +68,7 @@ HOLD = "SELECT id FROM receipt WHERE link = ? AND id = ANY(?) FOR UPDATE SKIP LO
 DONE = Statement("DELETE FROM receipt WHERE id = ?", "DELETE FROM receipt WHERE id = ANY(?)")
 POSTPONE = "UPDATE receipt SET due_at_ms = ? WHERE id = ?"
 # A provider that starts its ids anew overwrites the oldest: a receipt is for the latest message with that id.
-ADD_PART = insertion(
+ADD_PART = Insertion(
     "sent_part",
     {
         "link": "text",
@@ -115,22 +107,17 @@ FORGET_LOST = """
 
 async def add(tx: Transaction, link: str, receipts: Sequence[Receipt], now_ms: int) -> None:
     """Put receipts into the inbox and wake whoever works it."""
-    await tx.many(
-        ADD,
-        [
-            (
-                link,
-                _storable(receipt.provider_id),
-                receipt.state.value,
-                receipt.reason.value if receipt.reason else None,
-                _storable(receipt.detail),
-                _storable(receipt.recipient),
-                now_ms,
-                now_ms,
-            )
-            for receipt in receipts
-        ],
-    )
+    rows = [
+        (
+            _storable(receipt.provider_id),
+            receipt.state.value,
+            receipt.reason.value if receipt.reason else None,
+            _storable(receipt.detail),
+            _storable(receipt.recipient),
+        )
+        for receipt in receipts
+    ]
+    await tx.insert(ADD, rows, (link, now_ms, now_ms))
     tx.receipts_ready()
 
 
@@ -182,7 +169,7 @@ async def add_parts(tx: Transaction, parts: Sequence[SentPart]) -> None:
         (link, provider_id): (link, provider_id, *key, attempt, step, part)
         for link, provider_id, key, attempt, step, part in parts
     }
-    await tx.many(ADD_PART, [rows[key] for key in sorted(rows)])
+    await tx.insert(ADD_PART, [rows[key] for key in sorted(rows)])
 
 
 async def find_parts(reader: Reader, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SentPart]:

@@ -243,6 +243,7 @@ lost_answer = Table(
 )
 
 
+# What was sent within the last day, so that a repeat is recognised. PostgreSQL alone uses it: a row for each message.
 recent_message = Table(
     "recent_message",
     metadata,
@@ -252,6 +253,17 @@ recent_message = Table(
     Column("message_id", LargeBinary, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Index("recent_message_by_digest", "account_id", "digest", unique=True),
+)
+
+# The same for SQLite alone: a row for each request. Its index is in memory (store/recent.py).
+recent_batch = Table(
+    "recent_batch",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("digests", LargeBinary, nullable=False),  # 16 bytes for each message, one behind the other
+    Column("message_ids", LargeBinary, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
 )
 
 recent_request = Table(

@@ -15,7 +15,7 @@ from cascade.core.route import Route
 from cascade.core.timeline import Entry, Mark
 from cascade.core.words import Channel
 from cascade.store import ids
-from cascade.store.database import Reader, Transaction, insertion
+from cascade.store.database import Insertion, Reader, Transaction
 from cascade.store.messages import Change, NewMessage, Stored
 
 HOUR_MS = 3_600_000
@@ -276,7 +276,7 @@ def _paid(message: Message, entries: Iterable[Entry]) -> str:
     return ""
 
 
-ADD_SUMS = insertion(
+ADD_SUMS = Insertion(
     "statistic",
     {
         "account_id": "bigint",
@@ -290,7 +290,7 @@ ADD_SUMS = insertion(
     """ON CONFLICT (account_id, hour_ms, kind, channel, detail)
     DO UPDATE SET number = statistic.number + excluded.number, micros = statistic.micros + excluded.micros""",
 )
-ADD_PULSE = insertion(
+ADD_PULSE = Insertion(
     "pulse",
     {"account_id": "bigint", "at_ms": "bigint", "accepted": "bigint", "delivered": "bigint", "failed": "bigint"},
     """ON CONFLICT (account_id, at_ms) DO UPDATE SET accepted = pulse.accepted + excluded.accepted,
@@ -323,8 +323,8 @@ async def write(tx: Transaction, taken: Taken) -> None:
         known = pulse.get((ALL, at_ms), [0, 0, 0])
         pulse[ALL, at_ms] = [mine + more for mine, more in zip(known, beats, strict=True)]
     # In order, so that two nodes never wait for each other.
-    await tx.many(ADD_SUMS, [(*key, *values) for key, values in sorted(sums.items())])
-    await tx.many(ADD_PULSE, [(*key, *values) for key, values in sorted(pulse.items())])
+    await tx.insert(ADD_SUMS, [(*key, *values) for key, values in sorted(sums.items())])
+    await tx.insert(ADD_PULSE, [(*key, *values) for key, values in sorted(pulse.items())])
 
 
 async def totals(reader: Reader, account_id: int, from_ms: int, to_ms: int) -> list[Sum]:

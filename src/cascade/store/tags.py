@@ -1,9 +1,9 @@
 """What clients call groups of their messages, to find, count and change them by."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from cascade.store.database import Reader, Transaction, insertion
+from cascade.store.database import Insertion, Reader, Transaction
 from cascade.store.messages import Key
 
 
@@ -13,7 +13,11 @@ class Tagged(NamedTuple):
     message_id: bytes
 
 
-ADD = insertion("message_tag", {"account_id": "bigint", "tag": "text", "message_id": "bytea"}, "ON CONFLICT DO NOTHING")
+ADD = Insertion(
+    "message_tag",
+    {"account_id": "bigint", "tag": "text", "message_id": "bytea"},
+    and_then="ON CONFLICT DO NOTHING",
+)
 NOT_BEGUN = """
     SELECT message.id FROM message_tag AS tagged
     JOIN message ON message.account_id = tagged.account_id AND message.id = tagged.message_id
@@ -24,9 +28,9 @@ NOT_BEGUN = """
 COUNT = "SELECT count(*) FROM message_tag WHERE account_id = ? AND tag = ? AND message_id < ?"
 
 
-async def add(tx: Transaction, rows: Iterable[Tagged]) -> None:
+async def add(tx: Transaction, rows: Sequence[Tagged]) -> None:
     """Tag messages, in the transaction that stores them."""
-    await tx.many(ADD, rows)
+    await tx.insert(ADD, rows)
 
 
 async def not_begun(

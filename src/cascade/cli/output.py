@@ -4,15 +4,23 @@ Only what was asked for goes to standard output, so that it can be piped; progre
 """
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-console = Console()
-errors = Console(stderr=True)
+WIDE: Final = 200
+"""Columns where nobody looks: a pipe, a log."""
+KEPT_WHOLE: Final = frozenset(
+    {"accepted", "added", "by", "channel", "event", "link", "message", "phone", "status", "time"}
+)
+"""Titles of columns that a narrow terminal does not fold."""
+console = Console(width=None if sys.stdout.isatty() else WIDE)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
 
 
 def bare(value: str) -> None:
@@ -45,7 +53,12 @@ def rows(columns: Mapping[str, str], found: Sequence[Mapping[str, Any]], *, is_j
 
 
 def table(columns: Mapping[str, str], found: Sequence[Mapping[str, Any]]) -> Table:
-    shown = Table(*(Column(title, overflow="fold") for title in columns.values()))
+    shown = Table(
+        *(Column(title, overflow="fold", no_wrap=title in KEPT_WHOLE) for title in columns.values()),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for row in found:
         shown.add_row(*(Text(written(row.get(key))) for key in columns))
     return shown

@@ -43,6 +43,7 @@ QUEUED = Message(
     state=State.QUEUED,
     status=Status.PROCESSING,
     step=0,
+    link=LINK,
     due_at_ms=T0,
     deadline_at_ms=T0 + 3_600_000,
     step_ends_at_ms=T0 + 3_600_000,

@@ -1,0 +1,233 @@
+"""What a message costs a store that has been at work for long: with a million or ten million finished messages in it,
+and after a queue has been filled and emptied over and over.
+
+    python -m bench.growth                              # 0 and 1,000,000 stored, both engines; about five minutes
+    python -m bench.growth --stored 0 10000000          # ten million: half an hour, 15 GB of disk
+    python -m bench.growth --churn-s 3600               # an hour of churn: the queue at its end as at its start
+    python -m bench.growth --partitions 0 30 90         # what partitions by time would cost PostgreSQL
+
+One JSON line a figure. CPU is that of this process and of the PostgreSQL it talks to: neighbours on the machine disturb
+it less than they do the rate. A cost is the median of its rounds.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+import uvloop
+
+from bench.store import LANE, T0, claim, given, postgres, settle, store
+from bench.stored import fill
+from cascade.store import engines, messages, schema, versions
+from cascade.store.database import Database
+from cascade.store.ids import first_id
+
+CONNECTIONS = 16
+SET = 500
+ROUNDS = 12
+SETS_A_ROUND = 8
+CHURN_WINDOW_S = 10.0
+DAY_MS = 86_400_000
+
+
+class Cpu:
+    """Seconds used by this process and by the server behind a URL."""
+
+    def __init__(self, postmaster: psutil.Process | None) -> None:
+        self._postmaster = postmaster
+
+    @classmethod
+    async def of(cls, url: str) -> "Cpu":
+        if not engines.is_postgres(url):
+            return cls(None)
+        connection = await asyncpg.connect(url)
+        backend = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()"))
+        postmaster = backend.parent()
+        await connection.close()
+        return cls(postmaster)
+
+    def read(self) -> float:
+        used = time.process_time()
+        for process in self._postmaster.children() if self._postmaster else []:
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            used += times.user + times.system
+        return used
+
+
+async def life(database: Database, cpu: Cpu, sets: int) -> dict[str, float]:
+    """Microseconds of CPU a message: stored, claimed, recorded."""
+    new = [given(SET) for _ in range(sets)]
+    spent = {}
+    begun = cpu.read()
+    for some in new:
+        await store(database, some)
+    spent["insert"] = cpu.read() - begun
+    begun = cpu.read()
+    taken = [await claim(database, SET) for _ in new]
+    spent["claim"] = cpu.read() - begun
+    assert sum(map(len, taken)) == SET * sets
+    begun = cpu.read()
+    for some_taken in taken:
+        await settle(database, some_taken)
+    spent["record"] = cpu.read() - begun
+    return {name: used / (SET * sets) * 1e6 for name, used in spent.items()}
+
+
+async def finish(database: Database) -> None:
+    """What this bench sent is as good as delivered: nothing of it waits for a receipt or a deadline."""
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE message SET state = 'final', deadline_at_ms = NULL WHERE deadline_at_ms IS NOT NULL")
+
+
+def say(figure: str, value: float, unit: str) -> None:
+    print(json.dumps({"figure": figure, "value": round(value, 2), "unit": unit}), flush=True)
+
+
+async def measure(name: str, url: str) -> dict[str, float]:
+    """The costs of a store as it stands."""
+    cpu = await Cpu.of(url)
+    database = engines.database(url, CONNECTIONS)
+    await database.open(owner=True)
+    try:
+        await life(database, cpu, 2)  # connections, plans, caches
+        gc.collect()
+        rounds = []
+        for _ in range(ROUNDS):
+            rounds.append(await life(database, cpu, SETS_A_ROUND))
+            await finish(database)
+    finally:
+        await database.close()
+    costs = {part: statistics.median(one[part] for one in rounds) for part in rounds[0]}
+    costs["life"] = statistics.median(sum(one.values()) for one in rounds)
+    for part, cost in costs.items():
+        say(f"{name}_{part}_cpu", cost, "us/message")
+    return costs
+
+
+async def growth(engine: str, place: Callable[[str], str], stored: Sequence[int]) -> None:
+    """The same work in stores of different sizes."""
+    smallest: dict[str, float] = {}
+    for count in stored:
+        url = place(f"stored_{count}")
+        await _ready(url)
+        await fill(url, count, T0)
+        costs = await measure(f"growth_{engine}_{count}_stored", url)
+        smallest = smallest or costs
+        for part, cost in costs.items():
+            say(f"growth_{engine}_{count}_stored_{part}_slower", (cost / smallest[part] - 1) * 100, "%")
+
+
+async def churn(engine: str, url: str, seconds: float) -> None:
+    """Fill and empty the queue without a pause: what a message costs at the end against what it cost at first."""
+    await _ready(url)
+    cpu = await Cpu.of(url)
+    database = engines.database(url, CONNECTIONS)
+    await database.open(owner=True)
+    windows: list[dict[str, float]] = []
+    count = 0
+    begun_at_s = time.perf_counter()
+    try:
+        await life(database, cpu, 2)
+        while time.perf_counter() - begun_at_s < seconds:
+            window_ends_at_s = time.perf_counter() + CHURN_WINDOW_S
+            lives = []
+            while time.perf_counter() < window_ends_at_s:
+                lives.append(await life(database, cpu, SETS_A_ROUND))
+                count += SET * SETS_A_ROUND
+                if len(lives) % 10 == 0:
+                    await finish(database)
+            windows.append({part: statistics.median(one[part] for one in lives) for part in lives[0]})
+        async with database.reading() as reader:
+            assert await messages.next_due_at_ms(reader, LANE) is None
+    finally:
+        await database.close()
+    say(f"churn_{engine}_messages", count, "messages")
+    few = max(1, len(windows) // 6)
+    for part in windows[0]:
+        first = statistics.median(one[part] for one in windows[:few])
+        last = statistics.median(one[part] for one in windows[-few:])
+        say(f"churn_{engine}_{part}_first_cpu", first, "us/message")
+        say(f"churn_{engine}_{part}_last_cpu", last, "us/message")
+        say(f"churn_{engine}_{part}_slower", (last / first - 1) * 100, "%")
+
+
+async def partitions(place: Callable[[str], str], counts: Sequence[int]) -> None:
+    """PostgreSQL with `message` cut by time into so many partitions, a day each; 0: one table, as it is."""
+    for count in counts:
+        url = place(f"partitions_{count}")
+        await _ready(url)
+        if count:
+            await _partition(url, count)
+        await measure(f"partitions_{count}", url)
+
+
+async def _partition(url: str, count: int) -> None:
+    connection = await asyncpg.connect(url)
+    for statement in schema.postgres_tables():
+        is_message = statement.lstrip().startswith("CREATE TABLE message (")
+        await connection.execute(f"{statement} PARTITION BY RANGE (id)" if is_message else statement)
+    for day in range(count):  # today is the last but one
+        start, end = (first_id(round(T0 + (day + shift - count + 2) * DAY_MS)).hex() for shift in (-0.5, 0.5))
+        await connection.execute(
+            f"CREATE TABLE message_{day} PARTITION OF message FOR VALUES FROM ('\\x{start}') TO ('\\x{end}')"
+        )
+    for statement in [*schema.postgres_indexes(), *schema.FIRST_ROWS, *versions.statements()]:
+        await connection.execute(statement)
+    await connection.close()
+
+
+async def _ready(url: str) -> None:
+    """On PostgreSQL a schema of its own, empty."""
+    if engines.is_postgres(url):
+        name = url.rpartition("=")[2]
+        connection = await asyncpg.connect(url)
+        await connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+        await connection.execute(f"CREATE SCHEMA {name}")
+        await connection.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=["sqlite", "postgres"], action="append")
+    parser.add_argument("--stored", type=int, nargs="*", default=[0, 1_000_000])
+    parser.add_argument("--churn-s", type=float, default=0)
+    parser.add_argument("--partitions", type=int, nargs="*")
+    parser.add_argument("--home", help="where the stores lie; they are left there")
+    options = parser.parse_args()
+    chosen = options.engine or ["sqlite", "postgres"]
+    with tempfile.TemporaryDirectory(prefix="cascade-bench-") as temporary, postgres() as server:
+        home = Path(options.home or temporary)
+
+        def of_sqlite(name: str) -> str:
+            return f"sqlite:///{home / name}.db"
+
+        def of_postgres(name: str) -> str:
+            return f"{server}{'&' if '?' in server else '?'}search_path=bench_{name}"
+
+        places = {"sqlite": of_sqlite, "postgres": of_postgres}
+        work: list[Any] = []
+        if options.partitions is not None:
+            work.append(partitions(of_postgres, options.partitions))
+        elif options.churn_s:
+            work += [churn(engine, places[engine]("churn"), options.churn_s) for engine in chosen]
+        else:
+            work += [growth(engine, places[engine], options.stored) for engine in chosen]
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            for one in work:
+                runner.run(one)
+
+
+if __name__ == "__main__":
+    main()

@@ -37,6 +37,7 @@ from cascade.core.secret import Secret
 from cascade.core.words import Channel
 from cascade.engine.clicks import ClickCounter
 from cascade.engine.egress import Egress
+from cascade.engine.janitor import Keep
 from cascade.engine.notifier import Notifier, NotifierSettings
 from cascade.engine.supervision import supervise
 from cascade.engine.worker import LinkSetup, Worker
@@ -182,6 +183,7 @@ class Gateway:
         self._notifier = Notifier(self.database, self._egress, self._seal, self._notifier_settings(), now_ms)
         if self._role.has_engine:
             self._worker.add_notifier(self._notifier)
+            self._worker.add_janitor(self._keep())
         self._worker.add_clicks(self._clicks)
         await self.refresh()
         self._keep_doing("directory", self.refresh)
@@ -251,6 +253,11 @@ class Gateway:
                 )
             if not any(may_be_more):
                 self._purged_at_ms = now_ms()
+
+    def _keep(self) -> Keep:
+        given = self.settings.retention
+        ages = (given.messages_days, given.receipts_days, given.inbound_days)
+        return Keep(*(days * DAY_MS or None for days in ages))
 
     def _notifier_settings(self) -> NotifierSettings:
         given = self.settings.webhooks

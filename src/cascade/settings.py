@@ -118,6 +118,15 @@ class Engine(Section):
     drain_s: Annotated[float, Field(ge=0, le=60)] = 5.0
 
 
+class Retention(Section):
+    """How many days finished messages are kept, from their acceptance; provider ids, by which late receipts find their
+    messages; and what people told us. 0: for ever."""
+
+    messages_days: Annotated[int, Field(ge=0, le=36_500)] = 365
+    receipts_days: Annotated[int, Field(ge=0, le=36_500)] = 30
+    inbound_days: Annotated[int, Field(ge=0, le=36_500)] = 90
+
+
 class Webhooks(Section):
     """What clients are told of events. `allow`: networks, addresses and hosts inside the operator's own network that
     may be called; any other address must be a public one. `ports` empty: any. `retry_delays_s`: after each failed try,
@@ -290,6 +299,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     limits: Limits = Limits()
     engine: Engine = Engine()
+    retention: Retention = Retention()
     webhooks: Webhooks = Webhooks()
     links: Links = Links()
     flashcalls: Flashcalls = Flashcalls()

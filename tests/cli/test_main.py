@@ -20,7 +20,7 @@ from .conftest import Run
 GROUPS = {
     (): (
         *("serve", "demo", "sandbox", "send", "status", "messages", "tags", "link"),
-        *("account", "key", "bot", "webhook", "store"),
+        *("account", "key", "bot", "webhook", "store", "erase"),
     ),
     ("messages",): ("list", "show", "cancel", "hasten", "reschedule"),
     ("tags",): ("progress", "cancel", "hasten", "reschedule"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cascade.core.message import State
-from cascade.store import links, messages, receipts, repeats, subscribers, variables
+from cascade.store import links, messages, receipts, repeats, retention, subscribers, variables
 from cascade.store.database import Statement
 from cascade.store.messages import Change
 from cascade.store.sqlite import LIST_SIZES, SqliteDatabase, with_list
@@ -51,6 +51,14 @@ SEARCHES = {
     "clicks": links.COUNT,
     "links of a message": links.OF_MESSAGE,
     "links that are over": links.PURGE,
+    "old messages": retention.FORGET,
+    "links of old messages": retention.WITH_MESSAGE["short_link"],
+    "digits of old messages": retention.WITH_MESSAGE["flashcall"],
+    "parts to be swept": retention.SWEPT["sent_part"].read,
+    "tags to be swept": retention.SWEPT["message_tag"].read,
+    "old parts": retention.SWEPT["sent_part"].forget,
+    "old tags": retention.SWEPT["message_tag"].forget,
+    "what people told us": retention.OLD_INBOUND,
 }
 
 

@@ -20,6 +20,7 @@ from cascade.api.rates import RateHeaders
 from cascade.api.v1 import channels as v1_channels
 from cascade.api.v1 import flashcalls as v1_flashcalls
 from cascade.api.v1 import messages as v1_messages
+from cascade.api.v1 import people as v1_people
 from cascade.api.v1 import statistics as v1_statistics
 from cascade.api.v1 import subscribers as v1_subscribers
 from cascade.api.v1 import tags as v1_tags
@@ -44,7 +45,7 @@ def create_app(parts: Parts, *, has_doors: bool = True) -> FastAPI:
     if has_doors:
         for door in (send, items, status, subscribers, webhooks, links, callbacks):
             app.include_router(door.router)
-        for door in (v1_messages, v1_tags, v1_statistics, v1_subscribers, v1_channels, v1_flashcalls):
+        for door in (v1_messages, v1_tags, v1_statistics, v1_subscribers, v1_people, v1_channels, v1_flashcalls):
             app.include_router(door.router)
     app.add_exception_handler(InvalidRequest, _invalid)
     app.add_exception_handler(RequestValidationError, _unread)

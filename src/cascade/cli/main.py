@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "key": Place("key", "API keys of an account."),
     "bot": Place("bot", "Telegram and Viber bots of an account."),
     "webhook": Place("webhook", "Where an account wants to be told of events."),
+    "erase": Place("erase", "Erase all that is known of a phone."),
     "store": Place("store", "The store as a whole: its version, and bringing it up to date."),
 }
 

@@ -18,6 +18,7 @@ from cascade.engine import dispatcher as dispatchers
 from cascade.engine import metrics
 from cascade.engine.clicks import ClickCounter
 from cascade.engine.dispatcher import Dispatcher, Held
+from cascade.engine.janitor import Janitor, Keep
 from cascade.engine.notifier import Notifier
 from cascade.engine.ownership import LEASE, Lease, Ownership
 from cascade.engine.pace import Pace
@@ -163,6 +164,9 @@ class Worker:
     def add_clicks(self, clicks: ClickCounter) -> None:
         self._clicks = clicks
         self._spawn("clicks", clicks.run)
+
+    def add_janitor(self, keep: Keep) -> None:
+        self._spawn("janitor", Janitor(self._database, keep, self._now_ms, lambda: self.share).run)
 
     @property
     def links(self) -> frozenset[str]:

@@ -440,6 +440,17 @@ pulse = Table(
     sqlite_with_rowid=False,
 )
 
+# Persons to be erased who have messages under way: the rest goes when those have ended.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("asked_at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "phone"),
+    sqlite_with_rowid=False,
+)
+
 # The console's own: who may come in, who is in, how often somebody tried in vain, and who did what.
 console_user = Table(
     "console_user",

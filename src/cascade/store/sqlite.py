@@ -212,6 +212,7 @@ class SqliteDatabase(Database):
                 self._writer = self._connect()
                 self._writer.execute("PRAGMA journal_mode = WAL")
                 self._writer.execute("PRAGMA synchronous = FULL")
+                self._writer.execute("PRAGMA secure_delete = ON")  # what was erased is not in the file either
                 self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
                 self._migrate(is_owner=owner)
                 if owner:

@@ -293,20 +293,21 @@ class HttpTransport:
         return settled
 
     async def _carry(self, attempt: Attempt) -> Outcome:
+        refused = None
         try:
             unfit = self.adapter.fits(attempt.content, attempt.type)
-            refused = Rejected(unfit) if unfit is not None else await self._check(attempt)
-            request = refused or self.adapter.request(attempt)
+            refused = None if unfit is not None else await self._check(attempt)
+            request = Rejected(unfit) if unfit is not None else refused or self.adapter.request(attempt)
         except Exception as fault:  # an adapter's bug costs one step, never the message
             request = Rejected(Reason.CONTENT_UNFIT, f"no request could be made of it: {type(fault).__name__}")
+        if isinstance(request, Rejected) and request is not refused:
+            request = replace(request, is_ours=True)
         answer = await self._exchange(request) if isinstance(request, HttpRequest) else request
         if isinstance(answer, HttpResponse) and (plainer := self._second_try(attempt, answer)) is not None:
             answer = await self._exchange(plainer)
         status = None
         if isinstance(answer, HttpResponse):
             status, outcome = answer.status, self._judge(answer)
-        elif isinstance(answer, Rejected):
-            outcome = replace(answer, is_ours=True)
         else:
             outcome = answer
         if isinstance(outcome, Retry):
@@ -381,7 +382,7 @@ class HttpTransport:
         try:
             content, content_type = request.content()
         except (TypeError, ValueError) as fault:
-            return Rejected(Reason.CONTENT_UNFIT, f"cannot be encoded: {type(fault).__name__}")
+            return Rejected(Reason.CONTENT_UNFIT, f"cannot be encoded: {type(fault).__name__}", is_ours=True)
         headers = request.headers if content_type is None else {"Content-Type": content_type, **request.headers}
         try:
             async with self._session.request(
@@ -392,7 +393,7 @@ class HttpTransport:
         except NEVER_LEFT as fault:
             return Retry(Reason.PROVIDER_DOWN, detail=type(fault).__name__)
         except aiohttp.InvalidURL:
-            return Rejected(Reason.MISCONFIGURED, "the provider's address is not a URL")
+            return Rejected(Reason.MISCONFIGURED, "the provider's address is not a URL", is_ours=True)
         except Exception as fault:  # only its type: its text may hold the URL, and the URL the token
             return AnswerLost(type(fault).__name__)
 

@@ -12,11 +12,15 @@ from aiohttp.typedefs import Handler
 
 from cascade.sandbox.callbacks import RETRIES_S, Callbacks
 from cascade.sandbox.directory import Directory
+from cascade.sandbox.google_rbm import GoogleRbm
 from cascade.sandbox.people import People
 from cascade.sandbox.phones import Phones
 from cascade.sandbox.sip_trunk import SipTrunk
+from cascade.sandbox.smsbat import Smsbat
 from cascade.sandbox.smsc import Smsc
 from cascade.sandbox.telegram_bot import TelegramBot
+from cascade.sandbox.twilio import Twilio
+from cascade.sandbox.twin import TwinSettings
 from cascade.sandbox.viber_bot import ViberBot
 
 log = structlog.get_logger()
@@ -33,7 +37,9 @@ class SandboxSettings:
     """Port 0 is any free one. Without `gateway_url` no gateway is told who has talked to the bots.
 
     `late_s` is how long a `late` phone's receipt takes; `retries_s` are the delays between the tries of a callback.
-    `sip_accounts`: who may call, by user name; None: anyone.
+    `sip_accounts`: who may call, by user name; None: anyone. `rbm_client_token` signs Google's events, and
+    `rbm_service_account` is the JSON of a key that it takes; None: one that it makes and shows. `twilio_accounts` are
+    auth tokens by account SID, `smsbat_keys` API keys.
     `answer_delay_s` is how long a provider takes to answer after it has done what was asked, so that receipts overtake
     its answers.
     With `keep_inbox` off nothing that reaches a phone is remembered: for benchmarks, where it would fill the memory.
@@ -46,6 +52,10 @@ class SandboxSettings:
     sip_accounts: Mapping[str, str] | None = field(default=None, repr=False)
     telegram_tokens: tuple[str, ...] = field(default=("your-telegram-key",), repr=False)
     viber_tokens: tuple[str, ...] = field(default=("your-viber-token",), repr=False)
+    rbm_client_token: str = field(default="your-rcs-token", repr=False)
+    rbm_service_account: str | None = field(default=None, repr=False)
+    twilio_accounts: Mapping[str, str] = field(default_factory=lambda: {f"AC{1:032}": "your-twilio-token"}, repr=False)
+    smsbat_keys: tuple[str, ...] = field(default=("your-smsbat-key",), repr=False)
     gateway_url: str | None = None
     gateway_key: str = field(default="", repr=False)
     late_s: float = 10.0
@@ -99,6 +109,10 @@ class Sandbox:
         self.viber_bot = ViberBot(
             self.people, settings.viber_tokens, self._callbacks, late_s=settings.late_s, keep_inbox=settings.keep_inbox
         )
+        shared = (self.people, self._callbacks, TwinSettings(settings.late_s, settings.keep_inbox))
+        self.google_rbm = GoogleRbm(*shared, settings.rbm_client_token, settings.rbm_service_account)
+        self.twilio = Twilio(*shared, settings.twilio_accounts)
+        self.smsbat = Smsbat(*shared, settings.smsbat_keys)
         directory = None
         if settings.gateway_url is not None:
             directory = Directory(self._session, settings.gateway_url, settings.gateway_key)
@@ -108,6 +122,8 @@ class Sandbox:
         app.add_routes(self.viber_bot.routes())
         app.add_routes(phones.routes())
         app.add_routes([web.get("/counters", self._counters)])
+        for twin in (self.google_rbm, self.twilio, self.smsbat):
+            app.add_routes(twin.routes())
         app.add_routes(self.telegram_bot.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         try:
@@ -148,6 +164,9 @@ class Sandbox:
     async def _counters(self, request: web.Request) -> web.Response:
         counters = {
             "telegram_bot": self.telegram_bot.counters,
+            "google_rbm": self.google_rbm.counters,
+            "twilio": self.twilio.counters,
+            "smsbat": self.smsbat.counters,
             "viber_bot": self.viber_bot.counters,
             "sms": {"requests": self.smsc.submits, "accepted": self.smsc.accepted},
             "flashcall": self.sip_trunk.counters,

@@ -7,6 +7,7 @@ says `reach` when the message is on the phone, and `report` with what the provid
 """
 
 import functools
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from aiohttp import web
 
 from cascade.sandbox.callbacks import Callback, Callbacks
 from cascade.sandbox.people import AnswerLostError, Behaviour, Counters, People, Person, Received
+
+NUMBERED = re.compile(r"^([1-9])\. (.+)$", re.MULTILINE)
 
 
 class ThrottledError(Exception):
@@ -97,3 +100,8 @@ def counted(
             return web.Response()
 
     return handle
+
+
+def options_in(text: str) -> dict[str, str]:
+    """The options of a question that came as text, each with the number by which a person answers."""
+    return {option: number for number, option in NUMBERED.findall(text)}

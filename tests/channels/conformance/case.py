@@ -43,7 +43,8 @@ async def _nothing(stage: "Stage") -> None:
 class Case:
     """`sandbox` are settings of the sandbox that the account needs. `address` turns a phone into what the channel
     addresses. `prepare` is done before the first message. `shown` is the text that the phone must show; None where
-    nothing can be shown. `unfit` is a message that cannot go by this channel."""
+    nothing can be shown. `names_recipient`: its receipts say whose they are. `unfit` is a message that cannot go by
+    this channel."""
 
     kind: str
     transport: Callable[[Twins], Transport]
@@ -54,6 +55,7 @@ class Case:
     sandbox: Mapping[str, Any] = field(default_factory=dict)
     address: Callable[[str], str] = lambda phone: phone
     prepare: Callable[["Stage"], Awaitable[None]] = _nothing
+    names_recipient: bool = True
     type: MessageType = MessageType.TRANSACTION
     content: Content = field(default_factory=lambda: Content("Your code is 918273"))
     unfit: tuple[MessageType, Content] = field(default_factory=lambda: (MessageType.FLASHCALL, Content("")))

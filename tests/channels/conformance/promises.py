@@ -311,9 +311,9 @@ def hear(stage: Stage, call: Callback) -> Any:
     return stage.transport.hear(call)
 
 
-def recipient_of(stage: Stage) -> str:
-    """As receipts spell it: without the plus."""
-    return stage.case.address(PHONE).removeprefix("+")
+def recipient_of(stage: Stage) -> str | None:
+    """As receipts spell it, without the plus; None where they do not say it."""
+    return stage.case.address(PHONE).removeprefix("+") if stage.case.names_recipient else None
 
 
 Promise = Callable[[Stage], Awaitable[None]]

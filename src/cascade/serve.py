@@ -30,7 +30,7 @@ from cascade.channels.http import HttpSettings, HttpTransport
 from cascade.channels.registry import BOT_FITTINGS, BOTS, PROVIDERS
 from cascade.channels.viber_bot import ViberBot
 from cascade.core.directory import Directory, PlannedStep, Rate, SharedLink
-from cascade.core.errors import ConfigError, ProviderUnreachableError, StoreUnavailableError
+from cascade.core.errors import ConfigError, ProviderUnreachableError, StoreUnavailableError, StoreUnreachableError
 from cascade.core.flashcalls import FlashcallRules
 from cascade.core.prices import Price, Prices, micros_of
 from cascade.core.secret import Secret
@@ -57,6 +57,9 @@ LARGEST_PURGE = 2_000
 LARGEST_REQUEST_PURGE = 500
 """Fewer: each holds an answer, and one to 100 messages costs 85 us."""
 WEBHOOK_RETRY_S = 10.0
+STORE_RETRY_S = 1.0
+START_S = 1.0
+"""How long clients are kept waiting for a start; then they are told to come back."""
 HTTP_GRACE_S = 3
 GC_THRESHOLD = 50_000
 
@@ -137,14 +140,14 @@ class Gateway:
         self._egress = Egress(settings.webhooks.targets, settings.webhooks.timeout_s)
         self._notifier: Notifier
         self._transports: dict[str, Transport] = {}
-        self._directory: Directory
+        self._directory: Directory | None = None
         self._version = -1
         self._purged_at_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._webhooks: list[asyncio.Event] = []
         self._parts = Parts(
             database=self.database,
-            directory=lambda: self._directory,
+            directory=self._newest_directory,
             now_ms=now_ms,
             limits=Limits(max_batch=settings.http.max_batch, max_body_bytes=settings.http.max_body_bytes),
             is_ready=lambda: self._worker.is_running,
@@ -171,8 +174,9 @@ class Gateway:
         self.app = create_app(self._parts, has_doors=self._role.has_doors)
 
     async def start(self) -> None:
-        """Open the store, take over what a dead predecessor left, connect the links."""
-        await self.database.open(owner=True)
+        """Open the store, take over what a dead predecessor left, connect the links. A store that others share is
+        waited for."""
+        await self._open_store()
         self._seal = open_seal(self.settings)
         public_url = self.settings.http.public_url
         reached_at = None if public_url is None else public_url.rstrip("/")
@@ -185,11 +189,34 @@ class Gateway:
             self._worker.add_notifier(self._notifier)
             self._worker.add_janitor(self._keep())
         self._worker.add_clicks(self._clicks)
-        await self.refresh()
+        await self._refresh_first()
         self._keep_doing("directory", self.refresh)
         self._keep_doing("keys_used", self._write_keys_used)
         if self._role.has_engine:
             self._keep_doing("purge", self._purge)
+
+    async def _open_store(self) -> None:
+        while True:
+            try:
+                return await self.database.open(owner=True)
+            except StoreUnreachableError as error:
+                log.error("store_awaited", error=str(error))
+            await asyncio.sleep(STORE_RETRY_S)
+
+    async def _refresh_first(self) -> None:
+        while True:
+            try:
+                return await self.refresh()
+            except StoreUnavailableError as error:
+                if not self.database.is_shared:
+                    raise
+                log.error("store_awaited", error=str(error))
+            await asyncio.sleep(STORE_RETRY_S)
+
+    def _newest_directory(self) -> Directory:
+        if self._directory is None:
+            raise StoreUnavailableError("the gateway is starting")
+        return self._directory
 
     async def stop(self) -> None:
         """Drain: claim nothing more, let what is on the wire end, write down how it ended."""
@@ -300,6 +327,7 @@ class Gateway:
             await asyncio.sleep(WEBHOOK_RETRY_S)
 
     def _hear(self, link: str, callback: Callback) -> Heard:
+        self._newest_directory()  # before it is there, we do not know whose link it is
         transport = self._transports.get(link)
         if not isinstance(transport, Hears):
             raise LookupError(link)
@@ -381,22 +409,40 @@ def freeze_memory() -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT, then drain."""
+    """Until SIGTERM or SIGINT, then drain. While the store is awaited, every request is answered 503."""
     listening = listen(settings.http.host, settings.http.port, "http.port")
     try:
         gateway = Gateway(settings)
-        await gateway.start()
+        server = http_server(gateway.app, settings.http.trusted_proxies)
+        starting = asyncio.create_task(_start(gateway, listening))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, setattr, server, "should_exit", True)
+        await asyncio.wait({starting}, timeout=START_S)
+        if starting.done():
+            starting.result()
     except BaseException:
         listening.close()
         raise
-    server = http_server(gateway.app, settings.http.trusted_proxies)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        await asyncio.wait({starting, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            await serving
+    finally:
+        server.should_exit = True
+        await serving
+        if starting.done() and starting.exception() is None:
+            await gateway.stop()
+        else:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await gateway.database.close()
+
+
+async def _start(gateway: Gateway, listening: socket.socket) -> None:
+    await gateway.start()
     freeze_memory()
     host, port = listening.getsockname()[:2]
-    log.info("gateway_ready", url=f"http://{host}:{port}", store=settings.store.shown)
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        await gateway.stop()
+    log.info("gateway_ready", url=f"http://{host}:{port}", store=gateway.settings.store.shown)

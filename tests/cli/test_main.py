@@ -192,24 +192,23 @@ def test_is_refused_in_one_line(case: str, cascade: Run) -> None:
     assert words in line
 
 
-NO_STORE = {  # a URL, and words of the line that refuses it
+NO_STORE = {  # a command, a URL, and words of the line that refuses it
     "PostgreSQL is not there": (
+        ("account", "list"),
         "postgresql://shop:hunter2@127.0.0.1:9/shop",
         "cannot open postgresql://127.0.0.1:9/shop",
     ),
-    "no port": ("postgresql://shop:hunter2@127.0.0.1:port/shop", "it is no PostgreSQL URL"),
-    "another engine": ("mysql://shop:hunter2@127.0.0.1/shop", "it names no store"),
+    "no port": (("serve",), "postgresql://shop:hunter2@127.0.0.1:port/shop", "it is no PostgreSQL URL"),
+    "another engine": (("serve",), "mysql://shop:hunter2@127.0.0.1/shop", "it names no store"),
 }
 
 
 @pytest.mark.parametrize("case", NO_STORE)
-def test_a_store_that_cannot_be_opened_stops_the_start_in_one_line(
-    case: str, cascade: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, words = NO_STORE[case]
+def test_a_store_that_cannot_be_opened_is_one_line(case: str, cascade: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    command, url, words = NO_STORE[case]
     monkeypatch.setenv("CASCADE_STORE__URL", url)
     monkeypatch.setenv("CASCADE_HTTP__PORT", "0")
-    ended = cascade("serve")
+    ended = cascade(*command)
     assert (ended.code, ended.output) == (2, "")
     (line,) = ended.errors.splitlines()
     assert line.startswith("cascade: store.url: ")

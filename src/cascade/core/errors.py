@@ -16,6 +16,11 @@ class ConfigError(CascadeError):
         self.fix = fix
 
 
+class StoreUnreachableError(ConfigError):
+    """The store does not answer at the start: its address is wrong, or it is away. A command ends with it; the gateway
+    tries again until it answers."""
+
+
 class StoreUnavailableError(CascadeError):
     """The store does not answer. Nothing was stored; the same call may be repeated."""
 

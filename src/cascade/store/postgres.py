@@ -12,6 +12,7 @@ docs/decisions/0007-postgresql.md). A wake-up that a crash swallows is what the 
 import asyncio
 import json
 import re
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import lru_cache
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import structlog
 
-from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailableError
+from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailableError, StoreUnreachableError
 from cascade.core.events import Listeners
 from cascade.core.turns import Lane
 from cascade.store import schema, versions
@@ -84,6 +85,16 @@ AWAY = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.SyntaxOrAccessError,  # the tables are not there, or not ours
     asyncpg.InternalClientError,
+)
+
+MAY_PASS = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
 )
 
 
@@ -157,6 +168,12 @@ async def _prepare(connection: Any) -> None:
     await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=_number, format="text")
 
 
+def _there(pool: Any) -> Any:
+    if pool is None:
+        raise StoreUnavailableError("not connected yet")
+    return pool
+
+
 async def _keep(connection: Any) -> None:
     """Nothing here changes a session, so giving a connection back costs no question to the server."""
 
@@ -213,11 +230,18 @@ def _opening(url: str) -> Iterator[None]:
             "store.url", "it is no PostgreSQL URL", "Write postgresql://user:password@host:5432/database"
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise ConfigError(
+        raise (StoreUnreachableError if _may_pass(error) else ConfigError)(
             "store.url",
             f"cannot open {shown(url)}: {str(error) or 'no answer'}",
             "Start PostgreSQL there, or correct host, database, user and password",
         ) from error
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same start may succeed later: the server is away, starting or full. Else a setting is wrong."""
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_AGAIN
+    return isinstance(error, MAY_PASS)
 
 
 class PostgresDatabase(Database):
@@ -296,7 +320,7 @@ class PostgresDatabase(Database):
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Reader]:
         with _store_errors():
-            async with self._pool.acquire(timeout=STATEMENT_S) as connection:
+            async with _there(self._pool).acquire(timeout=STATEMENT_S) as connection:
                 yield _PostgresReader(connection)
 
     @asynccontextmanager
@@ -305,7 +329,7 @@ class PostgresDatabase(Database):
             try:
                 with _store_errors():
                     async with (
-                        self._pool.acquire(timeout=STATEMENT_S) as connection,
+                        _there(self._pool).acquire(timeout=STATEMENT_S) as connection,
                         connection.transaction(readonly=True),
                     ):
                         await connection.execute(COLD_SETTINGS)
@@ -328,7 +352,7 @@ class PostgresDatabase(Database):
     @asynccontextmanager
     async def _transaction(self, pool: Any, patience_s: float) -> AsyncIterator[Transaction]:
         with _store_errors():
-            async with pool.acquire(timeout=patience_s) as connection, connection.transaction():
+            async with _there(pool).acquire(timeout=patience_s) as connection, connection.transaction():
                 transaction = _PostgresTransaction(connection, self.listeners)
                 yield transaction
         self.tell(transaction)

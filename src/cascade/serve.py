@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -129,13 +130,13 @@ def _link(name: str, link: ProviderLink, reached_at: str | None) -> LinkSetup:
 
 
 class Gateway:
-    """One process of Cascade. `start`, then serve HTTP with `app`, then `stop`."""
+    """One process of Cascade, under that name among other nodes. `start`, then serve HTTP with `app`, then `stop`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, name: str = "") -> None:
         self.settings = settings
         self.database = settings.store.database()
         self._role = settings.engine.role
-        self._worker = Worker(self.database, now_ms, self._role)
+        self._worker = Worker(self.database, now_ms, name, self._role)
         self._clicks = ClickCounter(self.database, round(settings.links.preview_s * 1000))
         self._egress = Egress(settings.webhooks.targets, settings.webhooks.timeout_s)
         self._notifier: Notifier
@@ -384,6 +385,18 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
     return server
 
 
+def node_name(port: int) -> str:
+    """What no other living process can be called: of one start of one machine and one of its networks, who listens on
+    the port. So a node that is started again need not wait until its predecessor's lease is over."""
+    host = socket.gethostname()
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        network = Path("/proc/self/ns/net").stat().st_ino
+    except OSError:  # no Linux: then nobody can have it at any time
+        return f"{host}:{port} {uuid.uuid4()}"
+    return f"{host}:{port} {boot}/{network}"
+
+
 def http_server(app: Any, trusted_proxies: list[str]) -> _Server:
     config = uvicorn.Config(
         app,
@@ -412,7 +425,7 @@ async def serve(settings: Settings) -> None:
     """Until SIGTERM or SIGINT, then drain. While the store is awaited, every request is answered 503."""
     listening = listen(settings.http.host, settings.http.port, "http.port")
     try:
-        gateway = Gateway(settings)
+        gateway = Gateway(settings, node_name(listening.getsockname()[1]))
         server = http_server(gateway.app, settings.http.trusted_proxies)
         starting = asyncio.create_task(_start(gateway, listening))
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 
 import pytest
 
@@ -26,6 +27,9 @@ CONNECTIONS = 8
 LEASE = Lease(lease_s=1.5, sure_s=0.75)
 SMS = "sms.smpp"
 MANY = tuple(f"viber_bot.{n}" for n in range(4))
+
+
+NUMBERS = count()
 
 
 class Store(PostgresDatabase):
@@ -59,9 +63,9 @@ class Store(PostgresDatabase):
 class Node:
     """An engine with a transport of its own for each link."""
 
-    def __init__(self, store: Store, links: tuple[str, ...], role: Role) -> None:
+    def __init__(self, store: Store, links: tuple[str, ...], role: Role, name: str) -> None:
         self.store = store
-        self.worker = Worker(store, lambda: T0, role, LEASE)
+        self.worker = Worker(store, lambda: T0, name, role, LEASE)
         self.transports = {link: FakeTransport(window=20, answer=accept) for link in links}
         self._has_ended = False
 
@@ -105,11 +109,11 @@ async def start(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     monkeypatch.setattr(timekeeper, "TICK_S", 0.01)
     async with AsyncExitStack() as stack:
 
-        async def start_node(*links: str, role: Role = Role.ALL) -> Node:
+        async def start_node(*links: str, role: Role = Role.ALL, name: str | None = None) -> Node:
             store = Store(postgres_url, CONNECTIONS)
             await store.open(owner=True)
             stack.push_async_callback(store.close)
-            node = Node(store, links, role)
+            node = Node(store, links, role, name or f"node {next(NUMBERS)}")
             stack.push_async_callback(node.stop)
             await node.start()
             return node
@@ -142,17 +146,16 @@ async def test_a_node_of_doors_serves_no_link(start: Start) -> None:
 
 async def test_what_one_node_accepts_others_send_once(start: Start, client: Database) -> None:
     engines = [await start(*MANY, SMS) for _ in range(2)]
-    count = 400
-    for first in range(0, count, 50):
+    for first in range(0, 400, 50):
         await add(client, *(new(n) for n in range(first, first + 50)))
 
     async def all_wait() -> bool:
         async with client.reading() as reader:
-            return await counts(reader) == {State.WAITING: count}
+            return await counts(reader) == {State.WAITING: 400}
 
     await eventually(all_wait)
     sent = [number for node in engines for number in node.transports[SMS].numbers]
-    assert sorted(sent) == list(range(count))
+    assert sorted(sent) == list(range(400))
 
 
 async def test_a_link_that_moves_under_load_sends_nothing_twice(start: Start, client: Database) -> None:
@@ -197,6 +200,18 @@ async def test_what_a_dead_node_was_sending_is_unknown_as_soon_as_its_lease_ends
     assert (await load(client, 1)).message.state is State.WAITING
     assert (await load(client, 2)).message.state is State.QUEUED  # in a second, it is sent again
     assert second.serves == {SMS}
+
+
+async def test_a_node_that_is_started_again_takes_over_from_itself_at_once(start: Start) -> None:
+    first = await start(SMS)
+    await eventually(lambda: first.serves == {SMS})
+    assert first.worker._ownership is not None
+    name = first.worker._ownership._name
+    await first.die()
+    second = await start(SMS, name=name)
+    began_s = asyncio.get_running_loop().time()
+    await eventually(lambda: second.serves == {SMS})
+    assert asyncio.get_running_loop().time() - began_s < LEASE.sure_s
 
 
 async def test_a_node_that_starts_leaves_the_leases_of_the_living_alone(start: Start, client: Database) -> None:

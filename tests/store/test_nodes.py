@@ -26,9 +26,9 @@ async def database(postgres_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def join(database: Database, *owns: str, lease_ms: int = LIVES_MS) -> int:
+async def join(database: Database, *owns: str, lease_ms: int = LIVES_MS, name: str = "one") -> int:
     async with database.transaction() as tx:
-        id_ = await nodes.join(tx, "one", Role.ALL, LIVES_MS)
+        id_ = await nodes.join(tx, name, Role.ALL, LIVES_MS)
         await nodes.add_links(tx, [SMS, VIBER])
         assert sorted(await nodes.take(tx, id_, owns, 9)) == sorted(owns)
         assert await nodes.renew(tx, id_, lease_ms)
@@ -74,6 +74,13 @@ async def test_the_dead_own_nothing_and_do_not_come_back(database: Database) -> 
     async with database.transaction() as tx:
         assert not await nodes.renew(tx, dead, LIVES_MS)
     assert await join(database) != dead
+
+
+async def test_who_bears_the_name_of_one_that_joins_is_dead(database: Database) -> None:
+    before, other = await join(database, SMS, name="one"), await join(database, VIBER, name="two")
+    async with database.transaction() as tx:
+        assert await nodes.bury_namesakes(tx, "one", T0) == Buried([before], [SMS], 0)
+    assert await owners(database) == {SMS: None, VIBER: other}
 
 
 async def test_a_lease_that_nobody_missed_is_as_good_as_new(database: Database) -> None:

@@ -22,7 +22,7 @@ from cascade.engine.dispatcher import Held
 from cascade.engine.supervision import wait
 from cascade.store import nodes
 from cascade.store.database import Database, Transaction
-from cascade.store.nodes import Node, Owned
+from cascade.store.nodes import Buried, Node, Owned
 
 log = structlog.get_logger()
 
@@ -50,9 +50,9 @@ def boot_s() -> float:
 
 
 class Ownership:
-    """`known` are the links that this node could serve. `serve(link, held)` begins to; `leave(link, grace_s)` ends it,
-    waiting so long for what is on the wire, and says whether all that came of it is written down. `link_states` says
-    which of the links it serves are up."""
+    """`name`: two nodes that live at once never have the same. `known` are the links that this node could serve.
+    `serve(link, held)` begins to; `leave(link, grace_s)` ends it, waiting so long for what is on the wire, and says
+    whether all that came of it is written down. `link_states` says which of the links it serves are up."""
 
     def __init__(
         self,
@@ -167,7 +167,9 @@ class Ownership:
         async with self._database.vital_transaction() as tx:
             if self._node_id is not None:
                 return await nodes.renew(tx, self._node_id, lease_ms)
+            buried = await nodes.bury_namesakes(tx, self._name, self._now_ms())
             node_id = await nodes.join(tx, self._name, self._role, lease_ms)
+        _report(buried)
         self._node_id = node_id
         log.info("node_joined", node_id=node_id, role=self._role.value)
         return True
@@ -177,9 +179,7 @@ class Ownership:
         states = dict(self._link_states())
         async with self._database.vital_transaction() as tx:
             if self._role.has_engine and self._clock_s() >= self._buries_from_s:
-                buried = await nodes.bury(tx, self._now_ms())
-                if buried.ids:
-                    log.warning("nodes_buried", node_ids=buried.ids, links=len(buried.links), leases=buried.leases)
+                _report(await nodes.bury(tx, self._now_ms()))
             living = await nodes.living(tx)
             links = await nodes.links(tx)
             if self._role.has_engine:
@@ -248,6 +248,11 @@ class Ownership:
                 self._begin_to_leave(link, HANG_UP_S)
         if self._leaving:
             await asyncio.wait(list(self._leaving.values()))
+
+
+def _report(buried: Buried) -> None:
+    if buried.ids:
+        log.warning("nodes_buried", node_ids=buried.ids, links=len(buried.links), leases=buried.leases)
 
 
 def _share(node_id: int, living: Sequence[Node]) -> Share:

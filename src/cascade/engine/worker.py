@@ -1,8 +1,6 @@
 """Starts a node's loops, gives each link that it owns its dispatcher, and drains them."""
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -46,11 +44,16 @@ class LinkSetup(NamedTuple):
 
 
 class Worker:
-    """On a store that other nodes may share, a link is served by its owner (engine/ownership). The process that owns
-    its store serves them all."""
+    """On a store that other nodes share, where it is called `name`, each link is served by its owner (engine/ownership).
+    The process that owns its store serves them all."""
 
     def __init__(
-        self, database: Database, now_ms: Callable[[], int], role: Role = Role.ALL, lease: Lease = LEASE
+        self,
+        database: Database,
+        now_ms: Callable[[], int],
+        name: str = "",
+        role: Role = Role.ALL,
+        lease: Lease = LEASE,
     ) -> None:
         self._database = database
         self._now_ms = now_ms
@@ -71,7 +74,7 @@ class Worker:
         if database.is_shared:
             self._ownership = Ownership(
                 database,
-                f"{socket.gethostname()}/{os.getpid()}",
+                name,
                 role,
                 known=self._setups.keys,
                 serve=self._serve,

@@ -19,6 +19,7 @@ NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 JOIN = f"""
     INSERT INTO node (name, role, started_at_ms, lease_ends_at_ms) VALUES (?, ?, {NOW_MS}, {NOW_MS} + ?) RETURNING id
 """  # noqa: S608 - constants only, here and below
+NAMESAKES = "DELETE FROM node WHERE name = ? RETURNING id"
 RENEW = f"UPDATE node SET lease_ends_at_ms = {NOW_MS} + ? WHERE id = ?"  # noqa: S608
 LEAVE = "DELETE FROM node WHERE id = ?"
 LIVING = f"SELECT id, name, role, started_at_ms FROM node WHERE lease_ends_at_ms > {NOW_MS} ORDER BY id"  # noqa: S608
@@ -64,9 +65,14 @@ class Buried(NamedTuple):
 
 
 async def join(tx: Transaction, name: str, role: Role, lease_ms: int) -> int:
-    """Be a new node; its id."""
+    """Be a new node; its id. Nobody else living can have the name: see `bury_namesakes`."""
     [(id_,)] = await tx.rows(JOIN, (name, role.value, lease_ms))
     return int(id_)
+
+
+async def bury_namesakes(tx: Transaction, name: str, now_ms: int) -> Buried:
+    """Who bears the name of one that is about to join is dead, though its lease may still run."""
+    return await _bury(tx, [id_ for (id_,) in await tx.rows(NAMESAKES, (name,))], now_ms)
 
 
 async def renew(tx: Transaction, id_: int, lease_ms: int) -> bool:
@@ -83,7 +89,10 @@ async def leave(tx: Transaction, id_: int) -> None:
 
 async def bury(tx: Transaction, now_ms: int) -> Buried:
     """Take from the dead what they held. Their messages on the wire are past their deadline at once."""
-    ids = [id_ for (id_,) in await tx.rows(BURY)]
+    return await _bury(tx, [id_ for (id_,) in await tx.rows(BURY)], now_ms)
+
+
+async def _bury(tx: Transaction, ids: list[int], now_ms: int) -> Buried:
     if not ids:
         return Buried([], [], 0)
     links = [link for (link,) in await tx.rows(FREE, (ids,))]

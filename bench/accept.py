@@ -5,8 +5,9 @@ from pathlib import Path
 from bench import traffic
 from bench.far_end import Ports
 from bench.figures import Sample
-from bench.gateway import Gateway, free_port
+from bench.gateway import Gateway
 from bench.http_client import ask_all
+from bench.ports import free_port
 from bench.scale import Scale
 
 

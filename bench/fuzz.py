@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.gateway import free_port
+from bench.ports import free_port
 
 BIN = Path(sys.executable).parent
 CHECKS = (

@@ -6,24 +6,27 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from bench.http_client import HOST, Answer, Connection, request
+from bench.ports import free_port
 from cascade.core.directory import ApiKey
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
 from cascade.serve import now_ms, open_seal
 from cascade.settings import Secrets, Settings, Store
-from cascade.store import accounts
+from cascade.store import accounts, engines
 from cascade.store.database import Transaction
-from cascade.store.sqlite import SqliteDatabase
 
 COMMAND = Path(sys.executable).with_name("cascade")
 READY_S = 30.0
+CONNECTIONS = 8
+ACCOUNT_CONNECTIONS = 4
 STOP_S = 15.0
 POLL_S = 0.01
 LIMITS = "[limits]\nsend_rate = 1000000\nsend_burst = 1000000\nread_rate = 1000000\nread_burst = 1000000\n"
@@ -35,26 +38,39 @@ class GatewayDiedError(Exception):
     """The gateway ended by itself; the message holds the end of its log."""
 
 
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 def child_environment() -> dict[str, str]:
     """Ours without the settings of a gateway, which would win over those of the bench."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CASCADE_")}
 
 
 class Gateway:
-    """`settings` is TOML beyond `[store]` and `[http]`. Its log is `gateway.log` in `home`, appended at every start."""
+    """`settings` is TOML beyond `[store]`, `[http]` and `[limits]`. `store_url` None: a SQLite file in `home`.
+    `public_url` None: its own. `seal` None: one of its own. The log is `gateway.log` in `home`, appended at each start.
+    """
 
-    def __init__(self, home: Path, settings: str) -> None:
+    def __init__(
+        self,
+        home: Path,
+        settings: str,
+        *,
+        store_url: str | None = None,
+        public_url: str | None = None,
+        seal: str | None = None,
+        role: str = "all",
+    ) -> None:
         self.port = free_port()
         self.key = secrets.token_urlsafe(32)
         self.home = home
         self._settings = settings
+        self._store_url = store_url or f"sqlite:///{home / 'cascade.db'}"
+        self._public_url = public_url or self.url
+        self._seal = seal
+        self._role = role
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
 
     @property
     def url(self) -> str:
@@ -62,19 +78,24 @@ class Gateway:
 
     async def prepare(self, bots: Mapping[str, str]) -> None:
         """Write the configuration, make the account with its key and its bots (channel to token)."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        self._configuration.write_text(
-            f'[store]\nurl = "sqlite:///{self._store}"\n{LIMITS}'
-            f'[http]\nport = {self.port}\npublic_url = "{self.url}"\n{self._settings}',
-            encoding="utf-8",
-        )
-        database = SqliteDatabase(self._store)
+        self.configure()
+        database = engines.database(self._store_url, ACCOUNT_CONNECTIONS)
         await database.open(owner=False)
         try:
             async with database.transaction() as tx:
                 await self._add_account(tx, bots)
         finally:
             await database.close()
+
+    def configure(self) -> None:
+        """Write the configuration."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        keys = f'[secrets]\nkeys = ["{self._seal}"]\n' if self._seal is not None else ""
+        self._configuration.write_text(
+            f'[store]\nurl = "{self._store_url}"\nconnections = {CONNECTIONS}\n{LIMITS}{keys}'
+            f'[http]\nport = {self.port}\npublic_url = "{self._public_url}"\n{self._settings}',
+            encoding="utf-8",
+        )
 
     async def start(self) -> float:
         """Start it; the seconds until it was ready. Raises `GatewayDiedError` when it ends before."""
@@ -90,6 +111,8 @@ class Gateway:
                 "serve",
                 "--config",
                 self._configuration,
+                "--role",
+                self._role,
                 stdout=log,
                 stderr=log,
                 env=child_environment(),
@@ -166,10 +189,6 @@ class Gateway:
     def _configuration(self) -> Path:
         return self.home / "cascade.toml"
 
-    @property
-    def _store(self) -> Path:
-        return self.home / "cascade.db"
-
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
@@ -178,7 +197,8 @@ class Gateway:
         """What `cascade account add` and `cascade bot add` do, without a second of start for each."""
         account_id = await accounts.add_account(tx, "bench", now_ms())
         await accounts.add_key(tx, ApiKey(account_id, "bench"), Secret(self.key), now_ms())
-        seal = open_seal(Settings.model_construct(store=Store(url=f"sqlite:///{self._store}"), secrets=Secrets()))
+        keys = [SecretStr(self._seal)] if self._seal is not None else []
+        seal = open_seal(Settings.model_construct(store=Store(url=self._store_url), secrets=Secrets(keys=keys)))
         for channel, token in bots.items():
             await accounts.add_bot(tx, seal, account_id, Channel(channel), Secret(token), now_ms())
 

@@ -4,12 +4,12 @@ import asyncio
 import itertools
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 import orjson
 
 from bench.chaos.people import TELEGRAM_BOT, VIBER_BOT, Sent, draw
-from bench.gateway import Gateway
-from bench.http_client import ask_each, request
+from bench.http_client import Answer, ask_each, request
 
 TELEGRAM_TOKEN, VIBER_TOKEN = "chaos-telegram-key", "chaos-viber-key"
 DIRECTORIES = {TELEGRAM_BOT: f"/api/tg_bot/{TELEGRAM_TOKEN}", VIBER_BOT: f"/api/viber_bot/{VIBER_TOKEN}"}
@@ -21,10 +21,16 @@ SANDBOX_CONNECTIONS = 4
 RETRY_S = 0.05
 
 
+class Door(Protocol):
+    """Where the load goes: a gateway, or any of several."""
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> Answer: ...
+
+
 class Load:
     """`accepted` maps the id of every message that was answered with 200 to what it was."""
 
-    def __init__(self, gateway: Gateway, sandbox_port: int, seed: int, rate_per_s: float, ttl_s: int) -> None:
+    def __init__(self, gateway: Door, sandbox_port: int, seed: int, rate_per_s: float, ttl_s: int) -> None:
         self.accepted: dict[str, Sent] = {}
         self.unanswered = 0
         """Messages whose request was on its way when the gateway died: stored or not, nothing was promised."""

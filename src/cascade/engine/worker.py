@@ -44,8 +44,8 @@ class LinkSetup(NamedTuple):
 
 
 class Worker:
-    """On a store that other nodes share, where it is called `name`, each link is served by its owner (engine/ownership).
-    The process that owns its store serves them all."""
+    """On a store that other nodes share, where it is called `name`, each link is served by its owner
+    (engine/ownership). The process that owns its store serves them all."""
 
     def __init__(
         self,

@@ -1,12 +1,13 @@
 """HTTP out, for every channel that speaks it: connections, time-outs, logging and the hiding of secrets, once for all.
 
 An adapter translates an attempt into a request and an answer into an outcome; whatever can go wrong between the two is
-settled here. The client library (aiohttp) is known to this file alone.
+settled here. The client library (aiohttp) is known to this file alone, and to flashcall/asterisk for its websocket.
 """
 
 import asyncio
 import math
 import re
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -466,6 +467,11 @@ def header(headers: Mapping[str, str], name: str) -> str | None:
     """A header by its name in any case; None where it is missing."""
     wanted = name.lower()
     return next((value for key, value in headers.items() if key.lower() == wanted), None)
+
+
+def basic(user: str, password: Secret) -> str:
+    """The value of an `Authorization` by name and password (RFC 7617)."""
+    return "Basic " + b64encode(f"{user}:{password.reveal()}".encode()).decode()
 
 
 def redact(text: str, *hidden: str) -> str:

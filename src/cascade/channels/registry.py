@@ -8,6 +8,8 @@ from typing import Any
 from cascade.channels import flashcall, smsbat, telegram_bot, viber_bot
 from cascade.channels.base import Transport
 from cascade.channels.fitting import Fitting, as_sms
+from cascade.channels.flashcall.asterisk.settings import AsteriskSettings
+from cascade.channels.flashcall.asterisk.transport import AsteriskTransport
 from cascade.channels.flashcall.sip.settings import SipSettings
 from cascade.channels.flashcall.sip.transport import SipTransport
 from cascade.channels.http import HttpAdapter, HttpSettings, HttpTransport
@@ -57,6 +59,12 @@ BOT_FITTINGS: Mapping[Channel, Fitting] = {
 
 PROVIDERS: Mapping[str, Provider] = {
     "rcs.google": over_http(Channel.RCS, GoogleRcs, google.fitted),
+    "flashcall.asterisk": Provider(
+        Channel.FLASHCALL,
+        AsteriskSettings,
+        lambda settings, link, http: AsteriskTransport(settings, link),
+        lambda _: flashcall.fitted,
+    ),
     "flashcall.sip": Provider(
         Channel.FLASHCALL,
         SipSettings,

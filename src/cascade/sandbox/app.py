@@ -10,6 +10,7 @@ import structlog
 from aiohttp import ClientSession, DummyCookieJar, web
 from aiohttp.typedefs import Handler
 
+from cascade.sandbox.asterisk import Asterisk
 from cascade.sandbox.callbacks import RETRIES_S, Callbacks
 from cascade.sandbox.directory import Directory
 from cascade.sandbox.google_rbm import GoogleRbm
@@ -37,7 +38,8 @@ class SandboxSettings:
     """Port 0 is any free one. Without `gateway_url` no gateway is told who has talked to the bots.
 
     `late_s` is how long a `late` phone's receipt takes; `retries_s` are the delays between the tries of a callback.
-    `sip_accounts`: who may call, by user name; None: anyone. `rbm_client_token` signs Google's events, and
+    `sip_accounts`: who may call, by user name; None: anyone. `ari_users`: who may use the Asterisk.
+    `rbm_client_token` signs Google's events, and
     `rbm_service_account` is the JSON of a key that it takes; None: one that it makes and shows. `twilio_accounts` are
     auth tokens by account SID, `smsbat_keys` API keys.
     `answer_delay_s` is how long a provider takes to answer after it has done what was asked, so that receipts overtake
@@ -50,6 +52,7 @@ class SandboxSettings:
     smsc_port: int = 8082
     sip_port: int = 0
     sip_accounts: Mapping[str, str] | None = field(default=None, repr=False)
+    ari_users: Mapping[str, str] = field(default_factory=lambda: {"cascade": "cascade"}, repr=False)
     telegram_tokens: tuple[str, ...] = field(default=("your-telegram-key",), repr=False)
     viber_tokens: tuple[str, ...] = field(default=("your-viber-token",), repr=False)
     rbm_client_token: str = field(default="your-rcs-token", repr=False)
@@ -93,6 +96,10 @@ class Sandbox:
             keep_inbox=settings.keep_inbox,
         )
 
+        self.asterisk = Asterisk(
+            self.people, settings.ari_users, late_s=settings.late_s, keep_inbox=settings.keep_inbox
+        )
+
     async def start(self) -> None:
         """Listen on every port. Raises OSError when one is taken."""
         settings = self.settings
@@ -120,6 +127,7 @@ class Sandbox:
 
         app = web.Application(client_max_size=UPLOAD_LIMIT_BYTES, middlewares=[self._delayed])
         app.add_routes(self.viber_bot.routes())
+        app.add_routes(self.asterisk.routes())
         app.add_routes(phones.routes())
         app.add_routes([web.get("/counters", self._counters)])
         for twin in (self.google_rbm, self.twilio, self.smsbat):
@@ -142,6 +150,7 @@ class Sandbox:
     async def stop(self) -> None:
         """Close every port. Callbacks not yet acknowledged are dropped."""
         await self.sip_trunk.stop()
+        await self.asterisk.stop()
         await self.smsc.stop()
         await self.telegram_bot.stop()
         await self._runner.cleanup()
@@ -170,6 +179,7 @@ class Sandbox:
             "viber_bot": self.viber_bot.counters,
             "sms": {"requests": self.smsc.submits, "accepted": self.smsc.accepted},
             "flashcall": self.sip_trunk.counters,
+            "flashcall_asterisk": self.asterisk.counters,
         }
         return web.Response(body=orjson.dumps(counters), headers={"Content-Type": "application/json"})
 

@@ -100,6 +100,11 @@ class Answered(Protocol):
     def answer(self, person: "Person", received: Received, option: str) -> None: ...
 
 
+def missed_call(caller: str, provider_id: str) -> Received:
+    """What a flash call leaves on the phone. `provider_id` is the provider's name for the call."""
+    return Received("flashcall", caller, f"Missed call from {caller}", iso_now(), provider_id=provider_id)
+
+
 @dataclass(slots=True)
 class Person:
     phone: str

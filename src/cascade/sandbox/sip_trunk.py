@@ -22,7 +22,7 @@ from typing import cast
 import structlog
 
 from cascade.sandbox import sip_codec as sip
-from cascade.sandbox.people import Behaviour, Counters, People, Received, iso_now, normal_phone
+from cascade.sandbox.people import Behaviour, Counters, People, missed_call, normal_phone
 
 log = structlog.get_logger()
 
@@ -91,9 +91,7 @@ class Ringing:
             return
         caller = normal_phone(self.invite.caller) or self.invite.caller
         if self._trunk.keep_inbox:
-            entry = Received(CHANNEL, caller, f"Missed call from {caller}", iso_now())
-            entry.provider_id = self.invite.one("call-id")
-            self._trunk.people.get(phone).inbox.append(entry)
+            self._trunk.people.get(phone).inbox.append(missed_call(caller, self.invite.one("call-id")))
         self.say(180)
 
     def say(self, status: int, extra: tuple[tuple[str, str], ...] = ()) -> None:

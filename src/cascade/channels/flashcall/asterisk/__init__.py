@@ -1,0 +1,1 @@
+"""Flash calls by an Asterisk, over its REST interface (ARI)."""

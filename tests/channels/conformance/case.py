@@ -42,9 +42,9 @@ async def _nothing(stage: "Stage") -> None:
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """`sandbox` are settings of the sandbox that the account needs. `address` turns a phone into what the channel
-    addresses. `prepare` is done before the first message. `shown` is the text that the phone must show; None where
-    nothing can be shown. `names_recipient`: its receipts say whose they are. `unfit` is a message that cannot go by
-    this channel."""
+    addresses. `prepare` is done before the first message. `shown` is what the phone must show; None: the content's
+    text. `names_recipient`: its receipts say whose they are. `unfit` is a message that cannot go by this channel.
+    `stranger` builds the link with credentials that the twin does not know, where `credential` cannot."""
 
     kind: str
     transport: Callable[[Twins], Transport]
@@ -56,6 +56,9 @@ class Case:
     address: Callable[[str], str] = lambda phone: phone
     prepare: Callable[["Stage"], Awaitable[None]] = _nothing
     names_recipient: bool = True
+    sender: str = "Shop"
+    shown: str | None = None
+    stranger: Callable[[Twins], Transport] | None = None
     type: MessageType = MessageType.TRANSACTION
     content: Content = field(default_factory=lambda: Content("Your code is 918273"))
     unfit: tuple[MessageType, Content] = field(default_factory=lambda: (MessageType.FLASHCALL, Content("")))

@@ -50,7 +50,7 @@ async def accepted(stage: Stage) -> None:
         assert outcome.provider_id
     [shown] = await stage.inbox()
     assert shown["channel"] == stage.case.channel
-    assert shown["text"] == stage.case.content.text
+    assert shown["text"] == (stage.case.shown or stage.case.content.text)
     assert not stage.receipts
 
 

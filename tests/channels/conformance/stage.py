@@ -77,7 +77,7 @@ class Stage:
             message_id=MESSAGE_ID,
             number=number,
             address=self.case.address(PHONE),
-            sender="Shop",
+            sender=self.case.sender,
             type=type_ or self.case.type,
             content=content or self.case.content,
             window_s=60,
@@ -176,9 +176,12 @@ async def staged(case: Case, log: Sequence[MutableMapping[str, Any]], **sandbox:
 @asynccontextmanager
 async def as_stranger(stage: Stage) -> AsyncIterator[Stage]:
     """The same link with credentials that the provider does not know."""
-    assert isinstance(stage.transport, HttpTransport)
-    adapter = replace(stage.transport.adapter, **stage.case.credential)
-    transport = HttpTransport(adapter, LINK)
+    transport: Transport
+    if stage.case.stranger is not None:
+        transport = stage.case.stranger(stage.twins)
+    else:
+        assert isinstance(stage.transport, HttpTransport)
+        transport = HttpTransport(replace(stage.transport.adapter, **stage.case.credential), LINK)
     stranger = Stage(stage.case, stage.sandbox, transport, stage.twins, stage.client, stage.log)
     transport.start(stranger.on_room, stranger.take)
     try:

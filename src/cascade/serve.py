@@ -16,11 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
 import structlog
 import uvicorn
 from cryptography.fernet import Fernet
 
 from cascade.api.app import create_app
+from cascade.api.inside import send_for
 from cascade.api.message_in import Limits
 from cascade.api.parts import Parts
 from cascade.api.send import KEY_KEPT_MS
@@ -30,6 +32,9 @@ from cascade.channels.fitting import Fitting
 from cascade.channels.http import HttpSettings, HttpTransport
 from cascade.channels.registry import BOT_FITTINGS, BOTS, PROVIDERS
 from cascade.channels.viber_bot import ViberBot
+from cascade.console.app import create_console
+from cascade.console.page import ROOT as CONSOLE
+from cascade.console.parts import Answered, ConsoleParts, Times
 from cascade.core.directory import Directory, PlannedStep, Rate, SharedLink
 from cascade.core.errors import ConfigError, ProviderUnreachableError, StoreUnavailableError, StoreUnreachableError
 from cascade.core.flashcalls import FlashcallRules
@@ -97,9 +102,12 @@ def _make_key_file(path: Path) -> None:
             os.link(file.name, path)
 
 
+def prices_of(settings: Settings) -> list[Price]:
+    return [Price(entry.channel, micros_of(entry.price), entry.sender, entry.prefix) for entry in settings.prices]
+
+
 def price_list(settings: Settings) -> Prices:
-    entries = [Price(entry.channel, micros_of(entry.price), entry.sender, entry.prefix) for entry in settings.prices]
-    return Prices(entries, transliterates_sms=_transliterates_sms(settings))
+    return Prices(prices_of(settings), transliterates_sms=_transliterates_sms(settings))
 
 
 def _fittings(settings: Settings) -> Mapping[Channel, Fitting]:
@@ -173,6 +181,33 @@ class Gateway:
             fittings=_fittings(settings),
         )
         self.app = create_app(self._parts, has_doors=self._role.has_doors)
+        if settings.console.enabled and self._role.has_doors:
+            self.app.mount(CONSOLE, create_console(self._console_parts()))
+
+    def _console_parts(self) -> ConsoleParts:
+        settings, parts = self.settings, self._parts
+        return ConsoleParts(
+            database=self.database,
+            directory=parts.directory,
+            now_ms=now_ms,
+            currency=settings.currency,
+            seal=parts.seal,
+            refresh=self.refresh,
+            link_health=self._worker.link_health,
+            link_states=self._worker.link_states,
+            backlogs=lambda: self._worker.statistician.backlogs,
+            send=self._send_for,
+            fittings=parts.fittings,
+            prices=prices_of(settings),
+            send_rate=parts.send_rate,
+            read_rate=parts.read_rate,
+            times=Times(settings.console.idle_minutes * 60_000, settings.console.session_hours * 3_600_000),
+        )
+
+    async def _send_for(self, account_id: int, body: bytes, is_preview: bool) -> Answered:
+        account = self._newest_directory().accounts[account_id]
+        answer = await send_for(self.app, account, body, is_preview=is_preview)
+        return Answered(answer.status_code, orjson.loads(bytes(answer.body)))
 
     async def start(self) -> None:
         """Open the store, take over what a dead predecessor left, connect the links. A store that others share is

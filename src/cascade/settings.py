@@ -28,8 +28,11 @@ PREFIX = "CASCADE_"
 BOT_TOKEN_VARIABLE = "CASCADE_BOT_TOKEN"  # noqa: S105 - a name
 SANDBOX_KEY_VARIABLE = "CASCADE_SANDBOX_KEY"
 COPY_TO_VARIABLE = "CASCADE_COPY_TO"
+CONSOLE_PASSWORD_VARIABLE = "CASCADE_CONSOLE_PASSWORD"  # noqa: S105 - a name
 GATEWAY_VARIABLES = ("CASCADE_URL", "CASCADE_KEY")
-OTHER_VARIABLES = frozenset({BOT_TOKEN_VARIABLE, SANDBOX_KEY_VARIABLE, COPY_TO_VARIABLE, *GATEWAY_VARIABLES})
+OTHER_VARIABLES = frozenset(
+    {BOT_TOKEN_VARIABLE, SANDBOX_KEY_VARIABLE, COPY_TO_VARIABLE, CONSOLE_PASSWORD_VARIABLE, *GATEWAY_VARIABLES}
+)
 """Variables of single commands: secrets that a command line would show to every process. No settings."""
 SURVEY_CHANNELS = frozenset({Channel.VIBER_BOT, Channel.VIBER_BUSINESS, Channel.SMS})
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -180,6 +183,15 @@ class Flashcalls(Section):
     reveal_caller: bool = True
 
 
+class Console(Section):
+    """The pages for operators at /console. `idle_minutes`: after how long untouched a session ends; `session_hours`:
+    after how long in any case."""
+
+    enabled: bool = True
+    idle_minutes: Positive = 480
+    session_hours: Positive = 168
+
+
 class BotApi(Section):
     """A bot provider. `window`: requests unanswered at once, for each bot. `rate_per_s`: sends a second, each bot."""
 
@@ -303,6 +315,7 @@ class Settings(BaseSettings):
     webhooks: Webhooks = Webhooks()
     links: Links = Links()
     flashcalls: Flashcalls = Flashcalls()
+    console: Console = Console()
     telegram_bot: BotApi = BotApi(base_url="https://api.telegram.org", rate_per_s=30)
     viber_bot: BotApi = BotApi(base_url="https://chatapi.viber.com")
     smpp: SmppSettings | None = None

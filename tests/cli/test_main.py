@@ -20,7 +20,7 @@ from .conftest import Run
 GROUPS = {
     (): (
         *("serve", "demo", "sandbox", "send", "status", "messages", "tags", "link"),
-        *("account", "key", "bot", "webhook", "store", "erase"),
+        *("account", "key", "bot", "console", "webhook", "store", "erase"),
     ),
     ("messages",): ("list", "show", "cancel", "hasten", "reschedule"),
     ("tags",): ("progress", "cancel", "hasten", "reschedule"),
@@ -28,6 +28,7 @@ GROUPS = {
     ("account",): ("add", "list", "show", "limit"),
     ("key",): ("add", "list", "revoke", "new-seal"),
     ("bot",): ("add", "list", "remove", "reseal"),
+    ("console",): ("add", "list", "role", "enable", "disable", "password"),
     ("store",): ("version", "migrate", "copy"),
     ("webhook",): (*("add", "list", "show", "enable", "remove", "test", "rotate", "deliveries", "redeliver"),),
 }

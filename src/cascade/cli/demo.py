@@ -19,6 +19,7 @@ from rich.table import Table
 from cascade.channels.smpp.settings import SmppSettings
 from cascade.cli import logs
 from cascade.cli.loop import run
+from cascade.console.access import hash_password
 from cascade.core.directory import ApiKey
 from cascade.core.errors import ConfigError
 from cascade.core.secret import Secret
@@ -26,13 +27,16 @@ from cascade.core.words import Channel
 from cascade.sandbox.app import Sandbox, SandboxSettings
 from cascade.serve import Gateway, freeze_memory, http_server, listen, now_ms, open_seal
 from cascade.settings import BotApi, Engine, Http, PriceEntry, ProviderLink, RouteStep, Settings, Store, Webhooks
-from cascade.store import accounts
+from cascade.store import accounts, console
+from cascade.store.console import Role
 
 app = typer.Typer(add_completion=False)
 
 HOST = "127.0.0.1"
 ACCOUNT = "demo"
 API_KEY = "your-api-key"
+CONSOLE_USER = "demo"
+CONSOLE_PASSWORD = "demo-password"  # noqa: S105 - on loopback only, like all the others
 VIBER_TOKEN = "your-viber-token"  # noqa: S105 - the credentials of the public examples, on loopback only
 TELEGRAM_TOKEN = "your-telegram-key"  # noqa: S105
 SIP_ACCOUNT = "demo"
@@ -187,7 +191,8 @@ def demo_settings(port: int, home: Path) -> Settings:
 
 
 async def add_demo_account(settings: Settings) -> None:
-    """The account of the public examples with its three credentials."""
+    """The account of the public examples with its three credentials, and a user of the console."""
+    hashed = await hash_password(CONSOLE_PASSWORD)
     database = settings.store.database()
     await database.open(owner=False)
     try:
@@ -197,6 +202,7 @@ async def add_demo_account(settings: Settings) -> None:
             seal = open_seal(settings)
             for channel, token in ((Channel.TELEGRAM_BOT, TELEGRAM_TOKEN), (Channel.VIBER_BOT, VIBER_TOKEN)):
                 await accounts.add_bot(tx, seal, account_id, channel, Secret(token), now_ms())
+            await console.add_user(tx, CONSOLE_USER, hashed, Role.ADMIN, now_ms())
     finally:
         await database.close()
 
@@ -205,7 +211,7 @@ async def demo(options: DemoOptions) -> int:
     """Run until Ctrl-C, or with `is_once` until the samples ended. 0 when they ended as they should."""
     settings = demo_settings(options.port, options.home)
     listening = listen(HOST, options.port, "--port")
-    console = Console()
+    screen = Console()
     sandbox = Sandbox(
         SandboxSettings(
             host=HOST,
@@ -243,7 +249,7 @@ async def demo(options: DemoOptions) -> int:
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             await gateway.webhooks_settled()
-            return await _show(console, options, stopping)
+            return await _show(screen, options, stopping)
         finally:
             server.should_exit = True
             await serving
@@ -253,27 +259,32 @@ async def demo(options: DemoOptions) -> int:
         await sandbox.stop()
 
 
-async def _show(console: Console, options: DemoOptions, stopping: asyncio.Event) -> int:
+async def _show(screen: Console, options: DemoOptions, stopping: asyncio.Event) -> int:
     url = f"http://{HOST}:{options.port}"
     async with aiohttp.ClientSession(headers={"X-Authorization-Key": API_KEY}) as session:
         await _until_ready(session, url)
-        console.print("[bold green]ready[/]")
-        console.print(f"  gateway   {url}   (API documentation: {url}/docs)", highlight=False, soft_wrap=True)
-        console.print(
+        screen.print("[bold green]ready[/]")
+        screen.print(f"  gateway   {url}   (API documentation: {url}/docs)", highlight=False, soft_wrap=True)
+        screen.print(
+            f"  console   {url}/console   (user {CONSOLE_USER}, password {CONSOLE_PASSWORD})",
+            highlight=False,
+            soft_wrap=True,
+        )
+        screen.print(
             f"  sandbox   http://{HOST}:{options.port + 1}   (the phones and what reached them)",
             highlight=False,
             soft_wrap=True,
         )
-        console.print(f"  SMSC      {HOST}:{options.port + 2}   (SMPP 3.4)", highlight=False)
-        console.print(f"  phones    {HOST}:{options.port + 3}   (SIP, UDP and TCP)\n", highlight=False)
+        screen.print(f"  SMSC      {HOST}:{options.port + 2}   (SMPP 3.4)", highlight=False)
+        screen.print(f"  phones    {HOST}:{options.port + 3}   (SIP, UDP and TCP)\n", highlight=False)
         has_ended_well = True
         if not options.is_quiet:
-            has_ended_well = await _samples(console, session, url, options.port, stopping)
-            console.print("Repeat the first one (the same id and content again is not sent twice):\n", highlight=False)
-            console.print(_curl(url, SAMPLES[0].message), highlight=False, soft_wrap=True, markup=False)
+            has_ended_well = await _samples(screen, session, url, options.port, stopping)
+            screen.print("Repeat the first one (the same id and content again is not sent twice):\n", highlight=False)
+            screen.print(_curl(url, SAMPLES[0].message), highlight=False, soft_wrap=True, markup=False)
     if options.is_once:
         return 0 if has_ended_well else 1
-    console.print("\nCtrl-C stops it.")
+    screen.print("\nCtrl-C stops it.")
     await stopping.wait()
     return 0
 
@@ -287,7 +298,7 @@ async def _until_ready(session: aiohttp.ClientSession, url: str) -> None:
 
 
 async def _samples(
-    console: Console, session: aiohttp.ClientSession, url: str, port: int, stopping: asyncio.Event
+    screen: Console, session: aiohttp.ClientSession, url: str, port: int, stopping: asyncio.Event
 ) -> bool:
     """Send each sample and show its cascade as it goes. True when all ended as they should."""
     has_ended_well = True
@@ -303,7 +314,7 @@ async def _samples(
             (sent,) = await answer.json()
         title = f"{sample.message['messageType']} to {phone}: {sample.story}"
         status: dict[str, Any] = {}
-        with Live(console=console, refresh_per_second=10) as live:
+        with Live(console=screen, refresh_per_second=10) as live:
             for _ in range(LONGEST_S * 10):
                 async with session.get(f"{url}/bat/message/{sent['messageId']}") as answer:
                     status = await answer.json()
@@ -312,7 +323,7 @@ async def _samples(
                     break
                 await asyncio.sleep(0.1)
         has_ended_well &= status["deliverystatus"] == "delivered" and status["channel"] == sample.arrives_by
-        console.print(f"\n  {status['deliverystatus']} by {status['channel']}\n", highlight=False)
+        screen.print(f"\n  {status['deliverystatus']} by {status['channel']}\n", highlight=False)
     return has_ended_well
 
 

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "account": Place("account", "Accounts: who sends, and within which limits."),
     "key": Place("key", "API keys of an account."),
     "bot": Place("bot", "Telegram and Viber bots of an account."),
+    "console": Place("console", "Users of the console: who may come in, and what they may do."),
     "webhook": Place("webhook", "Where an account wants to be told of events."),
     "erase": Place("erase", "Erase all that is known of a phone."),
     "store": Place("store", "The store as a whole: its version, and bringing it up to date."),

@@ -205,6 +205,12 @@ async def waiting(reader: Reader, account_id: int) -> list[Waiting]:
     ]
 
 
+async def said(reader: Reader, account_id: int, id_: bytes) -> tuple[str, str | None] | None:
+    """A message's text and the rest of its content, as `content.for_step` reads them."""
+    rows = await reader.rows("SELECT text, extras FROM message WHERE account_id = ? AND id = ?", (account_id, id_))
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
 async def backlogs(reader: Reader) -> list[Backlog]:
     """The lanes of all accounts that hold a message."""
     return [

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cascade.core.message import Status
 from cascade.store.database import Insertion, Reader, Transaction
 from cascade.store.messages import Key
 
@@ -25,7 +26,67 @@ NOT_BEGUN = """
         AND message.attempt = 0 AND message.state IN ('scheduled', 'queued')
     ORDER BY tagged.message_id LIMIT ?
 """
+# A step in the index for each tag, and one to its newest message.
+LISTED = """
+    WITH RECURSIVE known (tag) AS (
+        SELECT min(tag) FROM message_tag WHERE account_id = ?
+        UNION ALL
+        SELECT (SELECT min(tag) FROM message_tag WHERE account_id = ? AND tag > known.tag)
+        FROM known WHERE known.tag IS NOT NULL)
+    SELECT tag, (SELECT max(message_id) FROM message_tag WHERE account_id = ? AND tag = known.tag) AS newest
+    FROM known WHERE tag IS NOT NULL ORDER BY newest DESC LIMIT ?
+"""
+PROGRESS = """
+    SELECT message.status, message.delivered_by, count(*), sum(message.cost_micros), min(message.accepted_at_ms),
+        sum(CASE WHEN message.attempt = 0 AND message.state IN ('scheduled', 'queued') THEN 1 ELSE 0 END)
+    FROM message_tag AS tagged CROSS JOIN message
+    WHERE tagged.account_id = ? AND tagged.tag = ? AND message.account_id = tagged.account_id
+        AND message.id = tagged.message_id
+    GROUP BY message.status, message.delivered_by
+"""
 COUNT = "SELECT count(*) FROM message_tag WHERE account_id = ? AND tag = ? AND message_id < ?"
+
+
+class Progress(NamedTuple):
+    """How far a tag's messages are. `not_begun`: those that can still be cancelled."""
+
+    messages: int
+    by_status: dict[Status, int]
+    by_channel: dict[str, int]
+    cost_micros: int
+    first_at_ms: int
+    not_begun: int
+
+    @property
+    def finished(self) -> int:
+        return sum(number for status, number in self.by_status.items() if status.rank >= Status.UNDELIVERABLE.rank)
+
+
+async def listed(reader: Reader, account_id: int, limit: int) -> list[tuple[str, bytes]]:
+    """The account's tags with the id of the newest message of each, the newest first."""
+    rows = await reader.rows(LISTED, (account_id, account_id, account_id, limit))
+    return [(tag, newest) for tag, newest in rows]
+
+
+async def progress(reader: Reader, account_id: int, tag: str) -> Progress | None:
+    """By looking at each of its messages: for `cold_reading`. None when no message bears the tag."""
+    rows = await reader.rows(PROGRESS, (account_id, tag))
+    if not rows:
+        return None
+    by_status: dict[Status, int] = {}
+    by_channel: dict[str, int] = {}
+    for status, channel, number, *_ in rows:
+        by_status[Status(status)] = by_status.get(Status(status), 0) + number
+        if channel is not None:
+            by_channel[channel] = by_channel.get(channel, 0) + number
+    return Progress(
+        sum(row[2] for row in rows),
+        by_status,
+        by_channel,
+        int(sum(row[3] for row in rows)),
+        min(row[4] for row in rows),
+        int(sum(row[5] for row in rows)),
+    )
 
 
 async def add(tx: Transaction, rows: Sequence[Tagged]) -> None:

@@ -1,0 +1,160 @@
+"""What the pages show and change, seen without a browser."""
+
+import re
+
+import pytest
+
+from api.doors import BOTS, KEY, PHONE, Doors
+from cascade.store import console, webhooks
+from cascade.store.database import Reader
+
+from .visits import PAGES, Visits
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def last_done(reader: Reader) -> tuple[str, str, str]:
+    """Who did what to what, at the end of the audit log."""
+    ((_, done),) = await console.audited(reader, 1 << 62, 1)
+    return done.who, done.action, done.object
+
+
+@pytest.mark.parametrize("language", ["en", "uk"])
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_speaks(visits: Visits, path: str, language: str) -> None:
+    await visits.signed_in("admin")
+    visits.cookies["cascade_language"] = language
+    page = await visits.get(path)
+    assert page.status == 200
+    assert f'<html lang="{language}"' in page.text
+    words = re.sub("<code.*?</code>", "", page.text)
+    assert not re.search(r">\s*[a-z_]+\.[a-z_.]+\s*<", words)  # a key in place of its words
+
+
+async def test_the_browsers_language_counts_until_one_is_chosen(visits: Visits) -> None:
+    assert 'lang="uk"' in (await visits.get("/sign-in", Accept_Language="uk-UA,en;q=0.5")).text
+    await visits.signed_in("viewer")
+    await visits.change("/look", language="en", theme="dark", back="/console/messages")
+    page = await visits.get("/messages", Accept_Language="uk")
+    assert 'lang="en" data-theme="dark"' in page.text
+
+
+async def test_what_people_wrote_is_text_and_nothing_else(visits: Visits, city: Doors) -> None:
+    evil = "<script>alert(1)</script>"
+    id_ = await city.send_one(id=f"evil-{evil}", text=f"Hello {evil}", fromName=evil)
+    await visits.signed_in("viewer")
+    for path in (f"/messages/1/{id_}", "/messages"):
+        page = await visits.get(path)
+        assert page.status == 200
+        assert evil not in page.text
+        assert "&lt;script&gt;" in page.text
+
+
+SEARCHES = {  # what is typed -> which of our message's fields it is
+    "its id": "{id}",
+    "its tracking id": "sought-1",
+    "its phone": "+380507654321",
+    "its phone as people write it": "380 50 765-43-21",
+}
+
+
+@pytest.fixture(scope="module")
+def sought() -> dict[str, str]:
+    return {}
+
+
+@pytest.mark.parametrize("by", SEARCHES)
+async def test_a_message_is_found_by(by: str, visits: Visits, city: Doors, sought: dict[str, str]) -> None:
+    if not sought:
+        sought["id"] = await city.send_one(id="sought-1", toPhone="+380507654321")
+        await city.send_one(id="another", toPhone="+380507654322")
+    await visits.signed_in("viewer")
+    words = SEARCHES[by].format(**sought).replace("+", "%2B").replace(" ", "+")
+    found = set(re.findall(r'id="m-([^"]+)"', (await visits.get(f"/messages?q={words}")).text))
+    assert found == {sought["id"]}
+
+
+async def test_the_account_chosen_narrows_what_is_seen(visits: Visits, city: Doors) -> None:
+    id_ = await city.send_one()
+    admin = await visits.signed_in("admin")
+    await admin.change("/accounts", name="lonely")
+    lonely = re.findall(r'<option value="(\d+)"[^>]*>lonely', (await admin.get("/")).text)[0]
+    assert f"m-{id_}" in (await admin.get("/messages")).text
+    await admin.change("/look", account=lonely, back="/console/")
+    assert f"m-{id_}" not in (await admin.get("/messages")).text
+
+
+async def test_a_key_is_shown_once_and_works_until_it_is_revoked(visits: Visits, city: Doors) -> None:
+    await visits.signed_in("admin")
+    made = await visits.change("/accounts/1/keys", name="shop", scope="read", days="3")
+    (key,) = re.findall(r'id="new-key">([^<]+)<', made.text)
+    auth = {"X-Authorization-Key": key}
+    assert (await city.call("GET", "/v1/messages", headers=auth)).status == 200
+    page = (await visits.get("/accounts/1")).text
+    assert key not in page
+    assert "shop" in page
+    await visits.change("/accounts/1/keys/revoke", name="shop")
+    assert (await city.call("GET", "/v1/messages", headers=auth)).status == 401
+    async with city.gateway.database.reading() as reader:
+        assert await last_done(reader) == ("admin", "key_revoked", "shop")
+
+
+async def test_no_page_shows_a_credential(visits: Visits) -> None:
+    await visits.signed_in("admin")
+    secrets = [KEY, *(token for bots in BOTS.values() for _, token in bots)]
+    for path in PAGES:
+        text = (await visits.get(path)).text
+        assert not [secret for secret in secrets if secret in text], path
+
+
+async def test_a_test_message_is_previewed_without_being_sent_then_sent(visits: Visits, city: Doors) -> None:
+    await visits.signed_in("operator")
+    fields = {"account_id": "1", "phone": PHONE, "sender": "Shop", "type": "promo", "text": "Hello from the console"}
+    before = await city.stored()
+    preview = await visits.change("/send", **fields, preview="yes")
+    assert preview.status == 200
+    assert "Costs" in preview.text
+    assert await city.stored() == before
+    sent = await visits.change("/send", **fields, send="yes")
+    path = sent.headers["Location"].removeprefix("/console").partition("?")[0]
+    assert "Hello from the console" in (await visits.get(path)).text
+
+
+async def test_a_test_message_that_breaks_a_rule_says_which(visits: Visits) -> None:
+    await visits.signed_in("operator")
+    refused = await visits.change("/send", account_id="1", phone="0501112233", sender="Shop", type="promo", text="Hi")
+    assert refused.status == 400
+    assert "toPhone" in refused.text
+    assert 'value="0501112233"' in refused.text  # nothing that was typed is lost
+
+
+async def test_a_webhook_is_disabled_enabled_and_tried(visits: Visits, city: Doors) -> None:
+    webhook, _ = webhooks.new(1, "http://127.0.0.1:9/hook", visits.parts.seal(), visits.parts.now_ms())
+    async with city.gateway.database.transaction() as tx:
+        await webhooks.add(tx, webhook)
+    await city.gateway.refresh()
+    await visits.signed_in("operator")
+    at = f"/webhooks/1/{webhook.id}"
+    await visits.change(f"{at}/disable")
+    assert "disabled by an operator" in (await visits.get(at)).text
+    assert (await visits.change(f"{at}/test")).status == 400
+    await visits.change(f"{at}/enable")
+    await visits.change(f"{at}/test")
+    page = (await visits.get(at)).text
+    assert "webhook.test" in page
+    assert webhook.url in page
+    async with city.gateway.database.transaction() as tx:
+        await webhooks.remove(tx, 1, webhook.id)
+
+
+async def test_limits_of_an_account_are_kept(visits: Visits, city: Doors) -> None:
+    await visits.signed_in("admin")
+    await visits.change("/accounts", name="limited")
+    account = next(one for one in city.parts.directory().accounts.values() if one.name == "limited")
+    at = f"/accounts/{account.id}/limits"
+    await visits.change(at, senders="Shop\nBrand", send_rate="10", send_burst="20", strict="on")
+    changed = city.parts.directory().accounts[account.id]
+    assert (changed.senders, changed.is_strict) == (frozenset({"Shop", "Brand"}), True)
+    assert changed.send_rate is not None
+    assert (changed.send_rate.per_s, changed.send_rate.burst, changed.read_rate) == (10, 20, None)
+    assert (await visits.change(at, send_rate="10", send_burst="")).status == 400

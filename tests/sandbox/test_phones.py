@@ -226,7 +226,7 @@ async def test_the_page_shows_what_reached_a_phone(client: Client, query: str) -
         },
     )
     shown = await page(client, query)
-    assert 'class="revoked"' in shown
+    assert 'class="message revoked"' in shown
     for part in ("first", "second", "Good</button>", 'href="https://example.com/cat.png"', ">Shop</a>"):
         assert part in shown
 

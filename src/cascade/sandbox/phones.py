@@ -1,13 +1,14 @@
 """The people interface: how phones behave, what reached them, and what they answer."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
 
 from cascade.sandbox.directory import Directory, DirectoryRefusedError
-from cascade.sandbox.page import CONTENT_SECURITY_POLICY, render
+from cascade.sandbox.page import CONTENT_SECURITY_POLICY, FILES, asset, render
 from cascade.sandbox.people import CHANNELS, Behaviour, People, Person, Received, normal_phone
 
 JSON_HEADERS = {"Content-Type": "application/json"}
@@ -52,6 +53,7 @@ class Phones:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/", self._page),
+            *(web.get(f"/{name}", partial(self._asset, name)) for name in FILES),
             web.get("/people", said(self._list)),
             web.get("/people/{phone}", said(self._get)),
             web.put("/people/{phone}", said(self._put)),
@@ -66,6 +68,9 @@ class Phones:
         html = render(self._people, self._people.look(phone) if phone else None)
         headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
         return web.Response(text=html, content_type="text/html", headers=headers)
+
+    async def _asset(self, name: str, request: web.Request) -> web.Response:
+        return web.Response(text=asset(name), content_type=FILES[name], headers={"Cache-Control": "no-cache"})
 
     async def _list(self, request: web.Request) -> Any:
         return [person.as_json() for person in self._people]

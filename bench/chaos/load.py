@@ -30,14 +30,17 @@ class Door(Protocol):
 class Load:
     """`accepted` maps the id of every message that was answered with 200 to what it was."""
 
-    def __init__(self, gateway: Door, sandbox_port: int, seed: int, rate_per_s: float, ttl_s: int) -> None:
+    def __init__(
+        self, gateway: Door, sandbox_port: int, seed: int, rate_per_s: float, ttl_s: int, senders: int = SENDERS
+    ) -> None:
         self.accepted: dict[str, Sent] = {}
         self.unanswered = 0
         """Messages whose request was on its way when the gateway died: stored or not, nothing was promised."""
         self._gateway = gateway
         self._sandbox_port = sandbox_port
         self._chance = random.Random(f"people {seed}")
-        self._pause_s = SENDERS / rate_per_s
+        self._pause_s = senders / rate_per_s
+        self._senders = senders
         self._ttl_s = ttl_s
         self._numbers = itertools.count()
         self._batches: asyncio.Queue[list[Sent]] = asyncio.Queue(CHUNK // LARGEST_BATCH)
@@ -46,7 +49,7 @@ class Load:
     async def run(self) -> None:
         """Until `stop`; then no request is under way any more."""
         async with asyncio.TaskGroup() as tasks:
-            senders = [tasks.create_task(self._send()) for _ in range(SENDERS)]
+            senders = [tasks.create_task(self._send()) for _ in range(self._senders)]
             inviting = tasks.create_task(self._invite())
             await asyncio.wait(senders)
             inviting.cancel()

@@ -25,6 +25,8 @@ from bench.postgres import Postgres
 
 RATE_PER_S = 250.0
 TTL_S = 300
+SENDERS = 16
+"""More than one node needs: some of them always wait for one that is cut off."""
 SMPP = ("one", "two")
 """With the two bots these make four links."""
 MOVE_S = 10.0
@@ -253,7 +255,7 @@ async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
         await postgres.start()
         nodes = await _nodes(stack, home, postgres, plan.nodes, settings(http_port, smsc_port, SMPP))
         watch = Watch(postgres.url)
-        load = Load(Cluster(nodes, nodes[0].gateway.key, seed), http_port, seed, RATE_PER_S, TTL_S)
+        load = Load(Cluster(nodes, nodes[0].gateway.key, seed), http_port, seed, RATE_PER_S, TTL_S, SENDERS)
         killer = NodeKiller(nodes, postgres, watch, seed)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(load.run())

@@ -12,7 +12,7 @@ from cascade.core.message import State
 from cascade.core.node import Role
 from cascade.core.timeline import Mark
 from cascade.core.words import Reason
-from cascade.engine import ownership, timekeeper, worker
+from cascade.engine import dispatcher, ownership, recorder, timekeeper, worker
 from cascade.engine.ownership import Lease
 from cascade.engine.worker import LinkSetup, Worker
 from cascade.store import nodes
@@ -36,6 +36,8 @@ class Store(PostgresDatabase):
     """PostgreSQL as a node sees it that can be cut off from it."""
 
     is_cut = False
+    loses_answers = False
+    """Of transactions: they are committed, and it cannot be known."""
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Reader]:
@@ -48,6 +50,9 @@ class Store(PostgresDatabase):
         self._check()
         async with super().transaction() as tx:
             yield tx
+        if self.loses_answers:
+            self.loses_answers = False
+            raise StoreUnavailableError("the connection was lost during COMMIT")
 
     @asynccontextmanager
     async def vital_transaction(self) -> AsyncIterator[Transaction]:
@@ -107,6 +112,8 @@ async def start(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     monkeypatch.setattr(ownership, "GUARD_S", 0.01)
     monkeypatch.setattr(worker, "POLL_LANES_S", 0.05)
     monkeypatch.setattr(timekeeper, "TICK_S", 0.01)
+    for module in (dispatcher, recorder):
+        monkeypatch.setattr(module, "STORE_RETRY_S", 0.01)
     async with AsyncExitStack() as stack:
 
         async def start_node(*links: str, role: Role = Role.ALL, name: str | None = None) -> Node:
@@ -277,6 +284,36 @@ async def test_a_store_that_was_away_for_all_makes_nobody_dead(start: Start, cli
         node.store.is_cut = False
     await eventually(lambda: all(len(node.serves) == 2 for node in engines))
     assert await living(client) == ids
+
+
+async def test_a_claim_that_nobody_knows_of_is_given_back_unsent(start: Start, client: Database) -> None:
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS})
+    await add(client, new(1))  # is under way meanwhile, and stays so
+    node.transports[SMS].answer = None
+    await eventually(lambda: node.transports[SMS].numbers == [1])
+    node.store.loses_answers = True
+    await add(client, new(2))
+    await eventually(lambda: node.transports[SMS].numbers == [1, 2])
+    assert (await record(client, 2)).entries == []
+    assert [(await load(client, number)).message.attempt for number in (1, 2)] == [1, 1]
+
+
+async def test_an_answer_that_was_written_unknown_to_us_is_not_written_twice(start: Start, client: Database) -> None:
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS})
+    sms = node.transports[SMS]
+    sms.answer = None
+    await add(client, new(1), new(2))
+    await eventually(lambda: len(sms.open) == 2)
+    node.store.loses_answers = True
+    first, second = sms.open
+    sms.settle(first, accept(first))
+    await eventually(lambda: not node.store.loses_answers)
+    sms.settle(second, accept(second))
+    await node.worker._recorder.idle()
+    for number in (1, 2):
+        assert [entry.mark for entry in (await record(client, number)).entries] == [Mark.ACCEPTED]
 
 
 async def living(database: Database) -> list[int]:

@@ -16,7 +16,7 @@ from cascade.core import content, turns
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
-from cascade.core.machine import LinkDown, other_link
+from cascade.core.machine import LinkDown, Settled, other_link
 from cascade.core.turns import Lane
 from cascade.core.windows import window_ends_at_ms
 from cascade.core.words import Reason
@@ -80,6 +80,7 @@ class Dispatcher:
         self._swept: dict[Lane, int] = {}
         self._news = asyncio.Event()
         self._is_stopping = False
+        self._may_hold_unsent = False
         self._resting = asyncio.Event()
         self._resting.set()
         self._up = metrics.LINK_UP.labels(link)
@@ -127,6 +128,7 @@ class Dispatcher:
                 sleep_s = await self._work()
             except StoreUnavailableError as error:
                 log.error("claim_delayed", link=self.link, error=str(error))
+                self._may_hold_unsent = self._database.is_shared
                 sleep_s = STORE_RETRY_S
                 for lane in list(self._lanes):
                     self._lanes[lane] = 0
@@ -147,6 +149,8 @@ class Dispatcher:
     async def _work(self) -> float:
         """Do what can be done now; how long to sleep if nothing happens."""
         now_ms = self._now_ms()
+        if self._may_hold_unsent:
+            await self._give_back_unsent(now_ms)
         room = self._room(now_ms)
         await self._check_stalled(now_ms, room)
         ready = [lane for lane, due_at_ms in self._lanes.items() if due_at_ms <= now_ms]
@@ -195,6 +199,21 @@ class Dispatcher:
                 if some:
                     self._last_account = lane.account_id
         return claimed
+
+    async def _give_back_unsent(self, now_ms: int) -> None:
+        """A claim whose commit's answer was lost may stand: what we hold by it never left, and can be claimed again."""
+        async with self._database.transaction() as tx:
+            known = {stored.key: stored for stored in await messages.sending(tx, self.link, now_ms)}
+            ours = self._in_flight.keys() | self._recorder.unwritten()
+            news = [
+                News(stored.key, Settled(now_ms, stored.message.attempt, stored.message.step, NotSent()))
+                for stored in known.values()
+                if (stored.key.id, stored.message.attempt) not in ours
+            ]
+            if news:
+                await decisions.apply(tx, news, known)
+                log.warning("claims_given_back", link=self.link, messages=len(news))
+        self._may_hold_unsent = False
 
     def _has_urgent(self, now_ms: int) -> bool:
         """Whether an urgent lane had more than its share: the next claim begins there, and bulk waits for it."""

@@ -30,15 +30,15 @@ BEAT_S = 1.0
 GUARD_S = 0.1
 HANG_UP_S = 0.5
 """How long answers under way are waited for when the lease cannot be renewed."""
-HAND_OVER_S = 3.0
+HAND_OVER_S = 2.5
 """The same when a link is given to another node: over before a lease that was just renewed."""
 
 
 class Lease(NamedTuple):
     """`lease_s` after its last renewal others may take what a node holds; it stops by itself after `sure_s`."""
 
-    lease_s: float = 6.0
-    sure_s: float = 4.5
+    lease_s: float = 5.0
+    sure_s: float = 3.5
 
 
 LEASE = Lease()

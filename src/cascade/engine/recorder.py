@@ -1,19 +1,19 @@
 """Writes down how attempts ended: everything that settled while the last transaction was being written, in one set."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
 
 from cascade.core.attempt import Accepted, Outcome
 from cascade.core.errors import StoreUnavailableError
-from cascade.core.machine import Settled
+from cascade.core.machine import Settled, decide
 from cascade.engine import decisions, sets
 from cascade.engine.decisions import News
-from cascade.store import receipts
-from cascade.store.database import Database
-from cascade.store.messages import Stored
+from cascade.store import messages, receipts
+from cascade.store.database import Database, Transaction
+from cascade.store.messages import Key, Stored
 from cascade.store.receipts import SentPart
 
 log = structlog.get_logger()
@@ -32,6 +32,12 @@ class Result(NamedTuple):
     has_receipts: bool
 
 
+def _is_written(before: Stored, now: Stored | None, news: News) -> bool:
+    if now is None or now.fence != before.fence + 1:
+        return False
+    return now.message == decide(before.message, news.event)[0]
+
+
 class Recorder:
     """Results wait in memory until they are written; a store that is away delays them and loses none."""
 
@@ -41,6 +47,7 @@ class Recorder:
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._may_be_written = False
 
     def add(self, result: Result) -> None:
         self._waiting.append(result)
@@ -54,11 +61,16 @@ class Recorder:
                 await sets.work(self._waiting[:LARGEST_SET], self._record, self._drop)
             except StoreUnavailableError as error:
                 log.error("results_delayed", waiting=len(self._waiting), error=str(error))
+                self._may_be_written = self._database.is_shared
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
             if not self._waiting:
                 self._news.clear()
                 self._idle.set()
+
+    def unwritten(self) -> set[tuple[bytes, int]]:
+        """The attempts, by message and number, that have settled and are not written yet."""
+        return {(stored.key.id, stored.message.attempt) for stored, *_ in self._waiting}
 
     async def written(self) -> None:
         """Return when everything that has settled by now is written, whatever settles meanwhile."""
@@ -80,11 +92,21 @@ class Recorder:
             if has_receipts and isinstance(outcome, Accepted):
                 for part, provider_id in enumerate(outcome.provider_ids):
                     parts.append(SentPart(link, provider_id, stored.key, message.attempt, message.step, part))
+        known = {result.stored.key: result.stored for result in batch}
         async with self._database.transaction() as tx:
-            await decisions.apply(tx, news, {result.stored.key: result.stored for result in batch})
+            if self._may_be_written:
+                news = await self._unwritten_of(tx, news, known)
+            await decisions.apply(tx, news, known)
             if parts:
                 await receipts.add_parts(tx, parts)
+        self._may_be_written = False
         del self._waiting[: len(batch)]
+
+    async def _unwritten_of(self, tx: Transaction, news: list[News], known: Mapping[Key, Stored]) -> list[News]:
+        """Without those whose messages stand as this same news would have left them: the last commit's answer was
+        lost, and it is not to be charged for twice."""
+        now = await messages.load(tx, known)
+        return [one for one in news if not _is_written(known[one.key], now.get(one.key), one)]
 
     async def _drop(self, one: Result) -> None:
         """The first that waits cannot be written down: its lease will say `unknown`."""

@@ -248,6 +248,11 @@ END_LEASES = """
         FOR UPDATE SKIP LOCKED)
 """
 
+SENDING = f"""
+    SELECT {STATE_COLUMNS} FROM message
+    WHERE deadline_at_ms > ? AND deadline_at_ms <= ? AND state = 'sending' AND link = ?
+"""  # noqa: S608
+
 POSTPONE = "UPDATE message SET deadline_at_ms = ? WHERE account_id = ? AND id = ? AND deadline_at_ms < ?"
 
 
@@ -397,6 +402,11 @@ async def end_leases(tx: Transaction, links: Sequence[str], now_ms: int) -> int:
     """End now the leases of what is being sent through these links: whoever held them is dead. One that its holder is
     just writing an answer to is left to it."""
     return await tx.execute(END_LEASES, (now_ms, now_ms, now_ms + LONGEST_LEASE_MS, list(links)))
+
+
+async def sending(reader: Reader, link: str, now_ms: int) -> list[Stored]:
+    """What is being sent through the link, as far as the leases still run."""
+    return [_stored(row) for row in await reader.rows(SENDING, (now_ms, now_ms + LONGEST_LEASE_MS, link))]
 
 
 def _by_account(keys: Iterable[Key]) -> Iterable[tuple[int, list[bytes]]]:

@@ -367,7 +367,7 @@ class HttpTransport:
             if not isinstance(answer, HttpResponse):
                 return answer
             if answer.status == 429 or answer.status >= 500:
-                return Retry(Reason.PROVIDER_DOWN, _retry_after_s(answer), f"HTTP {answer.status} for a token")
+                return Retry(Reason.PROVIDER_DOWN, retry_after_s(answer), f"HTTP {answer.status} for a token")
             try:
                 token = adapter.token(answer) if answer.status == 200 and answer.is_whole else None
             except Exception:
@@ -416,7 +416,7 @@ class HttpTransport:
 
     def _judge(self, response: HttpResponse) -> Outcome:
         if response.status >= 500:
-            return Retry(Reason.PROVIDER_DOWN, _retry_after_s(response), f"HTTP {response.status}")
+            return Retry(Reason.PROVIDER_DOWN, retry_after_s(response), f"HTTP {response.status}")
         if 300 <= response.status < 400:
             return Rejected(Reason.MISCONFIGURED, f"HTTP {response.status}: the provider's address has moved")
         if not response.is_whole:
@@ -442,11 +442,11 @@ def _unreadable(response: HttpResponse, how: str) -> Outcome:
     if 200 <= response.status < 300:
         return AnswerLost(detail)
     if response.status == 429:
-        return Retry(Reason.THROTTLED, _retry_after_s(response), detail)
+        return Retry(Reason.THROTTLED, retry_after_s(response), detail)
     return Rejected(Reason.PROVIDER_REFUSED, detail)
 
 
-def _retry_after_s(response: HttpResponse) -> float | None:
+def retry_after_s(response: HttpResponse) -> float | None:
     """`Retry-After` where it is a number of seconds; a date is not worth a clock here, our own backoff will do."""
     value = header(response.headers, "Retry-After")
     return float(value) if value is not None and value.isdecimal() else None

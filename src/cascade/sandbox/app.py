@@ -23,6 +23,7 @@ from cascade.sandbox.telegram_bot import TelegramBot
 from cascade.sandbox.twilio import Twilio
 from cascade.sandbox.twin import TwinSettings
 from cascade.sandbox.viber_bot import ViberBot
+from cascade.sandbox.vonage import Vonage, VonageAccount
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ class SandboxSettings:
     `sip_accounts`: who may call, by user name; None: anyone. `ari_users`: who may use the Asterisk.
     `rbm_client_token` signs Google's events, and
     `rbm_service_account` is the JSON of a key that it takes; None: one that it makes and shows. `twilio_accounts` are
-    auth tokens by account SID, `smsbat_keys` API keys.
+    auth tokens by account SID, `smsbat_keys` API keys; `vonage` is the one account there.
     `answer_delay_s` is how long a provider takes to answer after it has done what was asked, so that receipts overtake
     its answers.
     With `keep_inbox` off nothing that reaches a phone is remembered: for benchmarks, where it would fill the memory.
@@ -59,6 +60,7 @@ class SandboxSettings:
     rbm_service_account: str | None = field(default=None, repr=False)
     twilio_accounts: Mapping[str, str] = field(default_factory=lambda: {f"AC{1:032}": "your-twilio-token"}, repr=False)
     smsbat_keys: tuple[str, ...] = field(default=("your-smsbat-key",), repr=False)
+    vonage: VonageAccount = field(default_factory=VonageAccount)
     gateway_url: str | None = None
     gateway_key: str = field(default="", repr=False)
     late_s: float = 10.0
@@ -120,6 +122,7 @@ class Sandbox:
         self.google_rbm = GoogleRbm(*shared, settings.rbm_client_token, settings.rbm_service_account)
         self.twilio = Twilio(*shared, settings.twilio_accounts)
         self.smsbat = Smsbat(*shared, settings.smsbat_keys)
+        self.vonage = Vonage(*shared, settings.vonage)
         directory = None
         if settings.gateway_url is not None:
             directory = Directory(self._session, settings.gateway_url, settings.gateway_key)
@@ -130,7 +133,7 @@ class Sandbox:
         app.add_routes(self.asterisk.routes())
         app.add_routes(phones.routes())
         app.add_routes([web.get("/counters", self._counters)])
-        for twin in (self.google_rbm, self.twilio, self.smsbat):
+        for twin in (self.google_rbm, self.twilio, self.smsbat, self.vonage):
             app.add_routes(twin.routes())
         app.add_routes(self.telegram_bot.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)

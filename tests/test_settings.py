@@ -75,8 +75,12 @@ def test_the_commented_providers_are_right_too(tmp_path: Path) -> None:
     first = next(place for place, line in enumerate(lines) if line.startswith("# [providers."))
     shown = lines[first : lines.index("[routes]")]
     path = tmp_path / "cascade.toml"
-    given = "\n".join(line[2:] for line in shown if EVERY_KIND.match(line) and "service_account_file" not in line)
-    path.write_text(given.replace('"{…}"', f"'{json.dumps(a_service_account())}'"), encoding="utf-8")
+    files = ("service_account_file", "private_key_file")
+    given = "\n".join(line[2:] for line in shown if EVERY_KIND.match(line) and not any(name in line for name in files))
+    account = a_service_account()
+    given = given.replace('"{…}"', f"'{json.dumps(account)}'")
+    given = given.replace('private_key = "…"', f"private_key = {json.dumps(account['private_key'])}")
+    path.write_text(given, encoding="utf-8")
     links = load(path).provider_links
     assert {link.kind for link in links.values()} == PROVIDERS.keys()
 

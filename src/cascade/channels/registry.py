@@ -22,6 +22,7 @@ from cascade.channels.sms.twilio import TwilioSms
 from cascade.channels.smsbat import SmsbatRcs, SmsbatSms, SmsbatViber
 from cascade.channels.telegram_bot import TelegramBot
 from cascade.channels.viber_bot import ViberBot
+from cascade.channels.vonage import VonageRcs, VonageSms, VonageViber
 from cascade.core.words import Channel
 
 
@@ -72,6 +73,7 @@ PROVIDERS: Mapping[str, Provider] = {
         lambda _: flashcall.fitted,
     ),
     "rcs.smsbat": over_http(Channel.RCS, SmsbatRcs, partial(smsbat.fitting, SmsbatRcs)),
+    "rcs.vonage": over_http(Channel.RCS, VonageRcs, VonageRcs.shown),
     "sms.smpp": Provider(
         Channel.SMS,
         SmppSettings,
@@ -80,5 +82,7 @@ PROVIDERS: Mapping[str, Provider] = {
     ),
     "sms.smsbat": over_http(Channel.SMS, SmsbatSms, partial(smsbat.fitting, SmsbatSms)),
     "sms.twilio": over_http(Channel.SMS, TwilioSms, twilio.fitted),
+    "sms.vonage": over_http(Channel.SMS, VonageSms, VonageSms.shown),
     "viber_business.smsbat": over_http(Channel.VIBER_BUSINESS, SmsbatViber, partial(smsbat.fitting, SmsbatViber)),
+    "viber_business.vonage": over_http(Channel.VIBER_BUSINESS, VonageViber, VonageViber.shown),
 }

@@ -152,8 +152,8 @@ class Vonage:
         code = _code(answer.get("title"), answer.get("type"))
         detail = f"{answer.get('title')} {answer.get('detail')}"
         reason = ERRORS.get(code)
-        if response.status == 429 or reason is Reason.THROTTLED:
-            return Retry(Reason.THROTTLED, retry_after_s(response), detail)
+        if response.status == 429 or reason in (Reason.THROTTLED, Reason.PROVIDER_DOWN):
+            return Retry(reason or Reason.THROTTLED, retry_after_s(response), detail)
         match response.status:
             case 401 | 403:
                 return Rejected(reason or Reason.MISCONFIGURED, detail)

@@ -179,6 +179,7 @@ class Sandbox:
             "google_rbm": self.google_rbm.counters,
             "twilio": self.twilio.counters,
             "smsbat": self.smsbat.counters,
+            "vonage": self.vonage.counters,
             "viber_bot": self.viber_bot.counters,
             "sms": {"requests": self.smsc.submits, "accepted": self.smsc.accepted},
             "flashcall": self.sip_trunk.counters,

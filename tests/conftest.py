@@ -8,7 +8,6 @@ mark them `@pytest.mark.asyncio(loop_scope="session")`, and give fixtures that t
 """
 
 import os
-import shutil
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +19,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from cascade.store import schema
+from programs import program
 
 TRUNCATE = ", ".join(table.name for table in schema.metadata.sorted_tables)
 
@@ -105,23 +105,6 @@ BROWSER_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-
-
-def program(name: str) -> str:
-    """Where a program of .ci/packages.txt lies. Without it the test is skipped, and in CI it fails."""
-    path = shutil.which(name)
-    if path is None:
-        words = f"{name} is not installed: run `make system-packages` as root"
-        if os.environ.get("CI") == "true":
-            pytest.fail(words)
-        pytest.skip(words)
-    return path
-
-
-@pytest.fixture(scope="session")
-def sipp() -> str:
-    """Where SIPp lies: the judge of SIP on either end."""
-    return program("sipp")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -16,7 +16,7 @@ import pytest
 import cascade
 from cascade import client
 from client.speakers import SPEAKERS, Ask
-from conftest import program
+from programs import program
 
 from .processes import KEY, City, demo, environment
 from .test_seed_clients import BULK, CLIENTS, WITHIN_S

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cascade.client import AsyncCascadeMessenger, CascadeError, CascadeMessenger, Retries, verify
-from conftest import program
+from programs import program
 
 HERE = Path(__file__).parent
 KEY = "acme-key"

@@ -8,7 +8,7 @@ import structlog
 
 from cascade.core.errors import CascadeError, StoreUnavailableError
 from cascade.engine import metrics
-from cascade.store import queries, statistics
+from cascade.store import queries, statistics, webhooks
 from cascade.store.database import Database
 from cascade.store.queries import Backlog
 from cascade.store.statistics import Tally
@@ -72,8 +72,11 @@ class Statistician:
             try:
                 async with self._database.cold_reading() as reader:
                     self.backlogs = await queries.backlogs(reader)
+                    hooks = await webhooks.states(reader)
             except CascadeError as error:
                 log.warning("backlog_unknown", error=str(error))
             else:
                 metrics.show_backlogs(self.backlogs, self._now_ms())
+                for state, number in hooks.items():
+                    metrics.WEBHOOKS.labels(state).set(number)
             await asyncio.sleep(max(LOOK_S, REST * (loop.time() - begun_at_s)))

@@ -108,6 +108,11 @@ ADD = f"INSERT INTO webhook ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
 OF_ACCOUNT = f"SELECT {COLUMNS} FROM webhook WHERE account_id = ? ORDER BY created_at_ms, id"  # noqa: S608
 ONE = f"SELECT {COLUMNS} FROM webhook WHERE account_id = ? AND id = ?"  # noqa: S608
 ENABLED = f"SELECT {COLUMNS} FROM webhook WHERE is_enabled = TRUE"  # noqa: S608
+STATES = """
+    SELECT CASE WHEN is_enabled = FALSE THEN 'disabled' WHEN failing_since_ms IS NULL THEN 'working' ELSE 'failing' END,
+        count(*)
+    FROM webhook GROUP BY 1
+"""
 CHANGE = """
     UPDATE webhook SET url = ?, types = ?, secrets = ?, retry_delays_s = ?, is_enabled = ?, disabled_reason = ?,
         disabled_at_ms = ?, failing_since_ms = ?
@@ -159,6 +164,14 @@ async def find(reader: Reader, account_id: int, id_: str) -> Webhook | None:
 async def enabled(reader: Reader) -> list[Webhook]:
     """Those of all accounts."""
     return [_webhook(row) for row in await reader.rows(ENABLED)]
+
+
+async def states(reader: Reader) -> dict[str, int]:
+    """How many of all accounts' webhooks are `working`, `failing` (enabled, and no try succeeds) or `disabled`."""
+    found = dict.fromkeys(("working", "failing", "disabled"), 0)
+    for state, number in await reader.rows(STATES):
+        found[state] = number
+    return found
 
 
 def listeners(webhooks: Iterable[Webhook]) -> Listeners:

@@ -1,0 +1,56 @@
+"""The dashboard and the alert rules speak of metrics that a gateway has, and the rules ring when they should."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from api.doors import opened
+from programs import program
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus" / "alerts.yaml"
+DASHBOARD = DEPLOY / "grafana" / "cascade.json"
+OPERATIONS = DEPLOY.parent / "docs" / "observability.md"
+NAMED = re.compile(r"\b((?:cascade|process)_[a-z_]+)\b")
+TYPED = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
+SUFFIXES = {"counter": [""], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"], "info": [""], "summary": [""]}
+
+
+async def existing(home: Path) -> set[str]:
+    """Every sample's name that `/metrics` declares, whether it was counted yet or not."""
+    async with opened(home) as doors:
+        text = (await doors.call("GET", "/metrics")).body.decode()
+    return {name + suffix for name, kind in TYPED.findall(text) for suffix in SUFFIXES[kind]}
+
+
+async def test_every_metric_named_exists_and_every_one_of_ours_is_explained(tmp_path: Path) -> None:
+    known = await existing(tmp_path)
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    expressions = [one["expr"] for panel in panels for one in panel.get("targets", [])]
+    assert len(expressions) > 20
+    for source, text in (("dashboard", "\n".join(expressions)), ("rules", RULES.read_text())):
+        named = set(NAMED.findall(text))
+        assert len(named) > 5
+        assert named - known == set(), source
+    ours = {name for name in known if name.startswith("cascade_") and not name.endswith(("_created", "_sum", "_count"))}
+    assert ours - set(NAMED.findall(OPERATIONS.read_text())) == set()
+
+
+def test_panels_lie_beside_each_other_on_the_dashboard() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
+
+
+@pytest.mark.parametrize("command", [("check", "rules", "alerts.yaml"), ("test", "rules", "alerts_test.yaml")])
+def test_promtool_agrees(command: tuple[str, ...]) -> None:
+    promtool = [program("promtool"), *command]
+    ended = subprocess.run(promtool, cwd=RULES.parent, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -69,7 +69,8 @@ def _needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
     return caller
 
 
-SendCaller = Annotated[Caller, Depends(_needs(Scope.SEND))]
+send_caller = _needs(Scope.SEND)
+SendCaller = Annotated[Caller, Depends(send_caller)]
 ReadCaller = Annotated[Caller, Depends(_needs(Scope.READ))]
 AdminCaller = Annotated[Caller, Depends(_needs(Scope.ADMIN))]
 

@@ -17,6 +17,7 @@ from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError, e
 from cascade.api.openapi import CREDENTIALS, OPEN_PATHS
 from cascade.api.parts import Parts
 from cascade.api.rates import RateHeaders
+from cascade.api.straight import Straight
 from cascade.api.v1 import channels as v1_channels
 from cascade.api.v1 import flashcalls as v1_flashcalls
 from cascade.api.v1 import messages as v1_messages
@@ -54,6 +55,9 @@ def create_app(parts: Parts, *, has_doors: bool = True) -> FastAPI:
     app.add_exception_handler(StoreUnavailableError, _unavailable)
     app.add_exception_handler(QueryTimeoutError, _too_slow)
     app.add_exception_handler(Exception, _broken)
+    long_way = app.build_middleware_stack
+    doors = send.DOORS if has_doors else {}
+    app.build_middleware_stack = lambda: Straight(app, long_way(), doors)  # type: ignore[method-assign]
     app.openapi = partial(_document, app)  # type: ignore[method-assign] # the way that FastAPI's manual shows
     return app
 

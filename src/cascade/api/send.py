@@ -11,13 +11,14 @@ import uuid_utils
 from fastapi import APIRouter, Query, Request, Response
 
 from cascade.api import callers, metrics, preview
-from cascade.api.access import Caller, SendCaller
+from cascade.api.access import Caller, SendCaller, send_caller
 from cascade.api.body import read_body
 from cascade.api.callers import Called
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, error_object
 from cascade.api.message_in import Batch, parse_batch
 from cascade.api.openapi import SEND_BODY, SEND_RESPONSES
 from cascade.api.parts import Parts
+from cascade.api.straight import Door
 from cascade.api.texts import Wanted, fill
 from cascade.core.content import encode_extras
 from cascade.core.draft import Draft
@@ -61,6 +62,21 @@ async def send_tg_viber(
 ) -> Response:
     """The same channels tuned for speed: both bots with short windows, RCS and SMS as the last resort."""
     return await _send(request, caller, "tg-viber", is_partial=partial, is_preview=validate)
+
+
+def _door(route_name: str) -> Door:
+    async def door(request: Request) -> Response:
+        return await _send(request, await send_caller(request), route_name, is_partial=False, is_preview=False)
+
+    return door
+
+
+DOORS: Final[Mapping[str, Door]] = {
+    f"{PATH}{middle}{end}": _door(name)
+    for middle, name in (("", "standard"), ("/tg-viber", "tg-viber"))
+    for end in ("", "/async")
+}
+"""The same for plain requests (`straight`)."""
 
 
 class Asked(NamedTuple):

@@ -19,10 +19,10 @@ import uvloop
 from bench.figures import Sample, summary
 from bench.validation import message
 from cascade.api import send
+from cascade.api.access import Caller
 from cascade.api.message_in import Batch, parse_batch
 from cascade.api.send import Asked
 from cascade.core.directory import Directory
-from cascade.core.plan import Planner
 from cascade.core.words import Channel
 from cascade.serve import Gateway, freeze_memory, now_ms
 from cascade.settings import PriceEntry, Settings, Store
@@ -68,11 +68,8 @@ class Bench:
 
     async def accept(self, batch: Batch) -> None:
         directory: Directory = self._parts.directory()
-        at_ms = now_ms()
-        links = directory.links(self._account_id, (), is_limited=False)
-        planner = Planner(directory.routes, links, self._parts.prices, at_ms)
-        bot_links = [link for channel, own in links.items() if channel.needs_subscriber for link in own]
-        await send._accept(self._parts, Asked(self._account_id, at_ms, planner, bot_links, None, b""), batch)
+        caller = Caller(directory.accounts[self._account_id], (), is_limited=False)
+        await send._accept(self._parts, Asked(caller, directory, now_ms()), batch)
 
 
 async def measure(name: str, settings: Settings, stored: int = 0) -> None:

@@ -18,6 +18,7 @@ from cascade.api.openapi import CREDENTIALS, OPEN_PATHS
 from cascade.api.parts import Parts
 from cascade.api.rates import RateHeaders
 from cascade.api.straight import Straight
+from cascade.api.together import Together
 from cascade.api.v1 import channels as v1_channels
 from cascade.api.v1 import flashcalls as v1_flashcalls
 from cascade.api.v1 import messages as v1_messages
@@ -41,6 +42,7 @@ def create_app(parts: Parts, *, has_doors: bool = True) -> FastAPI:
         license_info={"name": "Apache-2.0"},
     )
     app.state.parts = parts
+    app.state.singles = Together(send.accept_together, send.SHARED, at_once=4 if parts.database.is_shared else 1)
     app.add_middleware(RateHeaders)
     app.include_router(health.router)
     if has_doors:

@@ -4,6 +4,8 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import compress
+from operator import itemgetter
 from typing import Annotated, Any, Final, NamedTuple
 
 import orjson
@@ -20,10 +22,13 @@ from cascade.api.openapi import SEND_BODY, SEND_RESPONSES
 from cascade.api.parts import Parts
 from cascade.api.straight import Door
 from cascade.api.texts import Wanted, fill
+from cascade.api.together import Together
 from cascade.core.content import encode_extras
+from cascade.core.directory import Bot, Directory
 from cascade.core.draft import Draft
 from cascade.core.message import NO_ADDRESSES
 from cascade.core.plan import Planner
+from cascade.core.prices import Prices
 from cascade.core.words import MessageType
 from cascade.store import events, messages, repeats, subscribers, tags
 from cascade.store import links as short_links
@@ -40,6 +45,10 @@ MAX_KEY: Final = 255
 QUERY: Final = frozenset({"partial", "validate"})
 KEY_KEPT_MS: Final = 24 * 3_600_000
 """An Idempotency-Key works for at least a day, even where repeats of single messages are not looked for."""
+SMALL: Final = 50
+"""As many messages make a request that shares its transaction with others; a larger one has its own."""
+SHARED: Final = 256
+"""As many small requests share one."""
 Partial = Annotated[bool, Query(description="Accept the good messages of a batch; each bad one gets its error")]
 Validate = Annotated[bool, Query(description="Store and send nothing; say what would happen")]
 
@@ -82,16 +91,41 @@ DOORS: Final[Mapping[str, Door]] = {
 class Asked(NamedTuple):
     """One request. `key_digest` is its Idempotency-Key's, None without one; `body_digest` stands for all it asks."""
 
-    account_id: int
+    caller: Caller
+    directory: Directory
     now_ms: int
+    key_digest: bytes | None = None
+    body_digest: bytes = b""
+
+    def way(self, prices: Prices, now_ms: int) -> "Way":
+        links = self.directory.links(self.caller.account.id, self.caller.bots, is_limited=self.caller.is_limited)
+        return Way(
+            Planner(self.directory.routes, links, prices, now_ms, random.getrandbits(16)),
+            [link for channel, own in links.items() if channel.needs_subscriber for link in own],
+            now_ms,
+        )
+
+
+class Way(NamedTuple):
+    """How messages that are accepted at `now_ms` go. `bot_links` are those that need an address."""
+
     planner: Planner
     bot_links: list[str]
-    key_digest: bytes | None
-    body_digest: bytes
+    now_ms: int
+
+
+class Single(NamedTuple):
+    """A small and plain request: nothing in it can be refused by the store, and it needs nothing but its own rows."""
+
+    parts: Parts
+    asked: Asked
+    batch: Batch
+    batch_id: int
 
 
 async def _send(request: Request, caller: Caller, route_name: str, *, is_partial: bool, is_preview: bool) -> Response:
-    parts: Parts = request.app.state.parts
+    app = request.app
+    parts: Parts = app.state.parts
     _check_query(request)
     body = await read_body(request, parts.limits.max_body_bytes)
     now_ms = parts.now_ms()
@@ -104,17 +138,15 @@ async def _send(request: Request, caller: Caller, route_name: str, *, is_partial
         routes=frozenset(directory.routes),
     )
     batch = parse_batch(body, route=route_name, now_ms=now_ms, limits=limits, is_partial=is_partial)
-    links = directory.links(account.id, caller.bots, is_limited=caller.is_limited)
     key_digest = _key_digest(request)
-    kind = f"{request.url.path}?partial={is_partial}".encode()
-    asked = Asked(
-        account.id,
-        now_ms,
-        Planner(directory.routes, links, parts.prices, now_ms, random.getrandbits(16)),
-        [link for channel, own in links.items() if channel.needs_subscriber for link in own],
-        key_digest,
-        b"" if key_digest is None else blake2b(kind + body, digest_size=16).digest(),
-    )
+    asked = Asked(caller, directory, now_ms)
+    if key_digest is not None:
+        kind = f"{request.url.path}?partial={is_partial}".encode()
+        body_digest = blake2b(kind + body, digest_size=16).digest()
+        asked = asked._replace(key_digest=key_digest, body_digest=body_digest)
+    elif not is_preview and len(batch.drafts) <= SMALL and all(map(_is_plain, batch.drafts)):
+        singles: Singles = app.state.singles
+        return await singles.do(Single(parts, asked, batch, await parts.batches.take()))
     do = _preview if is_preview else _accept
     while True:
         try:
@@ -127,6 +159,10 @@ async def _send(request: Request, caller: Caller, route_name: str, *, is_partial
             batch = remaining
 
 
+def _is_plain(draft: Draft) -> bool:
+    return draft.wishes is None and "%" not in draft.content.text and draft.type is not MessageType.FLASHCALL
+
+
 def _check_query(request: Request) -> None:
     """A mistyped `validate` would send for real."""
     unknown = [name for name in request.query_params if name not in QUERY]
@@ -136,7 +172,7 @@ def _check_query(request: Request) -> None:
 
 
 async def _accept(parts: Parts, asked: Asked, batch: Batch) -> Response:
-    account_id, now_ms, key_digest = asked.account_id, asked.now_ms, asked.key_digest
+    account_id, now_ms, key_digest = asked.caller.account.id, asked.now_ms, asked.key_digest
     batch_id = await parts.batches.take()
     async with parts.database.transaction() as tx:
         if key_digest is not None:
@@ -144,30 +180,87 @@ async def _accept(parts: Parts, asked: Asked, batch: Batch) -> Response:
             earlier = await repeats.begin_request(tx, account_id, key_digest, asked.body_digest, now_ms, oldest_ms)
             if earlier is not None:
                 return _replayed(earlier, asked.body_digest)
-        ids = new_ids(now_ms, len(batch.drafts))
-        firsts = await _first_ids(tx, account_id, batch, ids, now_ms, parts.repeat_ms)
-        wanted = [
-            one
-            for one, first in zip(zip(batch.places, ids, batch.drafts, strict=True), firsts, strict=True)
-            if one[1] == first
-        ]
-        filled, links = await fill(tx, account_id, wanted, parts.link_rules, now_ms)
-        drafts = [draft for _, _, draft in filled]
-        called = await callers.begin(tx, account_id, parts.callers, parts.flashcalls, drafts)
-        era = parts.eras.take(account_id, now_ms, len(filled))
-        new = await _begin(tx, asked, filled, batch_id, era, called)
-        await messages.add(tx, new)
-        if called is not None:
-            await callers.end(tx, account_id, called)
-        await short_links.add(tx, links)
-        await tags.add(tx, _tagged(account_id, wanted))
-        await events.add_accepted(tx, new)
-        answer = _answer(firsts, batch, await _who_calls(tx, parts, account_id, firsts, batch))
+        way = asked.way(parts.prices, now_ms)
+        numbers = [batch_id] * len(batch.drafts)
+        accepted = await _store(tx, parts, account_id, way, batch.drafts, batch.places, numbers)
+        answer = _answer(accepted.firsts, batch, await _who_calls(tx, parts, account_id, accepted.firsts, batch))
         if key_digest is not None:
             await repeats.end_request(tx, account_id, key_digest, answer)
-    metrics.ACCEPTED.inc(len(new))
-    headers = REPLAYED if firsts != ids else None
-    return Response(answer, headers=headers, media_type="application/json")
+    metrics.ACCEPTED.inc(accepted.stored)
+    return _sent(answer, accepted.ids, accepted.firsts)
+
+
+async def accept_together(singles: Sequence[Single]) -> list[Response]:
+    """Small requests as if each account had sent its own as one."""
+    parts = singles[0].parts
+    now_ms = parts.now_ms()
+    alike: dict[tuple[int, tuple[Bot, ...], bool], list[Single]] = {}
+    for one in singles:
+        alike.setdefault((one.asked.caller.account.id, *one.asked.caller[1:]), []).append(one)
+    answers: dict[int, Response] = {}
+    stored = 0
+    async with parts.database.transaction() as tx:
+        # In order, so that of two sets that send the same messages one waits for the other, and never both.
+        for (account_id, *_), some in sorted(alike.items(), key=itemgetter(0)):
+            drafts = [draft for one in some for draft in one.batch.drafts]
+            numbers = [one.batch_id for one in some for _ in one.batch.drafts]
+            way = some[-1].asked.way(parts.prices, now_ms)
+            accepted = await _store(tx, parts, account_id, way, drafts, range(len(drafts)), numbers)
+            stored += accepted.stored
+            start = 0
+            for one in some:
+                mine = slice(start, start + len(one.batch.drafts))
+                start = mine.stop
+                firsts = accepted.firsts[mine]
+                answers[one.batch_id] = _sent(_answer(firsts, one.batch, {}), accepted.ids[mine], firsts)
+    metrics.ACCEPTED.inc(stored)
+    return [answers[one.batch_id] for one in singles]
+
+
+Singles = Together[Single, Response]
+
+
+class Accepted(NamedTuple):
+    """`firsts`: for each draft the id of the message that it is, its own of `ids` or that of the first of which it is a
+    repeat. `stored` is how many are new."""
+
+    ids: list[bytes]
+    firsts: list[bytes]
+    stored: int
+
+
+async def _store(
+    tx: Transaction,
+    parts: Parts,
+    account_id: int,
+    way: Way,
+    drafts: Sequence[Draft],
+    places: Sequence[int],
+    numbers: Sequence[int],
+) -> Accepted:
+    """Store drafts that stand at those places of the batches with those numbers."""
+    now_ms = way.now_ms
+    ids = new_ids(now_ms, len(drafts))
+    firsts = await _first_ids(tx, account_id, drafts, ids, now_ms, parts.repeat_ms)
+    wanted = list(zip(places, ids, drafts, strict=True))
+    if firsts != ids:
+        is_new = [id_ == first for id_, first in zip(ids, firsts, strict=True)]
+        wanted, numbers = list(compress(wanted, is_new)), list(compress(numbers, is_new))
+    filled, links = await fill(tx, account_id, wanted, parts.link_rules, now_ms)
+    called = await callers.begin(tx, account_id, parts.callers, parts.flashcalls, [draft for _, _, draft in filled])
+    era = parts.eras.take(account_id, now_ms, len(filled))
+    new = await _begin(tx, account_id, way, filled, numbers, era, called)
+    await messages.add(tx, new)
+    if called is not None:
+        await callers.end(tx, account_id, called)
+    await short_links.add(tx, links)
+    await tags.add(tx, _tagged(account_id, wanted))
+    await events.add_accepted(tx, new)
+    return Accepted(ids, firsts, len(new))
+
+
+def _sent(answer: bytes, ids: list[bytes], firsts: list[bytes]) -> Response:
+    return Response(answer, headers=REPLAYED if firsts != ids else None, media_type="application/json")
 
 
 def _key_digest(request: Request) -> bytes | None:
@@ -199,12 +292,12 @@ def _replayed(earlier: Answered, body_digest: bytes) -> Response:
 
 
 async def _first_ids(
-    tx: Transaction, account_id: int, batch: Batch, ids: list[bytes], now_ms: int, repeat_ms: int
+    tx: Transaction, account_id: int, drafts: Sequence[Draft], ids: list[bytes], now_ms: int, repeat_ms: int
 ) -> list[bytes]:
     """For each draft the id of the message that it is: its own, or that of the first of which it is a repeat."""
     if repeat_ms == 0:
         return ids
-    sent = list(zip(map(_digest, batch.drafts), ids, strict=True))
+    sent = list(zip(map(_digest, drafts), ids, strict=True))
     earlier = await repeats.remember(tx, account_id, sent, now_ms, now_ms - repeat_ms)
     if not earlier:
         return ids
@@ -231,13 +324,19 @@ def _digest(draft: Draft) -> bytes:
 
 
 async def _begin(
-    tx: Transaction, asked: Asked, wanted: Sequence[Wanted], batch_id: int, era: int, called: Called | None
+    tx: Transaction,
+    account_id: int,
+    way: Way,
+    wanted: Sequence[Wanted],
+    numbers: Sequence[int],
+    era: int,
+    called: Called | None,
 ) -> list[NewMessage]:
     """The messages as they are stored: what is due now already stands in the lane of its first usable step."""
-    account_id, now_ms, planner = asked.account_id, asked.now_ms, asked.planner
-    known = await subscribers.addresses(tx, account_id, asked.bot_links, {draft.phone for _, _, draft in wanted})
+    planner, bot_links, now_ms = way
+    known = await subscribers.addresses(tx, account_id, bot_links, {draft.phone for _, _, draft in wanted})
     new = []
-    for _, id_, draft in wanted:
+    for (_, id_, draft), batch_id in zip(wanted, numbers, strict=True):
         addresses = known.get(draft.phone, NO_ADDRESSES)
         if called is not None and draft.type is MessageType.FLASHCALL:
             plan = called.plan(Key(account_id, id_), draft, planner.plan(draft))
@@ -274,15 +373,17 @@ def _tagged(account_id: int, wanted: Sequence[Wanted]) -> list[Tagged]:
 
 async def _preview(parts: Parts, asked: Asked, batch: Batch) -> Response:
     """What would become of each message. The short links in its texts are samples."""
+    account_id = asked.caller.account.id
+    way = asked.way(parts.prices, asked.now_ms)
     ids = new_ids(asked.now_ms, len(batch.drafts))
     wanted: Sequence[Wanted] = list(zip(batch.places, ids, batch.drafts, strict=True))
     async with parts.database.reading() as reader:
-        wanted, _ = await fill(reader, asked.account_id, wanted, parts.link_rules, asked.now_ms)
+        wanted, _ = await fill(reader, account_id, wanted, parts.link_rules, asked.now_ms)
         phones = {draft.phone for draft in batch.drafts}
-        known = await subscribers.addresses(reader, asked.account_id, asked.bot_links, phones)
+        known = await subscribers.addresses(reader, account_id, way.bot_links, phones)
     shown = []
     for _, _, draft in wanted:
-        plan, (message, _) = asked.planner.begin(draft, known.get(draft.phone, NO_ADDRESSES))
+        plan, (message, _) = way.planner.begin(draft, known.get(draft.phone, NO_ADDRESSES))
         shown.append(preview.describe(draft, plan, message, parts.fittings, parts.currency))
     return Response(_whole(shown, batch), media_type="application/json")
 

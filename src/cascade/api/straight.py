@@ -40,5 +40,5 @@ class Straight:
     async def _refusal(self, request: Request, error: Exception) -> Response:
         handlers = self._api.exception_handlers
         handler = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
-        answer: Response = await handler(request, error)  # type: ignore[misc,assignment] # ours are all coroutines
+        answer: Response = await handler(request, error)  # type: ignore[misc] # ours are all coroutines
         return answer

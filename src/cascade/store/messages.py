@@ -94,11 +94,11 @@ ADD = Insertion(
         "text": "text",
         "extras": "text",
         "address": "text",
+        "batch_id": "bigint",
     },
     shared={
         "account_id": "bigint",
         "accepted_at_ms": "bigint",
-        "batch_id": "bigint",
         "era": "bigint",
         "type": "text",
         "is_urgent": "boolean",
@@ -263,14 +263,14 @@ async def add(tx: Transaction, new: Sequence[NewMessage]) -> None:
     # Those of a lane that follow each other and begin alike are one set, so that a lane keeps its order.
     sets: dict[Lane | None, tuple[Row, list[Row]]] = {}
     for key, tracking_id, sender, phone, text, extras, accepted_at_ms, message, entries, batch_id, era in new:
-        alike = (key.account_id, accepted_at_ms, batch_id, era, id(message), id(entries))
+        alike = (key.account_id, accepted_at_ms, era, id(message), id(entries))
         start = starts.get(alike)
         if start is None:
             lane = None
             if message.state is State.QUEUED and message.link is not None:
                 lane = Lane(key.account_id, message.link, message.type.is_urgent)
                 tx.lane_ready(lane, message.due_at_ms)
-            shared = (key.account_id, accepted_at_ms, batch_id, era, *_start(message, entries, accepted_at_ms))
+            shared = (key.account_id, accepted_at_ms, era, *_start(message, entries, accepted_at_ms))
             start = starts[alike] = (lane, shared)
         lane, shared = start
         open_ = sets.get(lane)
@@ -278,7 +278,7 @@ async def add(tx: Transaction, new: Sequence[NewMessage]) -> None:
             if open_ is not None:
                 await tx.insert(ADD, open_[1], open_[0])
             open_ = sets[lane] = (shared, [])
-        open_[1].append((key.id, tracking_id, sender, phone, text, extras, message.address))
+        open_[1].append((key.id, tracking_id, sender, phone, text, extras, message.address, batch_id))
     for shared, rows in sets.values():
         await tx.insert(ADD, rows, shared)
     tx.added(new)

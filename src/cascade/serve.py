@@ -25,6 +25,7 @@ from cascade.api.app import create_app
 from cascade.api.inside import send_for
 from cascade.api.message_in import Limits
 from cascade.api.parts import Parts
+from cascade.api.rates import OwnRates, SharedRates
 from cascade.api.send import KEY_KEPT_MS
 from cascade.api.texts import LinkRules
 from cascade.channels.base import Callback, Heard, Hears, Transport
@@ -170,6 +171,7 @@ class Gateway:
             repeat_ms=settings.limits.repeat_s * 1000,
             batches=BatchNumbers(self.database),
             link_states=self._worker.link_states,
+            rates=SharedRates(self.database, lambda: self._worker.doors) if self.database.is_shared else OwnRates(),
             currency=settings.currency,
             link_rules=LinkRules(settings.http.reached_at, settings.links.ttl_days * DAY_MS),
             count_click=self._clicks.add,

@@ -63,7 +63,7 @@ def _needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
                 " an address that the key allows",
             )
         account = directory.accounts[owners.pop()]
-        _check_rate(request, parts, account, scope, now_ms)
+        await _check_rate(request, parts, account, scope, now_ms)
         return Caller(account, bots, is_limited=not keys)
 
     return caller
@@ -102,10 +102,10 @@ def _bots(request: Request, directory: Directory) -> tuple[Bot, ...]:
     return tuple(bots)
 
 
-def _check_rate(request: Request, parts: Parts, account: Account, scope: Scope, now_ms: int) -> None:
+async def _check_rate(request: Request, parts: Parts, account: Account, scope: Scope, now_ms: int) -> None:
     is_send = scope is Scope.SEND
     rate = (account.send_rate or parts.send_rate) if is_send else (account.read_rate or parts.read_rate)
-    verdict = parts.rates.check(account.id, "send" if is_send else "read", rate, now_ms)
+    verdict = await parts.rates.check(account.id, "send" if is_send else "read", rate, now_ms)
     headers = dict(verdict.headers)
     if verdict.retry_after_s is not None:
         headers["Retry-After"] = str(verdict.retry_after_s)

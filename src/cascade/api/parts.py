@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from cascade.api.callers import Pools
 from cascade.api.message_in import Limits
-from cascade.api.rates import Rates
+from cascade.api.rates import OwnRates, Rates
 from cascade.api.texts import LinkRules
 from cascade.channels.base import Callback, Heard
 from cascade.channels.fitting import Fitting
@@ -60,6 +60,6 @@ class Parts:
     count_click: Callable[[Click], None]
     callers: Pools = field(default_factory=dict)
     flashcalls: FlashcallRules = field(default_factory=FlashcallRules)
-    rates: Rates = field(default_factory=Rates)
+    rates: Rates = field(default_factory=OwnRates)
     eras: Eras = field(default_factory=Eras)
     keys_used: dict[bytes, int] = field(default_factory=dict)

@@ -1,13 +1,26 @@
-"""How many requests an account may make: a bucket for sending and one for reading, each refilling by the second."""
+"""How many requests an account may make: a bucket for sending and one for reading, each refilling by the second.
 
-from dataclasses import dataclass
+A single node keeps the buckets itself. Several share those in the store: each takes a few tokens out of them at a time,
+so that most requests cost nothing more, and all nodes together never let more through than one would.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cascade.core.directory import Rate
+from cascade.store import rates
+from cascade.store.database import Database
 
 HEADERS = "rate_headers"
+PURSE_MS = 1_000
+"""How long tokens taken out of a shared bucket are good: who takes them and has no more requests wastes the rest."""
+DRY_MS = 20
+"""How often an empty shared bucket is looked into at most."""
 
 
 @dataclass(slots=True)
@@ -24,13 +37,19 @@ class Verdict:
     retry_after_s: int | None
 
 
-class Rates:
-    """The buckets of one process. `check` is called once for each request."""
+class Rates(Protocol):
+    async def check(self, account_id: int, kind: str, rate: Rate, now_ms: int) -> Verdict:
+        """Called once for each request."""
+        ...
+
+
+class OwnRates:
+    """The buckets of one process."""
 
     def __init__(self) -> None:
         self._buckets: dict[tuple[int, str], Bucket] = {}
 
-    def check(self, account_id: int, kind: str, rate: Rate, now_ms: int) -> Verdict:
+    async def check(self, account_id: int, kind: str, rate: Rate, now_ms: int) -> Verdict:
         if rate.per_s == 0:
             return Verdict({}, None)
         key = (account_id, kind)
@@ -43,12 +62,63 @@ class Rates:
         is_allowed = bucket.tokens >= 1
         if is_allowed:
             bucket.tokens -= 1
-        headers = {
-            "RateLimit-Limit": str(rate.burst),
-            "RateLimit-Remaining": str(int(bucket.tokens)),
-            "RateLimit-Reset": str(_seconds_until(rate.burst, bucket.tokens, rate)),
-        }
-        return Verdict(headers, None if is_allowed else max(_seconds_until(1, bucket.tokens, rate), 1))
+        return _verdict(rate, bucket.tokens, is_allowed)
+
+
+@dataclass(slots=True)
+class Purse:
+    """What a node has taken out of a shared bucket. `left` is what was in that then; there is no use in asking again
+    before `dry_until_ms`."""
+
+    tokens: int = 0
+    taken_at_ms: int = 0
+    left: float = 0.0
+    dry_until_ms: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def needs(self, now_ms: int) -> bool:
+        is_empty = self.tokens == 0 or not 0 <= now_ms - self.taken_at_ms < PURSE_MS
+        return is_empty and now_ms >= self.dry_until_ms
+
+
+class SharedRates:
+    """The buckets of all nodes with doors, of which there are `doors()` now."""
+
+    def __init__(self, database: Database, doors: Callable[[], int]) -> None:
+        self._database = database
+        self._doors = doors
+        self._own = OwnRates()
+        self._purses: dict[tuple[int, str], Purse] = {}
+
+    async def check(self, account_id: int, kind: str, rate: Rate, now_ms: int) -> Verdict:
+        if rate.per_s == 0 or self._doors() <= 1:
+            return await self._own.check(account_id, kind, rate, now_ms)
+        purse = self._purses.setdefault((account_id, kind), Purse())
+        if purse.needs(now_ms):
+            async with purse.turn:
+                if purse.needs(now_ms):  # nobody else has filled it meanwhile
+                    await self._fill(purse, account_id, kind, rate, now_ms)
+        is_allowed = purse.tokens > 0
+        if is_allowed:
+            purse.tokens -= 1
+        return _verdict(rate, purse.tokens + purse.left, is_allowed)
+
+    async def _fill(self, purse: Purse, account_id: int, kind: str, rate: Rate, now_ms: int) -> None:
+        wanted = max(min(rate.per_s // 10, rate.burst // 4), 1)
+        async with self._database.transaction() as tx:
+            purse.tokens, purse.left = await rates.take(tx, account_id, kind, rate, wanted)
+        purse.taken_at_ms = now_ms
+        if purse.tokens == 0:
+            purse.dry_until_ms = now_ms + max(round((1 - purse.left) * 1000 / rate.per_s), DRY_MS)
+
+
+def _verdict(rate: Rate, tokens: float, is_allowed: bool) -> Verdict:
+    headers = {
+        "RateLimit-Limit": str(rate.burst),
+        "RateLimit-Remaining": str(int(tokens)),
+        "RateLimit-Reset": str(_seconds_until(rate.burst, tokens, rate)),
+    }
+    return Verdict(headers, None if is_allowed else max(_seconds_until(1, tokens, rate), 1))
 
 
 def _seconds_until(wanted: float, tokens: float, rate: Rate) -> int:

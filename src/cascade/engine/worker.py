@@ -199,6 +199,11 @@ class Worker:
         """This node's part of what all engines have in common."""
         return ALONE if self._ownership is None else self._ownership.share
 
+    @property
+    def doors(self) -> int:
+        """How many nodes have doors, as far as is known."""
+        return 1 if self._ownership is None else sum(node.role.has_doors for node in self._ownership.nodes)
+
     async def take_heard(self, link: str, heard: Heard) -> None:
         """Store what a provider told us; when this returns it is safe."""
         await self._receiver.take(link, heard)

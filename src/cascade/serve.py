@@ -135,7 +135,8 @@ def link_setup(name: str, link: ProviderLink, reached_at: str | None) -> LinkSet
     if reached_at is not None and hasattr(own, "callback_url") and own.callback_url is None:
         own = replace(own, callback_url=f"{reached_at}/callbacks/{name}")
     http = HttpSettings(window=link.window, total_s=link.timeout_s)
-    return LinkSetup(PROVIDERS[link.kind].transport(own, name, http), link.rate_per_s)
+    provider = PROVIDERS[link.kind]
+    return LinkSetup(provider.transport(own, name, http), link.rate_per_s, fitting=provider.fitting(own))
 
 
 def bot_transport(settings: Settings, channel: Channel, link: str, token: Secret) -> HttpTransport:
@@ -352,7 +353,7 @@ class Gateway:
             is_set = asyncio.Event()
             self._webhooks.append(is_set)
             beside = partial(self._set_webhook, transport, adapter, link, url, is_set)
-        self._worker.add_link(link, LinkSetup(transport, api.rate_per_s, beside))
+        self._worker.add_link(link, LinkSetup(transport, api.rate_per_s, beside, BOT_FITTINGS[channel]))
 
     async def _set_webhook(
         self, transport: HttpTransport, adapter: ViberBot, link: str, url: str, is_set: asyncio.Event

@@ -503,6 +503,13 @@ def basic(user: str, password: Secret) -> str:
     return "Basic " + b64encode(f"{user}:{password.reveal()}".encode()).decode()
 
 
+def text(value: object) -> str:
+    """A field that must be a text, and not empty. Raises TypeError when it is something else."""
+    if not isinstance(value, str) or not value:
+        raise TypeError("not a text")
+    return value
+
+
 def redact(text: str, *hidden: str) -> str:
     """A provider's wording, fit to be kept and logged: at most 200 characters, without phones or what is `hidden`."""
     for value in filter(None, hidden):

@@ -159,8 +159,8 @@ async def test_each_account_and_all_of_them_have_their_sums(database: Database) 
             found = await statistics.totals(reader, account_id, T0, T0 + HOUR_MS)
             by_viber = [one for one in found if (one.kind, one.channel) == (Kind.FINISHED, "viber_bot")]
             assert sum(one.number for one in by_viber) == expected
-            hours = await statistics.hours(reader, account_id, T0, T0 + HOUR_MS)
-            assert [(one.accepted, one.delivered, one.failed) for one in hours] == [(expected, expected, 0)][:expected]
+            days = await statistics.totals(reader, account_id, T0, T0 + HOUR_MS, by_days=True)
+            assert sorted(days) == sorted(found)
             pulses = await statistics.pulses(reader, account_id, 0)
             assert sum(one.accepted for one in pulses) == expected
 
@@ -189,3 +189,17 @@ async def test_only_what_was_committed_is_counted(database: Database) -> None:
     assert not tally
     await add(database, new(1), new(2))
     assert sums(tally)[Kind.ACCEPTED, "", "promo"] == 2
+
+
+async def test_hours_of_long_ago_are_forgotten_and_days_are_not(database: Database) -> None:
+    tally = Tally()
+    lived(tally, ())
+    long_after_ms = T0 + statistics.HOURS_KEPT_MS + 2 * HOUR_MS
+    async with database.transaction() as tx:
+        await statistics.write(tx, tally.take())
+        await statistics.purge_hours(tx, [ACCOUNT], T0 + HOUR_MS)
+        assert await statistics.totals(tx, ACCOUNT, T0, T0 + HOUR_MS)
+        await statistics.purge_hours(tx, [ACCOUNT], long_after_ms)
+        for account_id in (ACCOUNT, ALL):
+            assert not await statistics.totals(tx, account_id, T0, T0 + HOUR_MS)
+            assert await statistics.totals(tx, account_id, T0, T0 + HOUR_MS, by_days=True)

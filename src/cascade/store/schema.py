@@ -427,6 +427,21 @@ statistic = Table(
     sqlite_with_rowid=False,
 )
 
+# The same by days (UTC): a month of hours is too much to add up while somebody waits.
+statistic_day = Table(
+    "statistic_day",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("day_ms", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "day_ms", "kind", "channel", "detail"),
+    sqlite_with_rowid=False,
+)
+
 # The same for the last hours alone, and finer: what the lines of the console are drawn from.
 pulse = Table(
     "pulse",

@@ -1,6 +1,7 @@
 """What the messages came to, as sums that grow with what happens: no page has to count messages to show them.
 
-A `Tally` hears of everything this process commits and adds it up in memory; `write` adds that to the sums of the hour.
+A `Tally` hears of everything this process commits and adds it up in memory; `write` adds that to the sums of the hour
+and of the day.
 Why it is done so, and what a crash may cost: docs/decisions/0008-statistics.md.
 """
 
@@ -19,6 +20,8 @@ from cascade.store.database import Insertion, Reader, Transaction
 from cascade.store.messages import Change, NewMessage, Stored
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+HOURS_KEPT_MS = 8 * DAY_MS
 PULSE_MS = 10_000
 PULSE_KEPT_MS = 3 * HOUR_MS
 ALL = 0
@@ -62,15 +65,6 @@ class Pulse(NamedTuple):
     """What came and went in ten seconds."""
 
     at_ms: int
-    accepted: int
-    delivered: int
-    failed: int
-
-
-class Hour(NamedTuple):
-    """One hour's messages by status. `accepted` counts those that came in it, the others those that ended in it."""
-
-    hour_ms: int
     accepted: int
     delivered: int
     failed: int
@@ -276,20 +270,25 @@ def _paid(message: Message, entries: Iterable[Entry]) -> str:
     return ""
 
 
-ADD_SUMS = Insertion(
-    "statistic",
-    {
-        "account_id": "bigint",
-        "hour_ms": "bigint",
-        "kind": "text",
-        "channel": "text",
-        "detail": "text",
-        "number": "bigint",
-        "micros": "bigint",
-    },
-    """ON CONFLICT (account_id, hour_ms, kind, channel, detail)
-    DO UPDATE SET number = statistic.number + excluded.number, micros = statistic.micros + excluded.micros""",
-)
+def _adding(table: str, begins: str) -> Insertion:
+    return Insertion(
+        table,
+        {
+            "account_id": "bigint",
+            begins: "bigint",
+            "kind": "text",
+            "channel": "text",
+            "detail": "text",
+            "number": "bigint",
+            "micros": "bigint",
+        },
+        f"""ON CONFLICT (account_id, {begins}, kind, channel, detail)
+        DO UPDATE SET number = {table}.number + excluded.number, micros = {table}.micros + excluded.micros""",
+    )
+
+
+ADD_HOURS = _adding("statistic", "hour_ms")
+ADD_DAYS = _adding("statistic_day", "day_ms")
 ADD_PULSE = Insertion(
     "pulse",
     {"account_id": "bigint", "at_ms": "bigint", "accepted": "bigint", "delivered": "bigint", "failed": "bigint"},
@@ -300,14 +299,9 @@ TOTALS = """
     SELECT kind, channel, detail, sum(number), sum(micros) FROM statistic
     WHERE account_id = ? AND hour_ms >= ? AND hour_ms < ? GROUP BY kind, channel, detail
 """
-HOURS = """
-    SELECT hour_ms, sum(CASE WHEN kind = 'accepted' THEN number ELSE 0 END),
-        sum(CASE WHEN kind = 'finished' AND detail = 'delivered' THEN number ELSE 0 END),
-        sum(CASE WHEN kind = 'finished' AND detail <> 'delivered' THEN number ELSE 0 END)
-    FROM statistic WHERE account_id = ? AND hour_ms >= ? AND hour_ms < ? AND kind IN ('accepted', 'finished')
-    GROUP BY hour_ms ORDER BY hour_ms
-"""
+DAY_TOTALS = TOTALS.replace("statistic", "statistic_day").replace("hour_ms", "day_ms")
 PULSES = "SELECT at_ms, accepted, delivered, failed FROM pulse WHERE account_id = ? AND at_ms >= ? ORDER BY at_ms"
+PURGE_HOURS = "DELETE FROM statistic WHERE account_id = ? AND hour_ms < ?"
 PURGE_PULSE = "DELETE FROM pulse WHERE at_ms < ?"
 
 
@@ -315,30 +309,33 @@ async def write(tx: Transaction, taken: Taken) -> None:
     """Add to the sums of each account, and to those of all."""
     sums = dict(taken.sums)
     pulse = dict(taken.pulse)
+    days: dict[_Key, list[int]] = {}
     for (_, hour_ms, kind, channel, detail), some in taken.sums.items():
-        key = (ALL, hour_ms, kind, channel, detail)
-        number, micros = sums.get(key, (0, 0))
-        sums[key] = [number + some[0], micros + some[1]]
+        _put(sums, (ALL, hour_ms, kind, channel, detail), some)
+    for (account_id, hour_ms, kind, channel, detail), some in sums.items():
+        _put(days, (account_id, hour_ms // DAY_MS * DAY_MS, kind, channel, detail), some)
     for (_, at_ms), beats in taken.pulse.items():
         known = pulse.get((ALL, at_ms), [0, 0, 0])
         pulse[ALL, at_ms] = [mine + more for mine, more in zip(known, beats, strict=True)]
     # In order, so that two nodes never wait for each other.
-    await tx.insert(ADD_SUMS, [(*key, *values) for key, values in sorted(sums.items())])
+    await tx.insert(ADD_HOURS, [(*key, *values) for key, values in sorted(sums.items())])
+    await tx.insert(ADD_DAYS, [(*key, *values) for key, values in sorted(days.items())])
     await tx.insert(ADD_PULSE, [(*key, *values) for key, values in sorted(pulse.items())])
 
 
-async def totals(reader: Reader, account_id: int, from_ms: int, to_ms: int) -> list[Sum]:
-    """The sums of whole hours, from the one of `from_ms` on; `ALL`: of all accounts."""
-    rows = await reader.rows(TOTALS, (account_id, from_ms // HOUR_MS * HOUR_MS, to_ms))
+def _put(sums: dict[_Key, list[int]], key: _Key, more: Sequence[int]) -> None:
+    number, micros = sums.get(key, (0, 0))
+    sums[key] = [number + more[0], micros + more[1]]
+
+
+async def totals(reader: Reader, account_id: int, from_ms: int, to_ms: int, *, by_days: bool = False) -> list[Sum]:
+    """The sums of whole hours from the one of `from_ms` on, or of whole days (UTC); `ALL`: of all accounts. Hours are
+    kept for `HOURS_KEPT_MS`."""
+    span_ms = DAY_MS if by_days else HOUR_MS
+    rows = await reader.rows(DAY_TOTALS if by_days else TOTALS, (account_id, from_ms // span_ms * span_ms, to_ms))
     return [
         Sum(Kind(kind), channel, detail, int(number), int(micros)) for kind, channel, detail, number, micros in rows
     ]
-
-
-async def hours(reader: Reader, account_id: int, from_ms: int, to_ms: int) -> list[Hour]:
-    """Those hours in which something happened."""
-    rows = await reader.rows(HOURS, (account_id, from_ms // HOUR_MS * HOUR_MS, to_ms))
-    return [Hour(hour_ms, int(accepted), int(delivered), int(failed)) for hour_ms, accepted, delivered, failed in rows]
 
 
 async def pulses(reader: Reader, account_id: int, from_ms: int) -> list[Pulse]:
@@ -348,3 +345,9 @@ async def pulses(reader: Reader, account_id: int, from_ms: int) -> list[Pulse]:
 async def purge_pulse(tx: Transaction, now_ms: int) -> int:
     """Forget what is older than the lines that are drawn of it."""
     return await tx.execute(PURGE_PULSE, (now_ms - PULSE_KEPT_MS,))
+
+
+async def purge_hours(tx: Transaction, account_ids: Iterable[int], now_ms: int) -> None:
+    """Forget these accounts' hours of long ago: the days tell of them."""
+    for account_id in (ALL, *account_ids):
+        await tx.execute(PURGE_HOURS, (account_id, now_ms - HOURS_KEPT_MS))

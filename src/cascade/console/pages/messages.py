@@ -1,6 +1,8 @@
 """Messages: found by what one knows of them, and one with all that happened to it."""
 
+import asyncio
 import re
+import time
 import uuid
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +22,10 @@ from cascade.store.messages import Key, Record
 from cascade.store.queries import DAY_MS, Filter, Summary
 
 LENGTH: Final = 50
+PATIENCE_S: Final = 5.0
+"""What was found by then is shown: a rare status among a million messages is not searched for longer."""
+QUICK_S: Final = 0.5
+"""A search that takes longer is not repeated by itself."""
 PHONE: Final = re.compile(r"\+?[0-9][0-9 ()-]{6,20}")
 SPANS_MS: Final = {"day": DAY_MS, "week": 7 * DAY_MS, "month": 30 * DAY_MS, "ever": LATEST_MS}
 GOOD: Final = {Mark.DELIVERED, Mark.READ, Mark.PART_DELIVERED}
@@ -67,18 +73,25 @@ async def _search(page: Page) -> dict[str, Any]:
         phone = f"+{digits.lstrip('+')}" if is_phone else None
         filter_ = filter_._replace(phone=phone, tracking_id=None if is_phone else wanted)
     found: list[Found] = []
-    async with page.parts.database.cold_reading() as reader:
-        for account in page.accounts:
-            if id_ is not None:
-                some = list((await queries.by_ids(reader, account.id, [id_])).values())
-            else:
-                some = await queries.find(reader, account.id, filter_, before_id, LENGTH + 1)
-            found += [Found(account.id, summary) for summary in some]
+    is_cut = False
+    begun_s = time.monotonic()
+    try:
+        async with asyncio.timeout(PATIENCE_S), page.parts.database.cold_reading() as reader:
+            for account in page.accounts:
+                if id_ is not None:
+                    some = list((await queries.by_ids(reader, account.id, [id_])).values())
+                else:
+                    some = await queries.find(reader, account.id, filter_, before_id, LENGTH + 1)
+                found += [Found(account.id, summary) for summary in some]
+    except TimeoutError:
+        is_cut = True
     found.sort(key=lambda one: one.summary.id, reverse=True)
     return {
         "found": found[:LENGTH],
         "before": found[LENGTH - 1].id if len(found) > LENGTH else None,
         "is_first": before_id is None,
+        "is_cut": is_cut,
+        "is_quick": time.monotonic() - begun_s < QUICK_S,
         "q": wanted,
         "span": span,
         "spans": list(SPANS_MS),

@@ -14,6 +14,7 @@ from cascade.store import statistics
 from cascade.store.statistics import ALL, DELAYS_MS, HOUR_MS, PULSE_MS
 
 PERIODS_MS: Final = {"hour": HOUR_MS, "day": 24 * HOUR_MS, "week": 7 * 24 * HOUR_MS, "month": 30 * 24 * HOUR_MS}
+BY_DAYS: Final = ("week", "month")
 LINE_MS: Final = 31 * 60_000
 
 
@@ -53,7 +54,9 @@ async def _figures(page: Page) -> dict[str, Any]:
     period = period if period in PERIODS_MS else "day"
     account_id = ALL if page.account is None else page.account.id
     async with page.parts.database.cold_reading() as reader:
-        sums = await statistics.totals(reader, account_id, now_ms - PERIODS_MS[period], now_ms + HOUR_MS)
+        sums = await statistics.totals(
+            reader, account_id, now_ms - PERIODS_MS[period], now_ms + HOUR_MS, by_days=period in BY_DAYS
+        )
         pulses = await statistics.pulses(reader, account_id, (now_ms - LINE_MS) // PULSE_MS * PULSE_MS)
     found = figures.of(sums)
     formats = page.formats

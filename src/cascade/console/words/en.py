@@ -194,6 +194,7 @@ EN: Final[Mapping[str, str]] = {
     "messages.count": "Shown: {number}",
     "messages.none": "No message is like that.",
     "messages.none.hint": "Try a longer time, or fewer conditions.",
+    "messages.cut": "The search took too long, so some may be missing. Choose an account or a shorter time.",
     "span.day": "last 24 hours",
     "span.week": "last 7 days",
     "span.month": "last 30 days",

@@ -194,6 +194,7 @@ UK: Final[Mapping[str, str]] = {
     "messages.count": "Показано: {number}",
     "messages.none": "Таких повідомлень немає.",
     "messages.none.hint": "Спробуйте довший час або менше умов.",
+    "messages.cut": "Пошук тривав задовго, тож дещо може бракувати. Оберіть акаунт або коротший час.",
     "span.day": "за добу",
     "span.week": "за 7 днів",
     "span.month": "за 30 днів",

@@ -6,8 +6,8 @@ and after a queue has been filled and emptied over and over.
     python -m bench.growth --churn-s 3600               # an hour of churn: the queue at its end as at its start
     python -m bench.growth --partitions 0 30 90         # what partitions by time would cost PostgreSQL
 
-One JSON line a figure. CPU is that of this process and of the PostgreSQL it talks to: neighbours on the machine disturb
-it less than they do the rate. A cost is the median of its rounds.
+One JSON line a figure. CPU is that of this process and of the PostgreSQL it talks to. A cost is the median of its
+rounds, and the stores that are compared take turns: so neighbours on the machine disturb little.
 """
 
 import argparse
@@ -33,8 +33,8 @@ from cascade.store.ids import first_id
 
 CONNECTIONS = 16
 SET = 500
-ROUNDS = 12
-SETS_A_ROUND = 8
+ROUNDS = 15
+SETS_A_ROUND = 10
 CHURN_WINDOW_S = 10.0
 DAY_MS = 86_400_000
 
@@ -68,7 +68,7 @@ class Cpu:
 
 async def life(database: Database, cpu: Cpu, sets: int) -> dict[str, float]:
     """Microseconds of CPU a message: stored, claimed, recorded."""
-    new = [given(SET) for _ in range(sets)]
+    new = [[one._replace(era=T0) for one in given(SET)] for _ in range(sets)]
     spent = {}
     begun = cpu.read()
     for some in new:
@@ -95,38 +95,61 @@ def say(figure: str, value: float, unit: str) -> None:
     print(json.dumps({"figure": figure, "value": round(value, 2), "unit": unit}), flush=True)
 
 
-async def measure(name: str, url: str) -> dict[str, float]:
-    """The costs of a store as it stands."""
-    cpu = await Cpu.of(url)
-    database = engines.database(url, CONNECTIONS)
-    await database.open(owner=True)
-    try:
+class Measured:
+    """The costs of a store, round by round."""
+
+    def __init__(self, name: str, database: Database, cpu: Cpu) -> None:
+        self.name = name
+        self._database = database
+        self._cpu = cpu
+        self._rounds: list[dict[str, float]] = []
+
+    @classmethod
+    async def open(cls, name: str, url: str) -> "Measured":
+        database = engines.database(url, CONNECTIONS)
+        await database.open(owner=True)
+        cpu = await Cpu.of(url)
         await life(database, cpu, 2)  # connections, plans, caches
-        gc.collect()
-        rounds = []
-        for _ in range(ROUNDS):
-            rounds.append(await life(database, cpu, SETS_A_ROUND))
-            await finish(database)
-    finally:
-        await database.close()
-    costs = {part: statistics.median(one[part] for one in rounds) for part in rounds[0]}
-    costs["life"] = statistics.median(sum(one.values()) for one in rounds)
-    for part, cost in costs.items():
-        say(f"{name}_{part}_cpu", cost, "us/message")
-    return costs
+        return cls(name, database, cpu)
+
+    async def round(self) -> None:
+        self._rounds.append(await life(self._database, self._cpu, SETS_A_ROUND))
+        await finish(self._database)
+
+    async def close(self) -> dict[str, float]:
+        await self._database.close()
+        costs = {part: statistics.median(one[part] for one in self._rounds) for part in self._rounds[0]}
+        costs["life"] = statistics.median(sum(one.values()) for one in self._rounds)
+        for part, cost in costs.items():
+            say(f"{self.name}_{part}_cpu", cost, "us/message")
+        return costs
+
+
+async def measure(stores: Sequence[tuple[str, str]]) -> None:
+    """Stores of different kinds, by name and URL, in turns: what the neighbours do hits all of them alike."""
+    measured = [await Measured.open(name, url) for name, url in stores]
+    gc.collect()
+    for _ in range(ROUNDS):
+        for one in measured:
+            await one.round()
+    first: dict[str, float] = {}
+    for one in measured:
+        costs = await one.close()
+        first = first or costs
+        if costs is not first:
+            for part, cost in costs.items():
+                say(f"{one.name}_{part}_slower", (cost / first[part] - 1) * 100, "%")
 
 
 async def growth(engine: str, place: Callable[[str], str], stored: Sequence[int]) -> None:
     """The same work in stores of different sizes."""
-    smallest: dict[str, float] = {}
+    stores = []
     for count in stored:
         url = place(f"stored_{count}")
         await _ready(url)
         await fill(url, count, T0)
-        costs = await measure(f"growth_{engine}_{count}_stored", url)
-        smallest = smallest or costs
-        for part, cost in costs.items():
-            say(f"growth_{engine}_{count}_stored_{part}_slower", (cost / smallest[part] - 1) * 100, "%")
+        stores.append((f"growth_{engine}_{count}_stored", url))
+    await measure(stores)
 
 
 async def churn(engine: str, url: str, seconds: float) -> None:
@@ -165,12 +188,14 @@ async def churn(engine: str, url: str, seconds: float) -> None:
 
 async def partitions(place: Callable[[str], str], counts: Sequence[int]) -> None:
     """PostgreSQL with `message` cut by time into so many partitions, a day each; 0: one table, as it is."""
+    stores = []
     for count in counts:
         url = place(f"partitions_{count}")
         await _ready(url)
         if count:
             await _partition(url, count)
-        await measure(f"partitions_{count}", url)
+        stores.append((f"partitions_{count}", url))
+    await measure(stores)
 
 
 async def _partition(url: str, count: int) -> None:

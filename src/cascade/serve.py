@@ -68,6 +68,9 @@ STORE_RETRY_S = 1.0
 START_S = 1.0
 """How long clients are kept waiting for a start; then they are told to come back."""
 HTTP_GRACE_S = 3
+LINGER_S = 1.0
+LOOK_S = 0.02
+READY = "/health/ready"
 GC_THRESHOLD = 50_000
 
 
@@ -129,21 +132,13 @@ def _transliterates_sms(settings: Settings) -> bool:
     return any(getattr(link.own, "transliterate", False) for link in settings.provider_links.values())
 
 
-def link_setup(name: str, link: ProviderLink, reached_at: str | None) -> LinkSetup:
+def _link(name: str, link: ProviderLink, reached_at: str | None) -> LinkSetup:
     """The link as configured. `reached_at`: where providers can call us."""
     own = link.own
     if reached_at is not None and hasattr(own, "callback_url") and own.callback_url is None:
         own = replace(own, callback_url=f"{reached_at}/callbacks/{name}")
     http = HttpSettings(window=link.window, total_s=link.timeout_s)
-    provider = PROVIDERS[link.kind]
-    return LinkSetup(provider.transport(own, name, http), link.rate_per_s, fitting=provider.fitting(own))
-
-
-def bot_transport(settings: Settings, channel: Channel, link: str, token: Secret) -> HttpTransport:
-    """The link of a bot."""
-    api: BotApi = getattr(settings, channel.value)
-    adapter = BOTS[channel](base_url=api.base_url, token=token)
-    return HttpTransport(adapter, link, HttpSettings(window=api.window, total_s=api.timeout_s))
+    return LinkSetup(PROVIDERS[link.kind].transport(own, name, http), link.rate_per_s)
 
 
 class Gateway:
@@ -226,7 +221,7 @@ class Gateway:
         self._seal = open_seal(self.settings)
         public_url = self.settings.http.public_url
         reached_at = None if public_url is None else public_url.rstrip("/")
-        links = {name: link_setup(name, link, reached_at) for name, link in self.settings.provider_links.items()}
+        links = {name: _link(name, link, reached_at) for name, link in self.settings.provider_links.items()}
         self._transports |= {name: setup.transport for name, setup in links.items()}
         await self._worker.start(links)
         await self._egress.open()
@@ -344,8 +339,8 @@ class Gateway:
 
     def _add_bot(self, channel: Channel, link: str, token: Secret) -> None:
         api: BotApi = getattr(self.settings, channel.value)
-        transport = bot_transport(self.settings, channel, link, token)
-        adapter = transport.adapter
+        adapter = BOTS[channel](base_url=api.base_url, token=token)
+        transport = HttpTransport(adapter, link, HttpSettings(window=api.window, total_s=api.timeout_s))
         self._transports[link] = transport
         beside = None
         if isinstance(adapter, ViberBot) and self.settings.http.public_url is not None:
@@ -353,7 +348,7 @@ class Gateway:
             is_set = asyncio.Event()
             self._webhooks.append(is_set)
             beside = partial(self._set_webhook, transport, adapter, link, url, is_set)
-        self._worker.add_link(link, LinkSetup(transport, api.rate_per_s, beside, BOT_FITTINGS[channel]))
+        self._worker.add_link(link, LinkSetup(transport, api.rate_per_s, beside))
 
     async def _set_webhook(
         self, transport: HttpTransport, adapter: ViberBot, link: str, url: str, is_set: asyncio.Event
@@ -404,9 +399,50 @@ class Gateway:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling: it would end the process before the engine has drained."""
 
+    _leaving: asyncio.Task[None] | None = None
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    def leave(self, listening: socket.socket) -> None:
+        """End so that no request is cut off. Asked twice, end at once."""
+        if self._leaving is not None:
+            self.should_exit = True
+        else:
+            self._leaving = asyncio.create_task(self._leave(listening))
+
+    async def _leave(self, listening: socket.socket) -> None:
+        """From now on an answer ends its connection, so that the next request goes to another node. Who leaves a
+        connection idle is waited for a little, and so is the request of whoever connected a moment ago."""
+        self.config.loaded_app = closing = _Closing(self.config.loaded_app)
+        for connection in self.server_state.connections:
+            connection.app = closing  # type: ignore[union-attr]
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + LINGER_S
+        while self.server_state.connections and loop.time() < until_s:  # noqa: ASYNC110 - it is uvicorn's set
+            await asyncio.sleep(LOOK_S)
+        for server in getattr(self, "servers", ()):
+            server.close()
+        listening.close()
+        await asyncio.sleep(LOOK_S)
+        self.should_exit = True
+
+
+class _Closing:
+    """The same app, whose every answer ends its connection, and which is not ready."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_last(event: Any) -> None:
+            if event["type"] == "http.response.start":
+                headers = [*event["headers"], (b"connection", b"close")]
+                event = {**event, "headers": headers} | ({"status": 503} if scope["path"] == READY else {})
+            await send(event)
+
+        await self._app(scope, receive, send_last)
 
 
 def listen(host: str, port: int, setting: str) -> socket.socket:
@@ -475,7 +511,7 @@ async def serve(settings: Settings) -> None:
         starting = asyncio.create_task(_start(gateway, listening))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, setattr, server, "should_exit", True)
+            loop.add_signal_handler(number, server.leave, listening)
         await asyncio.wait({starting}, timeout=START_S)
         if starting.done():
             starting.result()

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import structlog
 
 from cascade.channels.base import Capabilities, Heard, Revokes, Transport
-from cascade.channels.fitting import Fitting
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
 from cascade.core.node import ALONE, Role, Share
@@ -37,12 +36,11 @@ POLL_LANES_S = 1.0
 
 class LinkSetup(NamedTuple):
     """A link as the front hall builds it. `rate_per_s` None: no limit but the transport's window. `beside` runs while
-    this node serves the link. `fitting`: how it shows a content."""
+    this node serves the link."""
 
     transport: Transport
     rate_per_s: float | None
     beside: Callable[[], Coroutine[Any, Any, None]] | None = None
-    fitting: Fitting | None = None
 
 
 class Worker:
@@ -128,7 +126,6 @@ class Worker:
             self._now_ms,
             self._links_down,
             held,
-            setup.fitting,
         )
         self._dispatchers[name] = dispatcher
         setup.transport.start(dispatcher.room_grew, partial(self.take_heard, name))

@@ -20,7 +20,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import accept, delivery, latency
+from bench import accept, delivery, latency, nodes
 from bench.figures import REPOSITORY, Figure, Sample, machine, summary
 from bench.gateway import require_command
 from bench.scale import FULL, QUICK, Scale
@@ -32,6 +32,7 @@ SCENARIOS: dict[str, Scenario] = {
     "accept": accept.once,
     "smpp": delivery.through_smpp,
     "telegram": delivery.through_telegram,
+    "nodes": nodes.engines,
 }
 PARTS = {  # apart, in their own processes: what one layer costs, and what the providers of the bench can take
     "bench.validation": (),

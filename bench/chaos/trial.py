@@ -108,11 +108,20 @@ class Deaths(Protocol):
     bad_stops: list[str]
 
 
-async def judge(ports: Sequence[int], key: str, sandbox_port: int, load: Load, away: Away, ttl_s: int = TTL_S) -> Tally:
+async def judge(
+    ports: Sequence[int],
+    key: str,
+    sandbox_port: int,
+    load: Load,
+    away: Away,
+    *,
+    ttl_s: int = TTL_S,
+    late_s: float = LATE_S,
+) -> Tally:
     """What became of every message, when all are final or their time is up. `ports` are gateways to ask."""
     ids = list(load.accepted)
     statuses = await _until_final(ports, key, ids, ttl_s)
-    await asyncio.sleep(LATE_S)
+    await asyncio.sleep(late_s)
     statuses |= await _statuses(ports, key, ids)
     reached = await _inboxes(sandbox_port, [load.accepted[id_].phone for id_ in ids])
     tally = Tally()

@@ -3,6 +3,9 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from bench import nodes
 from bench.__main__ import SCENARIOS
 from bench.figures import summary
 from bench.scale import Scale
@@ -27,10 +30,12 @@ FIGURES = {
         for name in ("smpp", "smpp_with_receipts", "telegram_bot")
         for kind in ("", "_cpu", "_provider_cpu")
     ),
+    *(f"nodes_2_engines{kind}" for kind in ("", "_cpu", "_doors_cpu", "_postgres_cpu")),
 }
 
 
-async def test_every_scenario_gives_its_figures(tmp_path: Path) -> None:
+async def test_every_scenario_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "ENGINES", (2,))
     samples = await asyncio.gather(*(once(TINY, tmp_path / name) for name, once in SCENARIOS.items()))
     figures = summary(sample for some in samples for sample in some)
     assert {figure.figure for figure in figures} == FIGURES

@@ -1,0 +1,98 @@
+"""1, 2 and 4 engine processes on one PostgreSQL, with one process of doors: what a message costs as they become more.
+
+There are as many links as the largest number of engines. Everything runs on one machine: the rate says what is left of
+its cores, the CPU a message says what sharing costs.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from bench import traffic
+from bench.far_end import Ports, far_end
+from bench.figures import Sample
+from bench.gateway import Gateway
+from bench.http_client import HOST, ask_all
+from bench.postgres import Postgres
+from bench.scale import Scale
+
+ENGINES = (1, 2, 4)
+LINKS = 4
+BATCH = 1_000
+CONNECTIONS = 4
+LONGEST_S = 180.0
+SETTLE_S = 2.0
+"""Until each engine has its part of the links."""
+
+
+async def engines(scale: Scale, home: Path) -> list[Sample]:
+    samples = []
+    for count in ENGINES:
+        place = home / str(count)
+        place.mkdir(parents=True)
+        postgres = Postgres(place / "postgres.log")
+        await postgres.prepare()
+        try:
+            await postgres.start()
+            with far_end() as providers:
+                samples += await _measure(count, place, postgres, settings(providers.ports), scale.smpp_messages)
+        finally:
+            await postgres.stop()
+    return samples
+
+
+def settings(ports: Ports) -> str:
+    """TOML of a gateway with several accounts at the SMSC of the bench, which get equal parts of the messages."""
+    accounts = [
+        f'[providers.p{number}]\nkind = "sms.smpp"\nhost = "{HOST}"\nport = {ports.smsc}\nsystem_id = "bench{number}"\n'
+        "window = 100\n"
+        for number in range(LINKS)
+    ]
+    return '[log]\nlevel = "warning"\n' + "".join(accounts)
+
+
+async def _measure(count: int, home: Path, postgres: Postgres, toml: str, messages: int) -> list[Sample]:
+    seal = Fernet.generate_key().decode()
+    doors = Gateway(home / "doors", toml, store_url=postgres.url, seal=seal, role="api")
+    nodes = [
+        Gateway(home / f"engine-{number}", toml, store_url=postgres.url, seal=seal, role="engine")
+        for number in range(count)
+    ]
+    await doors.prepare({})
+    for node in nodes:
+        node.configure()
+    try:
+        await asyncio.gather(*(gateway.start() for gateway in (doors, *nodes)))
+        await asyncio.sleep(SETTLE_S)
+        requests = list(traffic.batches(doors.key, messages, BATCH))
+        began_s, engine_s, doors_s, store_s = time.perf_counter(), _cpu_s(nodes), doors.cpu_s(), postgres.cpu_s()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ask_all(doors.port, requests, CONNECTIONS))
+            tasks.create_task(_until_delivered(nodes, messages))
+        elapsed_s = time.perf_counter() - began_s
+        name = f"nodes_{count}_engine{'s' if count > 1 else ''}"
+        return [
+            Sample(name, messages / elapsed_s, "messages/s"),
+            Sample(f"{name}_cpu", (_cpu_s(nodes) - engine_s) / messages * 1e6, "us/message"),
+            Sample(f"{name}_doors_cpu", (doors.cpu_s() - doors_s) / messages * 1e6, "us/message"),
+            Sample(f"{name}_postgres_cpu", (postgres.cpu_s() - store_s) / messages * 1e6, "us/message"),
+        ]
+    finally:
+        await asyncio.gather(*(gateway.kill() for gateway in (doors, *nodes)))
+
+
+def _cpu_s(nodes: list[Gateway]) -> float:
+    return sum(node.cpu_s() for node in nodes)
+
+
+async def _until_delivered(nodes: list[Gateway], messages: int) -> None:
+    """Return when the engines have counted as many. Raises TimeoutError."""
+    async with asyncio.timeout(LONGEST_S):
+        while True:
+            labels = {"channel": "sms", "mark": "delivered"}
+            counts = [await node.metric("cascade_attempts_total", **labels) for node in nodes]
+            if sum(counts) >= messages:
+                return
+            await asyncio.sleep(0.1)

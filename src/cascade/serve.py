@@ -28,7 +28,7 @@ from cascade.api.parts import Parts
 from cascade.api.rates import OwnRates, SharedRates
 from cascade.api.send import KEY_KEPT_MS
 from cascade.api.texts import LinkRules
-from cascade.channels.base import Callback, Heard, Hears, Transport
+from cascade.channels.base import Callback, ChecksDigits, Heard, Hears, Transport
 from cascade.channels.fitting import Fitting
 from cascade.channels.http import HttpSettings, HttpTransport
 from cascade.channels.registry import BOT_FITTINGS, BOTS, PROVIDERS
@@ -179,6 +179,7 @@ class Gateway:
             link_rules=LinkRules(settings.http.reached_at, settings.links.ttl_days * DAY_MS),
             count_click=self._clicks.add,
             prices=price_list(settings),
+            check_digits=self._check_digits,
             callers=_callers(settings),
             flashcalls=FlashcallRules(
                 settings.flashcalls.digits, settings.flashcalls.checks, settings.flashcalls.reveal_caller
@@ -373,6 +374,10 @@ class Gateway:
         if not isinstance(transport, Hears):
             raise LookupError(link)
         return transport.hear(callback)
+
+    async def _check_digits(self, link: str, provider_id: str, typed: str) -> bool | None:
+        transport = self._transports.get(link)
+        return await transport.check(provider_id, typed) if isinstance(transport, ChecksDigits) else None
 
     def _keep_doing(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._spawn(supervise(name, partial(self._repeat, name, work)))

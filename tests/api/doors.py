@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -65,10 +65,10 @@ def message(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if value is not None}
 
 
-def trunk(port: int, **more: Any) -> ProviderLink:
-    """A SIP trunk of the sandbox, in a hurry."""
-    given = {"kind": "flashcall.sip", "host": HOST, "port": port, "callers": CALLERS, "ring_s": 0.05, **more}
-    return ProviderLink.model_validate(given)
+def trunk(sandbox: Sandbox) -> dict[str, ProviderLink]:
+    """The sandbox's SIP trunk, in a hurry."""
+    given = {"kind": "flashcall.sip", "host": HOST, "port": sandbox.sip_port, "callers": CALLERS, "ring_s": 0.05}
+    return {"trunk": ProviderLink.model_validate(given)}
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,11 @@ class Doors:
 
 @asynccontextmanager
 async def opened(
-    home: Path, *, has_sandbox: bool = False, has_trunk: bool = False, **more: Any
+    home: Path,
+    *,
+    has_sandbox: bool = False,
+    providers: Callable[[Sandbox], Mapping[str, ProviderLink]] = lambda _: {},
+    **more: Any,
 ) -> AsyncIterator[Doors]:
     """A gateway with the accounts `acme` and `other`, serving on a free port, its engine running. No rate limits them.
 
@@ -209,7 +213,7 @@ async def opened(
                 "telegram_bot": BotApi(base_url=sandbox.url),
                 "viber_bot": BotApi(base_url=sandbox.url),
                 "smpp": SmppSettings(port=sandbox.smsc_port, system_id="test", password="test"),
-                "providers": {"trunk": trunk(sandbox.sip_port)} if has_trunk else {},
+                "providers": providers(sandbox),
                 "routes": {"standard": steps, "tg-viber": steps},
             }
         )

@@ -13,10 +13,12 @@ from cascade.core.directory import ApiKey
 from cascade.core.flashcalls import FlashcallRules
 from cascade.core.secret import Secret
 from cascade.core.times import iso
-from cascade.settings import Secrets, Store
+from cascade.sandbox.app import Sandbox
+from cascade.settings import ProviderLink, Secrets, Store
 from cascade.store import accounts
 
 from .doors import CALLERS, OTHER_KEY, PHONE, Doors, message, opened
+from .doors import trunk as trunk_of
 
 CALL: dict[str, Any] = {"messageType": "flashcall", "text": None}
 FALLBACK = {"messageType": "transaction", "text": "Your code: 4321"}
@@ -27,14 +29,14 @@ HOUR_MS = 3_600_000
 @pytest.fixture
 async def trunk(tmp_path: Path) -> AsyncIterator[Doors]:
     """A gateway whose flash calls go to the sandbox's trunk."""
-    async with opened(tmp_path, has_sandbox=True, has_trunk=True) as doors:
+    async with opened(tmp_path, has_sandbox=True, providers=trunk_of) as doors:
         yield doors
 
 
 @pytest.fixture
 async def trunk_of_each(store_url: str, tmp_path: Path) -> AsyncIterator[Doors]:
     more: dict[str, Any] = {"store": Store(url=store_url), "secrets": Secrets(key_file=str(tmp_path / "cascade.key"))}
-    async with opened(tmp_path, has_sandbox=True, has_trunk=True, **more) as doors:
+    async with opened(tmp_path, has_sandbox=True, providers=trunk_of, **more) as doors:
         yield doors
 
 
@@ -203,7 +205,7 @@ async def test_a_repeat_is_answered_with_the_same_caller(trunk: Doors) -> None:
 
 
 async def test_who_must_not_know_is_not_told(tmp_path: Path) -> None:
-    async with opened(tmp_path, has_sandbox=True, has_trunk=True) as doors:
+    async with opened(tmp_path, has_sandbox=True, providers=trunk_of) as doors:
         rules = FlashcallRules(digits=4, most_checks=5, reveals_caller=False)
         doors.replace_parts(dataclasses.replace(doors.parts, flashcalls=rules))
         sent = await called(doors)
@@ -241,3 +243,55 @@ async def test_a_throttled_call_is_made_again(trunk: Doors) -> None:
     await trunk.people(flashcall="throttled")
     status = await trunk.until(await trunk.send_one(**CALL), "delivered")
     assert [attempt["state"] for attempt in status["attempts"]] == ["retry", "delivered"]
+
+
+# A provider that chooses who calls
+
+
+def sinch(sandbox: Sandbox) -> dict[str, ProviderLink]:
+    ((key, secret),) = sandbox.settings.sinch_apps.items()
+    given = {"kind": "flashcall.sinch", "application_key": key, "application_secret": secret}
+    return {"sinch": ProviderLink.model_validate({**given, "base_url": f"{sandbox.url}/sinch"})}
+
+
+@pytest.fixture
+async def chooser(tmp_path: Path) -> AsyncIterator[Doors]:
+    """A gateway whose flash calls go to the sandbox's Sinch, with no number of our own."""
+    async with opened(tmp_path, has_sandbox=True, providers=sinch) as doors:
+        yield doors
+
+
+async def rung(doors: Doors) -> str:
+    """The id of a call that Sinch has made."""
+    await doors.people(flashcall="silent")
+    (sent,) = await doors.send(message(**CALL))
+    assert sent.keys() == {"messageId", "trackinId"}
+    await doors.until(sent["messageId"], "accepted")
+    return str(sent["messageId"])
+
+
+async def test_the_digits_of_a_number_that_the_provider_chose_are_checked_by_it(chooser: Doors) -> None:
+    message_id = await rung(chooser)
+    assert chooser.sandbox is not None
+    (missed,) = chooser.sandbox.people.look(PHONE).inbox
+    assert results(await check(chooser, message_id, missed.sender)) == [("matched", 0)]
+    status = await chooser.status(message_id)
+    assert (status["deliverystatus"], status["read"], status["digitsMatched"]) == ("delivered", True, True)
+    assert results(await check(chooser, message_id, missed.sender)) == [("used", 0)]
+
+
+async def test_wrong_ones_are_counted_too(chooser: Doors) -> None:
+    message_id = await rung(chooser)
+    answers = [await check(chooser, message_id, "000000") for _ in range(4)]
+    assert results(*answers) == [("wrong", 2), ("wrong", 1), ("wrong", 0), ("exhausted", 0)]
+
+
+async def test_while_the_provider_is_silent_no_try_is_lost(chooser: Doors) -> None:
+    message_id = await rung(chooser)
+
+    async def silent(link: str, provider_id: str, typed: str) -> None:
+        assert (link, typed, bool(provider_id)) == ("flashcall.sinch", "000000", True)
+
+    chooser.replace_parts(dataclasses.replace(chooser.parts, check_digits=silent))
+    assert (await check(chooser, message_id, "000000"))[:2] == (503, "UNAVAILABLE")
+    assert (await chooser.status(message_id))["checksLeft"] == 3

@@ -24,6 +24,8 @@ Hear = Callable[[str, Callback], Heard]
 """What a call to a link says. Raises `ForgedCallbackError`, `MalformedCallbackError`, or `LookupError` when the link
 takes none."""
 
+CheckDigits = Callable[[str, str, str], Awaitable[bool | None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -35,7 +37,8 @@ class Parts:
     that this process serves do for an account. `currency` is that of every cost, as ISO 4217 names it.
     `check_target(url)` raises `TargetRefusedError` when a client's URL may not be called. `refresh()` takes in what a
     door has changed of accounts and webhooks. `fittings` say how a channel would show a content. `count_click` returns
-    at once; what it is given is written down soon. `callers` are the numbers that each link may call from.
+    at once; what it is given is written down soon. `check_digits(link, provider_id, typed)` asks a provider that alone
+    knows who called; None: it did not say. `callers` are the numbers that each link may call from.
     """
 
     database: Database
@@ -58,6 +61,7 @@ class Parts:
     fittings: Mapping[Channel, Fitting]
     link_rules: LinkRules
     count_click: Callable[[Click], None]
+    check_digits: CheckDigits
     callers: Pools = field(default_factory=dict)
     flashcalls: FlashcallRules = field(default_factory=FlashcallRules)
     rates: Rates = field(default_factory=OwnRates)

@@ -105,6 +105,15 @@ class Hears(Protocol):
 
 
 @runtime_checkable
+class ChecksDigits(Protocol):
+    """A transport whose provider chooses who calls, and so alone can check the digits."""
+
+    async def check(self, provider_id: str, typed: str) -> bool | None:
+        """Whether the number that called is the one typed; None: the provider did not say. Never raises."""
+        ...
+
+
+@runtime_checkable
 class Revokes(Protocol):
     """A transport with `capabilities.can_revoke`."""
 

@@ -10,6 +10,7 @@ from cascade.channels.base import Transport
 from cascade.channels.fitting import Fitting, as_sms
 from cascade.channels.flashcall.asterisk.settings import AsteriskSettings
 from cascade.channels.flashcall.asterisk.transport import AsteriskTransport
+from cascade.channels.flashcall.sinch import SinchFlashcall, SinchTransport
 from cascade.channels.flashcall.sip.settings import SipSettings
 from cascade.channels.flashcall.sip.transport import SipTransport
 from cascade.channels.http import HttpAdapter, HttpSettings, HttpTransport
@@ -66,6 +67,7 @@ PROVIDERS: Mapping[str, Provider] = {
         lambda settings, link, http: AsteriskTransport(settings, link),
         lambda _: flashcall.fitted,
     ),
+    "flashcall.sinch": Provider(Channel.FLASHCALL, SinchFlashcall, SinchTransport, lambda _: flashcall.fitted),
     "flashcall.sip": Provider(
         Channel.FLASHCALL,
         SipSettings,

@@ -16,6 +16,7 @@ from cascade.sandbox.directory import Directory
 from cascade.sandbox.google_rbm import GoogleRbm
 from cascade.sandbox.people import People
 from cascade.sandbox.phones import Phones
+from cascade.sandbox.sinch import Sinch
 from cascade.sandbox.sip_trunk import SipTrunk
 from cascade.sandbox.smsbat import Smsbat
 from cascade.sandbox.smsc import Smsc
@@ -39,7 +40,8 @@ class SandboxSettings:
     """Port 0 is any free one. Without `gateway_url` no gateway is told who has talked to the bots.
 
     `late_s` is how long a `late` phone's receipt takes; `retries_s` are the delays between the tries of a callback.
-    `sip_accounts`: who may call, by user name; None: anyone. `ari_users`: who may use the Asterisk.
+    `sip_accounts`: who may call, by user name; None: anyone. `ari_users`: who may use the Asterisk. `sinch_apps`:
+    secrets in base64 by application key.
     `rbm_client_token` signs Google's events, and
     `rbm_service_account` is the JSON of a key that it takes; None: one that it makes and shows. `twilio_accounts` are
     auth tokens by account SID, `smsbat_keys` API keys; `vonage` is the one account there.
@@ -53,6 +55,9 @@ class SandboxSettings:
     smsc_port: int = 8082
     sip_port: int = 0
     sip_accounts: Mapping[str, str] | None = field(default=None, repr=False)
+    sinch_apps: Mapping[str, str] = field(
+        default_factory=lambda: {"your-sinch-key": "eW91ci1zaW5jaC1zZWNyZXQ="}, repr=False
+    )
     ari_users: Mapping[str, str] = field(default_factory=lambda: {"cascade": "cascade"}, repr=False)
     telegram_tokens: tuple[str, ...] = field(default=("your-telegram-key",), repr=False)
     viber_tokens: tuple[str, ...] = field(default=("your-viber-token",), repr=False)
@@ -123,6 +128,7 @@ class Sandbox:
         self.twilio = Twilio(*shared, settings.twilio_accounts)
         self.smsbat = Smsbat(*shared, settings.smsbat_keys)
         self.vonage = Vonage(*shared, settings.vonage)
+        self.sinch = Sinch(*shared, self._session, settings.sinch_apps)
         directory = None
         if settings.gateway_url is not None:
             directory = Directory(self._session, settings.gateway_url, settings.gateway_key)
@@ -133,7 +139,7 @@ class Sandbox:
         app.add_routes(self.asterisk.routes())
         app.add_routes(phones.routes())
         app.add_routes([web.get("/counters", self._counters)])
-        for twin in (self.google_rbm, self.twilio, self.smsbat, self.vonage):
+        for twin in (self.google_rbm, self.twilio, self.smsbat, self.vonage, self.sinch):
             app.add_routes(twin.routes())
         app.add_routes(self.telegram_bot.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)

@@ -42,6 +42,8 @@ _OPEN = "account_id = ? AND message_id = ? AND matched_at_ms IS NULL AND wrong <
 MATCH = f"UPDATE flashcall SET matched_at_ms = ? WHERE {_OPEN}"  # noqa: S608 - constants only
 MISS = f"UPDATE flashcall SET wrong = wrong + 1 WHERE {_OPEN}"  # noqa: S608
 
+FORGIVE = "UPDATE flashcall SET wrong = wrong - 1 WHERE account_id = ? AND message_id = ? AND wrong > 0"
+
 
 async def last_callers(tx: Transaction, account_id: int, phones: Collection[str]) -> dict[str, str]:
     """Who was last chosen to call each phone of the account; a phone that nobody called is not in it. Until the
@@ -74,3 +76,8 @@ async def match(tx: Transaction, key: Key, most_wrong: int, now_ms: int) -> bool
 async def miss(tx: Transaction, key: Key, most_wrong: int) -> bool:
     """The same of wrong ones."""
     return await tx.execute(MISS, (*key, most_wrong)) > 0
+
+
+async def forgive(tx: Transaction, key: Key) -> None:
+    """Take back one wrong try: nothing was compared after all."""
+    await tx.execute(FORGIVE, key)

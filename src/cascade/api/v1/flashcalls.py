@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from cascade.api.access import SendCaller
 from cascade.api.answers import json_answer
 from cascade.api.callers import CALL_STEP
-from cascade.api.faults import ErrorCode, Fault, InvalidRequest
+from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError
 from cascade.api.openapi import body_of, refusals
 from cascade.api.parts import Parts
 from cascade.api.status import key_of, not_found
@@ -20,7 +20,7 @@ from cascade.core.flashcalls import Verdict, is_match, typed_digits
 from cascade.core.machine import ReceiptCame
 from cascade.core.receipt import ReceiptState
 from cascade.store import decisions, events, flashcalls, messages
-from cascade.store.database import Transaction
+from cascade.store.database import Reader, Transaction
 from cascade.store.decisions import News
 from cascade.store.flashcalls import Flashcall
 from cascade.store.messages import Key, Record
@@ -54,6 +54,18 @@ class Call(NamedTuple):
         begun = [entry.attempt for entry in self.record.entries if entry.step == CALL_STEP]
         return max([message.attempt if message.step == CALL_STEP else 0, *begun])
 
+    @property
+    def provider_id(self) -> str:
+        """Of the latest call that the provider took; empty where it took none."""
+        ids = [entry.provider_id for entry in self.record.entries if entry.step == CALL_STEP and entry.provider_id]
+        return ids[-1] if ids else ""
+
+    @property
+    def links(self) -> list[str]:
+        """Those that may have made the call."""
+        step = self.record.message.route[CALL_STEP]
+        return [link for link in (step.link, *step.others) if link is not None]
+
 
 @router.post(
     "/{message_id}/check",
@@ -73,21 +85,51 @@ async def check(message_id: str, request: Request, caller: SendCaller) -> Respon
     key = key_of(caller.account_id, message_id)
     if key is None:
         raise not_found()
-    now_ms = parts.now_ms()
+    most = parts.flashcalls.most_checks
     async with parts.database.transaction() as tx:
+        now_ms = parts.now_ms()
         call = await _find(tx, key)
-        verdict = _closed(call, parts.flashcalls.most_checks, now_ms)
+        verdict = _closed(call, most, now_ms)
         if verdict is None:
             if len(typed) < call.stored.digits:
                 raise _wrong_field(f"send at least {call.stored.digits} digits")
-            verdict = await _judge(tx, call, typed, parts.flashcalls.most_checks, now_ms)
+            if call.stored.caller is not None:
+                is_right = is_match(typed, call.stored.caller, call.stored.digits)
+                verdict = await _count(tx, call, is_right, most, now_ms)
+            elif not await flashcalls.miss(tx, key, most):  # before the provider is asked: of many at once, no more
+                verdict = Verdict.EXHAUSTED
         call = await _find(tx, key)
-    return json_answer(_shown(call, verdict, parts.flashcalls.most_checks))
+    if verdict is None:
+        verdict = await _ask(parts, call, typed)
+        async with parts.database.reading() as reader:
+            call = await _find(reader, key)
+    return json_answer(_shown(call, verdict, most))
 
 
-async def _find(tx: Transaction, key: Key) -> Call:
-    stored = (await flashcalls.find(tx, key.account_id, [key.id])).get(key.id)
-    record = None if stored is None else await messages.record(tx, key)
+async def _ask(parts: Parts, call: Call, typed: str) -> Verdict:
+    """The provider compares; `call` is already counted as a wrong try."""
+    key, most = call.stored.key, parts.flashcalls.most_checks
+    is_right = None
+    for link in call.links:
+        is_right = await parts.check_digits(link, call.provider_id, typed)
+        if is_right is not None:
+            break
+    async with parts.database.transaction() as tx:
+        now_ms = parts.now_ms()
+        if is_right is not False:
+            await flashcalls.forgive(tx, key)
+        if is_right:
+            return await _count(tx, call, is_right, most, now_ms)
+        if is_right is not None and call.stored.wrong >= most:
+            await _tell(tx, key, Verdict.EXHAUSTED, now_ms)
+    if is_right is None:
+        raise RequestError(503, ErrorCode.UNAVAILABLE, "The provider that knows the number does not answer: try again")
+    return Verdict.WRONG
+
+
+async def _find(reader: Reader, key: Key) -> Call:
+    stored = (await flashcalls.find(reader, key.account_id, [key.id])).get(key.id)
+    record = None if stored is None else await messages.record(reader, key)
     if stored is None or record is None:
         raise not_found()
     return Call(stored, record)
@@ -104,10 +146,10 @@ def _closed(call: Call, most: int, now_ms: int) -> Verdict | None:
     return None if call.attempt else Verdict.NOT_CALLED
 
 
-async def _judge(tx: Transaction, call: Call, typed: str, most: int, now_ms: int) -> Verdict:
-    """Compare, and write down what came of it."""
-    key, caller, digits, *_ = call.stored
-    if caller is not None and is_match(typed, caller, digits):
+async def _count(tx: Transaction, call: Call, is_right: bool, most: int, now_ms: int) -> Verdict:
+    """Write down what a comparison came to."""
+    key = call.stored.key
+    if is_right:
         if not await flashcalls.match(tx, key, most, now_ms):
             return Verdict.USED  # another request was quicker
         # Who knows the digits has seen the call: it was read, whatever the provider says.

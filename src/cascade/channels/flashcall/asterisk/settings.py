@@ -35,7 +35,7 @@ class AsteriskSettings:
     app: str = "cascade"
     endpoint: str = "PJSIP/{phone}@trunk"
     variables: Mapping[str, str] = field(default_factory=dict)
-    callers: tuple[str, ...] = ()
+    callers: tuple[str, ...] = field(default=(), repr=False)
     plus: bool = True
     early_media_is_ringing: bool = False
     ring_s: float = 2.0

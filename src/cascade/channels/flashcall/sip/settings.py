@@ -1,7 +1,7 @@
 """One SIP trunk as its operator describes it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -67,7 +67,7 @@ class SipSettings:
     local_host: str | None = None
     local_port: int = 0
     public_host: str | None = None
-    callers: tuple[str, ...] = ()
+    callers: tuple[str, ...] = field(default=(), repr=False)
     plus: bool = True
     identity: Identity = Identity.FROM
     codec: Codec = Codec.PCMA

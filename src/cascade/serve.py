@@ -377,7 +377,7 @@ class Gateway:
 
     async def _check_digits(self, link: str, provider_id: str, typed: str) -> bool | None:
         transport = self._transports.get(link)
-        return await transport.check(provider_id, typed) if isinstance(transport, ChecksDigits) else None
+        return await transport.check_digits(provider_id, typed) if isinstance(transport, ChecksDigits) else None
 
     def _keep_doing(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._spawn(supervise(name, partial(self._repeat, name, work)))

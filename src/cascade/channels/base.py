@@ -108,7 +108,7 @@ class Hears(Protocol):
 class ChecksDigits(Protocol):
     """A transport whose provider chooses who calls, and so alone can check the digits."""
 
-    async def check(self, provider_id: str, typed: str) -> bool | None:
+    async def check_digits(self, provider_id: str, typed: str) -> bool | None:
         """Whether the number that called is the one typed; None: the provider did not say. Never raises."""
         ...
 

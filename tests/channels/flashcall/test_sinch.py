@@ -228,8 +228,8 @@ async def test_the_number_that_called_is_known_to_sinch_alone() -> None:
             outcome = await engine.call(attempt())
             assert isinstance(outcome, Accepted)
             (missed,) = running.people.look(PHONE).inbox
-            assert await ours.check(outcome.provider_ids[0], missed.sender.removeprefix("+")) is True
-            assert await ours.check("another", "1") is None
+            assert await ours.check_digits(outcome.provider_ids[0], missed.sender.removeprefix("+")) is True
+            assert await ours.check_digits("another", "1") is None
 
 
 async def test_sinchs_own_sdk_gets_along_with_the_twin() -> None:

@@ -268,7 +268,7 @@ class SinchTransport(HttpTransport):
 
         super().send(attempts, settled)
 
-    async def check(self, provider_id: str, typed: str) -> bool | None:
+    async def check_digits(self, provider_id: str, typed: str) -> bool | None:
         """See `base.ChecksDigits`."""
         try:
             answer = await self.fetch(self.adapter.report_request(provider_id, typed))

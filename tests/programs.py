@@ -15,9 +15,3 @@ def program(name: str) -> str:
             pytest.fail(words)
         pytest.skip(words)
     return path
-
-
-@pytest.fixture(scope="session")
-def sipp() -> str:
-    """Where SIPp lies: the judge of SIP on either end."""
-    return program("sipp")

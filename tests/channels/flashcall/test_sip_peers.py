@@ -16,11 +16,18 @@ from cascade.core.secret import Secret
 from cascade.core.words import Reason
 from cascade.sandbox.people import People
 from cascade.sandbox.sip_trunk import SipTrunk
+from programs import program
 
 from .attempts import PATIENCE_S, PHONE, Engine, attempt
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 CARRIERS = {"udp": "u1", "tcp": "t1"}
+
+
+@pytest.fixture(scope="session")
+def sipp() -> str:
+    """Where SIPp lies: the judge of SIP on either end."""
+    return program("sipp")
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ from cascade.core.content import Content
 from cascade.core.words import MessageType, Reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # changed by nobody, and not frozen: that would take several times as long
 class Attempt:
     """`address` is the channel's own: a chat id, a Viber user id, or a phone with its plus.
 
@@ -45,7 +45,7 @@ class Revocation(Enum):
     UNKNOWN = "unknown"  # nobody knows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Accepted:
     """The provider has it; a receipt may follow. One id a part (SMS), in the order of the parts."""
 

@@ -160,9 +160,10 @@ def _settled(message: Message, event: Settled) -> Decision:
     match outcome:
         case Accepted(provider_ids):
             message = _expect_parts(message, attempt, len(provider_ids))
-            message = _charge(message, step)
             entry = Entry(at_ms, step, attempt, Mark.ACCEPTED, None, ",".join(provider_ids))
-            return (_wait(message, at_ms) if is_current else message), [entry]
+            if not is_current:
+                return _charge(message, step), [entry]
+            return _wait(message, at_ms, message.route[step].cost_micros), [entry]
         case Delivered(provider_id):
             return _delivered(_charge(message, step), at_ms, attempt, step, [], provider_id)
         case NotSent():
@@ -302,9 +303,10 @@ def _move(message: Message, at_ms: int, link: str, entries: list[Entry]) -> Deci
     ), entries
 
 
-def _wait(message: Message, at_ms: int) -> Message:
+def _wait(message: Message, at_ms: int, cost_micros: int = 0) -> Message:
     return message._replace(
         state=State.WAITING,
+        cost_micros=message.cost_micros + cost_micros,
         deadline_at_ms=windows.window_ends_at_ms(message.route, message.step, at_ms, message.expires_at_ms),
     )
 

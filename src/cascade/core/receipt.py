@@ -12,7 +12,7 @@ class ReceiptState(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # changed by nobody, and not frozen: that would take several times as long
 class Receipt:
     """`provider_id` is normalised: the same text as in the `Accepted` that it belongs to.
 

@@ -14,6 +14,5 @@ __all__ = ["News", "apply"]
 async def apply(tx: Transaction, news: Sequence[News], known: Mapping[Key, Stored]) -> list[Change]:
     """Decide each event in the order given, write what follows, count it. See `cascade.store.decisions.apply`."""
     changes = await decisions.apply(tx, news, known)
-    for change in changes:
-        metrics.count(change)
+    metrics.count(changes)
     return changes

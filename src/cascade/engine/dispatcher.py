@@ -246,7 +246,6 @@ class Dispatcher:
         self._pace.spend(len(attempts))
         self._breaker.sent()
         self.transport.send(attempts, self._settle)
-        self._in_flight_gauge.set(len(self._in_flight))
 
     def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         stored = self._in_flight.pop((attempt.message_id, attempt.number))
@@ -258,14 +257,12 @@ class Dispatcher:
                 log.warning("breaker_opened", link=self.link)
         elif self._breaker.answered():
             log.info("breaker_closed", link=self.link)
-        self._open.set(self._breaker.is_open)
         capabilities = self.transport.capabilities
         if capabilities.has_receipts and isinstance(outcome, Accepted):
             self._receipts_awaited.inc()
         self._recorder.add(
             Result(stored, self.link, outcome, now_ms, capabilities.takes_our_id, capabilities.has_receipts)
         )
-        self._in_flight_gauge.set(len(self._in_flight))
 
     async def _check_stalled(self, now_ms: int, room: int) -> None:
         """While the link is down, let its messages go on: to another link of their channel, or to the next channel when

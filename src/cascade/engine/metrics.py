@@ -84,22 +84,29 @@ _attempts: dict[tuple[Channel | None, Mark], Counter] = {}
 _finished: dict[Status, Counter] = {}
 
 
-def count(change: Change) -> None:
-    """Count what one written change says."""
-    route = change.message.route
-    for entry in change.entries:
-        channel = route[entry.step].channel if entry.step >= 0 else None
-        key = (channel, entry.mark)
-        child = _attempts.get(key)
-        if child is None:
-            child = _attempts[key] = ATTEMPTS.labels(channel.value if channel else "none", entry.mark.value)
-        child.inc()
-    if change.message.is_final and change.message.status is not change.stored.message.status:
+def count(changes: Iterable[Change]) -> None:
+    """Count what a written set of changes says; those that say the same as one."""
+    attempts: dict[tuple[Channel | None, Mark], int] = {}
+    finished: dict[Status, int] = {}
+    for change in changes:
+        route = change.message.route
+        for entry in change.entries:
+            key = (route[entry.step].channel if entry.step >= 0 else None, entry.mark)
+            attempts[key] = attempts.get(key, 0) + 1
         status = change.message.status
+        if change.message.is_final and status is not change.stored.message.status:
+            finished[status] = finished.get(status, 0) + 1
+    for (channel, mark), number in attempts.items():
+        child = _attempts.get((channel, mark))
+        if child is None:
+            child = ATTEMPTS.labels(channel.value if channel else "none", mark.value)
+            _attempts[channel, mark] = child
+        child.inc(number)
+    for status, number in finished.items():
         child = _finished.get(status)
         if child is None:
             child = _finished[status] = FINISHED.labels(status.value)
-        child.inc()
+        child.inc(number)
 
 
 def doubles() -> float:

@@ -42,6 +42,7 @@ bench: install
 chaos: install
 	$(BIN)/python -m bench.chaos
 	$(BIN)/python -m bench.fuzz
+	$(BIN)/python -m bench.campaign
 
 # make migration NAME="Remember who asked"
 migration: install

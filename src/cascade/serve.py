@@ -132,13 +132,21 @@ def _transliterates_sms(settings: Settings) -> bool:
     return any(getattr(link.own, "transliterate", False) for link in settings.provider_links.values())
 
 
-def _link(name: str, link: ProviderLink, reached_at: str | None) -> LinkSetup:
+def link_setup(name: str, link: ProviderLink, reached_at: str | None) -> LinkSetup:
     """The link as configured. `reached_at`: where providers can call us."""
     own = link.own
     if reached_at is not None and hasattr(own, "callback_url") and own.callback_url is None:
         own = replace(own, callback_url=f"{reached_at}/callbacks/{name}")
     http = HttpSettings(window=link.window, total_s=link.timeout_s)
-    return LinkSetup(PROVIDERS[link.kind].transport(own, name, http), link.rate_per_s)
+    provider = PROVIDERS[link.kind]
+    return LinkSetup(provider.transport(own, name, http), link.rate_per_s, fitting=provider.fitting(own))
+
+
+def bot_transport(settings: Settings, channel: Channel, link: str, token: Secret) -> HttpTransport:
+    """The link of a bot."""
+    api: BotApi = getattr(settings, channel.value)
+    adapter = BOTS[channel](base_url=api.base_url, token=token)
+    return HttpTransport(adapter, link, HttpSettings(window=api.window, total_s=api.timeout_s))
 
 
 class Gateway:
@@ -222,7 +230,7 @@ class Gateway:
         self._seal = open_seal(self.settings)
         public_url = self.settings.http.public_url
         reached_at = None if public_url is None else public_url.rstrip("/")
-        links = {name: _link(name, link, reached_at) for name, link in self.settings.provider_links.items()}
+        links = {name: link_setup(name, link, reached_at) for name, link in self.settings.provider_links.items()}
         self._transports |= {name: setup.transport for name, setup in links.items()}
         await self._worker.start(links)
         await self._egress.open()
@@ -340,8 +348,8 @@ class Gateway:
 
     def _add_bot(self, channel: Channel, link: str, token: Secret) -> None:
         api: BotApi = getattr(self.settings, channel.value)
-        adapter = BOTS[channel](base_url=api.base_url, token=token)
-        transport = HttpTransport(adapter, link, HttpSettings(window=api.window, total_s=api.timeout_s))
+        transport = bot_transport(self.settings, channel, link, token)
+        adapter = transport.adapter
         self._transports[link] = transport
         beside = None
         if isinstance(adapter, ViberBot) and self.settings.http.public_url is not None:
@@ -349,7 +357,7 @@ class Gateway:
             is_set = asyncio.Event()
             self._webhooks.append(is_set)
             beside = partial(self._set_webhook, transport, adapter, link, url, is_set)
-        self._worker.add_link(link, LinkSetup(transport, api.rate_per_s, beside))
+        self._worker.add_link(link, LinkSetup(transport, api.rate_per_s, beside, BOT_FITTINGS[channel]))
 
     async def _set_webhook(
         self, transport: HttpTransport, adapter: ViberBot, link: str, url: str, is_set: asyncio.Event

@@ -25,7 +25,7 @@ SEND = "/api/CascadeMessage/send_message/async"
 COMMAND = (sys.executable, "-c", "from cascade.cli.main import main; main()")
 BELOW_EPHEMERAL = range(20_000, 32_000)
 """Ports that no outgoing connection takes while we look at them."""
-START_S = 20.0
+START_S = 45.0
 STOP_S = 10.0
 FINAL = {"delivered", "undeliverable", "permanenterror"}
 

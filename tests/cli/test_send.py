@@ -117,6 +117,7 @@ REFUSED = {  # arguments, exit code, words
     "a bad phone": (("send", "0501112233", "Hi", "--from", "A"), 2, "INVALID_PHONE"),
     "no sender": (("send", "+380501112233", "Hi"), 2, "--from: it is missing"),
     "no such message": (("status", "nothing"), 2, "there is no message 'nothing'"),
+    "no such tag": (("tags", "progress", "nothing"), 2, "has the tag 'nothing'"),
     "no such time": (("messages", "list", "--since", "yore"), 2, "'yore' is no time"),
     "no gateway": (("link", "list", "--url", f"http://127.0.0.1:{free_ports(1)}"), 2, "Is it running there?"),
     "a wrong key": (("link", "list", "--key", "wrong"), 2, "--key or CASCADE_KEY"),
@@ -201,6 +202,9 @@ def test_a_campaign_that_nobody_confirmed_is_not_sent(terminal: Terminal, city: 
 def test_the_same_campaign_is_sent_once_and_another_is_not_taken_for_it(terminal: Terminal) -> None:
     terminal.people(crowd(3))
     assert terminal.json(*SEND, "--yes")["accepted"] == 3
+    *_, total = terminal.json("tags", "progress", "people")
+    assert total["by"] == "all"
+    assert total["messages"] >= 3
     code, output, errors = terminal.run(*SEND, "--yes")
     assert (code, "3 accepted" in output) == (0, True)
     assert "Nothing is sent again" in errors

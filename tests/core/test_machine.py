@@ -293,6 +293,12 @@ def test_the_channel_that_delivered_is_remembered() -> None:
     assert run(ON_SMS, receipt(T0 + 60_035, 2, 1, ReceiptState.DELIVERED)).delivered_step == 1
 
 
+@pytest.mark.parametrize("outcome", [Accepted(("77",)), Delivered("77")])
+def test_what_was_changed_for_the_channel_is_told(outcome: Accepted | Delivered) -> None:
+    _, [entry] = decide(SENDING, Settled(T0 + 10, 1, 0, outcome, changes="media_as_links"))
+    assert entry.detail == "media_as_links"
+
+
 def test_a_retry_waits_as_long_as_the_provider_says() -> None:
     assert run(SENDING, Settled(T0 + 10, 1, 0, Retry(Reason.THROTTLED, 2.5))).due_at_ms == T0 + 10 + 2_500
 

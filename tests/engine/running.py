@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cascade.channels.base import Heard
+from cascade.channels.fitting import as_sms
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.message import Message, State
 from cascade.core.receipt import Receipt, ReceiptState
@@ -92,7 +93,10 @@ class Engine:
             transport.now_ms = self.clock
         rate = rates or {}
         await self.worker.start(
-            {names[short]: LinkSetup(transport, rate.get(short)) for short, transport in transports.items()}
+            {
+                names[short]: LinkSetup(transport, rate.get(short), fitting=as_sms)
+                for short, transport in transports.items()
+            }
         )
 
     async def stop(self, grace_s: float = GRACE_S) -> None:

@@ -30,6 +30,14 @@ def down(attempt: Attempt) -> Outcome:
 # What is put on the wire
 
 
+async def test_what_was_changed_for_the_channel_is_in_the_timeline(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport(answer=accept))
+    await engine.add(new(1)._replace(extras='{"options":["yes","no"]}'), new(2))
+    asked, plain = await engine.until_state(1, State.WAITING), await engine.until_state(2, State.WAITING)
+    assert [entry.detail for entry in asked.entries] == ["options_as_numbered_lines"]
+    assert [entry.detail for entry in plain.entries] == [None]
+
+
 async def test_an_attempt_says_all_that_a_channel_needs(engine: Engine) -> None:
     viber, sms = FakeTransport(Channel.VIBER_BOT), FakeTransport()
     await engine.start(viber=viber, sms=sms)

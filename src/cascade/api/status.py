@@ -15,8 +15,9 @@ from cascade.api.answers import json_answer, money
 from cascade.api.faults import ErrorCode, RequestError
 from cascade.api.openapi import STATUS_RESPONSES
 from cascade.api.parts import Parts
+from cascade.channels.fitting import Change
 from cascade.core.message import Status
-from cascade.core.timeline import Entry, Mark
+from cascade.core.timeline import TAKEN, Entry, Mark
 from cascade.core.times import iso
 from cascade.core.words import Channel, MessageType, Reason
 from cascade.store import flashcalls, links, messages
@@ -49,6 +50,7 @@ class AttemptShown(TypedDict):
     startedAt: str
     endedAt: NotRequired[str]
     detail: NotRequired[str]
+    changes: NotRequired[list[Change]]
     providerId: NotRequired[str]
     confirmed: NotRequired[bool]
 
@@ -61,6 +63,7 @@ class EntryShown(TypedDict):
     reason: NotRequired[Reason]
     providerId: NotRequired[str]
     detail: NotRequired[str]
+    changes: NotRequired[Annotated[list[Change], Field(description="What was changed to show it on the channel")]]
     confirmed: NotRequired[bool]
     url: NotRequired[Annotated[str, Field(description="Where the link that was clicked leads")]]
     clicks: NotRequired[int]
@@ -252,7 +255,7 @@ def _attempts(record: Record) -> list[dict[str, Any]]:
             attempt["state"] = mark.value
         attempt["reason"] = reason.value if reason else None
         if detail is not None:
-            attempt["detail"] = detail
+            attempt |= _detail(mark, detail)
         if provider_id is not None:
             attempt["providerId"] = provider_id
         if mark is Mark.DELIVERED:
@@ -260,6 +263,10 @@ def _attempts(record: Record) -> list[dict[str, Any]]:
         if mark in ENDS:
             attempt["endedAt"] = iso(at_ms)
     return list(attempts.values())
+
+
+def _detail(mark: Mark, detail: str) -> dict[str, Any]:
+    return {"changes": detail.split(",")} if mark in TAKEN else {"detail": detail}
 
 
 def _entry(record: Record, entry: Entry) -> dict[str, Any]:
@@ -273,7 +280,7 @@ def _entry(record: Record, entry: Entry) -> dict[str, Any]:
     if entry.provider_id is not None:
         shown["providerId"] = entry.provider_id
     if entry.detail is not None:
-        shown["detail"] = entry.detail
+        shown |= _detail(entry.mark, entry.detail)
     if entry.mark is Mark.DELIVERED:
         shown["confirmed"] = record.message.route[entry.step].channel.confirms_delivery
     return shown

@@ -120,3 +120,20 @@ class Revokes(Protocol):
     async def revoke(self, sent: Sent) -> Revocation:
         """Ask the provider to take a message back. Never raises."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a look at a provider found. `detail`: what it says of the account, or what is wrong; never a secret."""
+
+    is_well: bool
+    detail: str
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A transport that can be asked whether its provider answers and takes our credentials."""
+
+    async def check(self) -> Health:
+        """Look, without a `start` and without sending anything to a person. Never raises."""
+        ...

@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 import structlog
 
-from cascade.channels.base import Callback, Capabilities, Heard, Hears, Settle, TakeHeard
+from cascade.channels.base import Callback, Capabilities, Health, Heard, Hears, Settle, TakeHeard
 from cascade.core.attempt import (
     Accepted,
     AnswerLost,
@@ -159,6 +159,17 @@ class RevokesByHttp(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsItself(Protocol):
+    """An adapter whose provider says whose credentials these are."""
+
+    def account_request(self) -> HttpRequest: ...
+
+    def account(self, response: HttpResponse) -> Health:
+        """What the answer means. Never asked about a 3xx or a 5xx; whatever it raises means not well."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
     """`window` is how many requests may be unanswered at once: one connection each.
@@ -254,6 +265,24 @@ class HttpTransport:
             return Revocation.UNKNOWN
         self._log.info("attempt_revoked", revocation=revocation.value, **about)
         return revocation
+
+    async def check(self) -> Health:
+        """See `Checks`. Where the provider cannot be asked about our credentials, that it answers is all there is."""
+        try:
+            if isinstance(self.adapter, ShowsItself):
+                answer = await self.fetch(self.adapter.account_request())
+                if answer.status >= 500 or 300 <= answer.status < 400:
+                    return Health(False, f"HTTP {answer.status}")
+                health = self.adapter.account(answer)
+                return replace(health, detail=redact(health.detail, *self._secrets))
+            answer = await self.fetch(HttpRequest("GET", getattr(self.adapter, "base_url", "")))
+        except ProviderUnreachableError as error:
+            return Health(False, redact(f"no answer: {error}", *self._secrets))
+        except Exception as fault:  # only its type: its text may hold what the provider said of a person
+            return Health(False, f"its answer is not understood: {type(fault).__name__}")
+        if isinstance(self.adapter, NeedsToken):
+            return Health(True, "it lends us a token")
+        return Health(True, "it answers; nothing but a message would show whether it takes our credentials")
 
     async def stop(self, grace_s: float) -> None:
         self._is_started = False
@@ -472,6 +501,13 @@ def header(headers: Mapping[str, str], name: str) -> str | None:
 def basic(user: str, password: Secret) -> str:
     """The value of an `Authorization` by name and password (RFC 7617)."""
     return "Basic " + b64encode(f"{user}:{password.reveal()}".encode()).decode()
+
+
+def text(value: object) -> str:
+    """A field that must be a text, and not empty. Raises TypeError when it is something else."""
+    if not isinstance(value, str) or not value:
+        raise TypeError("not a text")
+    return value
 
 
 def redact(text: str, *hidden: str) -> str:

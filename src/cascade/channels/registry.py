@@ -14,6 +14,7 @@ from cascade.channels.flashcall.sinch import SinchFlashcall, SinchTransport
 from cascade.channels.flashcall.sip.settings import SipSettings
 from cascade.channels.flashcall.sip.transport import SipTransport
 from cascade.channels.http import HttpAdapter, HttpSettings, HttpTransport
+from cascade.channels.infobip import InfobipRcs, InfobipSms, InfobipViber
 from cascade.channels.rcs import google
 from cascade.channels.rcs.google import GoogleRcs
 from cascade.channels.smpp.settings import SmppSettings
@@ -74,8 +75,10 @@ PROVIDERS: Mapping[str, Provider] = {
         lambda settings, link, http: SipTransport(settings, link),
         lambda _: flashcall.fitted,
     ),
+    "rcs.infobip": over_http(Channel.RCS, InfobipRcs, InfobipRcs.shown),
     "rcs.smsbat": over_http(Channel.RCS, SmsbatRcs, partial(smsbat.fitting, SmsbatRcs)),
     "rcs.vonage": over_http(Channel.RCS, VonageRcs, VonageRcs.shown),
+    "sms.infobip": over_http(Channel.SMS, InfobipSms, InfobipSms.shown),
     "sms.smpp": Provider(
         Channel.SMS,
         SmppSettings,
@@ -85,6 +88,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "sms.smsbat": over_http(Channel.SMS, SmsbatSms, partial(smsbat.fitting, SmsbatSms)),
     "sms.twilio": over_http(Channel.SMS, TwilioSms, twilio.fitted),
     "sms.vonage": over_http(Channel.SMS, VonageSms, VonageSms.shown),
+    "viber_business.infobip": over_http(Channel.VIBER_BUSINESS, InfobipViber, InfobipViber.shown),
     "viber_business.smsbat": over_http(Channel.VIBER_BUSINESS, SmsbatViber, partial(smsbat.fitting, SmsbatViber)),
     "viber_business.vonage": over_http(Channel.VIBER_BUSINESS, VonageViber, VonageViber.shown),
 }

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from cascade.channels.base import Capabilities
+from cascade.channels.base import Capabilities, Health
 from cascade.channels.fitting import Change, Fitted
 from cascade.channels.http import HttpRequest, HttpResponse
 from cascade.core.attempt import Attempt, Delivered, Outcome, Rejected, Retry
@@ -86,6 +86,15 @@ class TelegramBot:
             case 400 | 403:
                 return Rejected(meaning(description), description)
         return Rejected(Reason.PROVIDER_REFUSED, description)
+
+    def account_request(self) -> HttpRequest:
+        return HttpRequest("GET", f"{self.base_url}/bot{self.token.reveal()}/getMe")
+
+    def account(self, response: HttpResponse) -> Health:
+        answer = response.json()
+        if answer["ok"] is True:
+            return Health(True, f"@{answer['result']['username']}")
+        return Health(False, answer["description"])
 
 
 def fitted(content: Content, type: MessageType) -> Fitted | None:  # noqa: A002

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import orjson
 import structlog
 
-from cascade.channels.base import Callback, Capabilities, Heard
+from cascade.channels.base import Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Change, Fitted
 from cascade.channels.http import HttpRequest, HttpResponse, header, redact
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
@@ -170,6 +170,16 @@ class ViberBot:
         """Why Viber did not take the webhook; None when it did. Raises `ValueError` when the answer is no JSON."""
         answer = response.json()
         return None if answer.get("status") == 0 else str(answer.get("status_message"))
+
+    def account_request(self) -> HttpRequest:
+        return self._post("get_account_info", {})
+
+    def account(self, response: HttpResponse) -> Health:
+        answer = response.json()
+        if answer["status"] != 0:
+            return Health(False, answer["status_message"])
+        where = f"calls us at {answer['webhook']}" if answer.get("webhook") else "knows no address to call us at"
+        return Health(True, f"{answer['name']}; {where}")
 
     def _post(self, method: str, body: dict[str, Any]) -> HttpRequest:
         headers = {"X-Viber-Auth-Token": self.token.reveal()}

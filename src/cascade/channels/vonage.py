@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cascade.channels import jwt, viber_business
 from cascade.channels.base import Callback, Capabilities, Heard
 from cascade.channels.fitting import Fitted, as_sms
-from cascade.channels.http import HttpRequest, HttpResponse, header, redact, retry_after_s
+from cascade.channels.http import HttpRequest, HttpResponse, header, redact, retry_after_s, text
 from cascade.channels.rcs import content as rcs
 from cascade.channels.viber_business import Kind, Partner
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry, Revocation, Sent
@@ -192,8 +192,8 @@ class Vonage:
             raise ForgedCallbackError("payload_hash does not fit the body")
 
     def _status(self, said: dict[str, Any]) -> Heard:
-        status, provider_id, to = said["status"], _text(said["message_uuid"]), _text(said["to"])
-        state = STATES.get(_text(status))
+        status, provider_id, to = said["status"], text(said["message_uuid"]), text(said["to"])
+        state = STATES.get(text(status))
         if state is None:
             if status not in OTHER_STATES:
                 log.warning("event_unknown", channel=self.capabilities.channel.value, event_name=redact(status))
@@ -363,35 +363,29 @@ class VonageSms(Vonage):
 
 def inbound(said: dict[str, Any]) -> Inbound:
     """Raises `ValueError`, `TypeError`, `LookupError` or `AttributeError` when it is not what is documented."""
-    id_, person, kind = _text(said["message_uuid"]), _text(said["from"]).removeprefix("+"), _text(said["message_type"])
+    id_, person, kind = text(said["message_uuid"]), text(said["from"]).removeprefix("+"), text(said["message_type"])
     match kind:
         case "reply":
             tap = said["reply"]
-            return Inbound(id_, InboundKind.TAP, person, _text(tap["title"]), rcs.tapped(_text(tap["id"])))
+            return Inbound(id_, InboundKind.TAP, person, text(tap["title"]), rcs.tapped(text(tap["id"])))
         case "button":
             tap = said["button"]
-            return Inbound(id_, InboundKind.TAP, person, _text(tap["text"]), rcs.tapped(_text(tap["payload"])))
+            return Inbound(id_, InboundKind.TAP, person, text(tap["text"]), rcs.tapped(text(tap["payload"])))
         case "text":
-            return Inbound(id_, InboundKind.TEXT, person, _text(said["text"]))
+            return Inbound(id_, InboundKind.TEXT, person, text(said["text"]))
         case "location":
             place = said["location"]
             return Inbound(id_, InboundKind.TEXT, person, f"{place['lat']},{place['long']}")
-    return Inbound(id_, InboundKind.TEXT, person, _text(said[kind]["url"]))  # a picture, a video, a file
+    return Inbound(id_, InboundKind.TEXT, person, text(said[kind]["url"]))  # a picture, a video, a file
 
 
 def _code(*given: object) -> int:
     """The number of an error: a title that is one, or the end of its documentation's address; 0: it has none."""
-    for text in given:
-        digits = str(text).rpartition("#")[2]
+    for each in given:
+        digits = str(each).rpartition("#")[2]
         if digits.isascii() and digits.isdigit():
             return int(digits)
     return 0
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError("not a text")
-    return value
 
 
 def _if_any(**values: Any) -> dict[str, Any]:

@@ -31,8 +31,13 @@ COMMANDS: Final = {
     "key": Place("key", "API keys of an account."),
     "bot": Place("bot", "Telegram and Viber bots of an account."),
     "console": Place("console", "Users of the console: who may come in, and what they may do."),
+    "subscriber": Place("subscriber", "Subscribers: whom an account's bots can write to."),
     "webhook": Place("webhook", "Where an account wants to be told of events."),
     "erase": Place("erase", "Erase all that is known of a phone."),
+    "sender": Place("sender", "Senders: under which name messages go out."),
+    "prices": Place("prices", "Prices: what a part costs, by channel and country."),
+    "routes": Place("routes", "Routes: which channels are tried, in which order."),
+    "doctor": Place("doctor", "Is everything as it must be? Configuration, store, secrets, every provider."),
     "store": Place("store", "The store as a whole: its version, and bringing it up to date."),
 }
 

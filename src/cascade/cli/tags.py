@@ -9,7 +9,7 @@ import typer
 from rich.live import Live
 
 from cascade.cli import output
-from cascade.cli.gateway import Key, Url, gateway, moment
+from cascade.cli.gateway import GatewayError, Key, Url, gateway, moment
 from cascade.cli.options import Json
 from cascade.client import CascadeMessenger
 
@@ -34,6 +34,8 @@ def progress(
     """How far the messages of a tag have come, by the channel that delivered."""
     with gateway(url, key) as messenger:
         found = _progress(messenger, tag)
+        if not found[-1]["messages"]:
+            raise GatewayError(f"no message of the last year has the tag {tag!r}")
         if watch and not json:
             with Live(output.table(COLUMNS, found), console=output.console) as live:
                 while _is_under_way(found):

@@ -28,13 +28,15 @@ class Claimed(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """An attempt has its outcome. `takes_our_id`: the provider would recognise a repeat of the same attempt."""
+    """An attempt has its outcome. `takes_our_id`: the provider would recognise a repeat of the same attempt. `changes`:
+    what was changed for the channel, in its words, where anything was."""
 
     at_ms: int
     attempt: int
     step: int
     outcome: Outcome
     takes_our_id: bool = False
+    changes: str | None = None
 
 
 class ReceiptCame(NamedTuple):
@@ -154,18 +156,18 @@ def may_move_on(event: Event) -> bool:
 
 
 def _settled(message: Message, event: Settled) -> Decision:
-    at_ms, attempt, step, outcome, takes_our_id = event
+    at_ms, attempt, step, outcome, takes_our_id, changes = event
     # A message back in its lane after an unknown outcome still takes the answer that was late.
     is_current = _is_at(message, attempt, step) and message.state in (State.SENDING, State.QUEUED)
     match outcome:
         case Accepted(provider_ids):
             message = _expect_parts(message, attempt, len(provider_ids))
-            entry = Entry(at_ms, step, attempt, Mark.ACCEPTED, None, ",".join(provider_ids))
+            entry = Entry(at_ms, step, attempt, Mark.ACCEPTED, None, ",".join(provider_ids), changes)
             if not is_current:
                 return _charge(message, step), [entry]
             return _wait(message, at_ms, message.route[step].cost_micros), [entry]
         case Delivered(provider_id):
-            return _delivered(_charge(message, step), at_ms, attempt, step, [], provider_id)
+            return _delivered(_charge(message, step), at_ms, attempt, step, [], provider_id, changes)
         case NotSent():
             if is_current and message.state is State.SENDING:
                 return message._replace(
@@ -332,14 +334,20 @@ def _unknown(message: Message, at_ms: int, takes_our_id: bool, entries: list[Ent
 
 
 def _delivered(
-    message: Message, at_ms: int, attempt: int, step: int, entries: list[Entry], provider_id: str | None = None
+    message: Message,
+    at_ms: int,
+    attempt: int,
+    step: int,
+    entries: list[Entry],
+    provider_id: str | None = None,
+    changes: str | None = None,
 ) -> Decision:
     is_new = attempt not in message.delivered
     if is_new:
         message = message._replace(delivered=(*message.delivered, attempt))
         if message.status is Status.DELIVERED:
-            return message, [*entries, Entry(at_ms, step, attempt, Mark.DOUBLE, None, provider_id)]
-        entries = [Entry(at_ms, step, attempt, Mark.DELIVERED, None, provider_id), *entries]
+            return message, [*entries, Entry(at_ms, step, attempt, Mark.DOUBLE, None, provider_id, changes)]
+        entries = [Entry(at_ms, step, attempt, Mark.DELIVERED, None, provider_id, changes), *entries]
     if message.status is Status.DELIVERED or not (is_new or message.is_read):
         return message, entries
     return _end(message, Status.DELIVERED)._replace(delivered_step=step), entries

@@ -29,8 +29,12 @@ class Mark(StrEnum):
     RESCHEDULED = "rescheduled"  # given another hour by the client before it began
 
 
+TAKEN = frozenset({Mark.ACCEPTED, Mark.DELIVERED, Mark.DOUBLE})
+
+
 class Entry(NamedTuple):
-    """`attempt` 0: no attempt was made. `provider_id`: of an accepted attempt, parts joined by a comma."""
+    """`attempt` 0: no attempt was made. `provider_id`: of an accepted attempt, parts joined by a comma. `detail`: the
+    provider's wording; where it was taken, what was changed of the content for the channel, joined by a comma."""
 
     at_ms: int
     step: int

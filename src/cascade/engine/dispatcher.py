@@ -12,8 +12,9 @@ from typing import NamedTuple
 import structlog
 
 from cascade.channels.base import Transport
+from cascade.channels.fitting import Fitting
 from cascade.core import content, turns
-from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
+from cascade.core.attempt import Accepted, AnswerLost, Attempt, Delivered, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
 from cascade.core.machine import LinkDown, Settled, other_link
@@ -62,6 +63,7 @@ class Dispatcher:
         now_ms: Callable[[], int],
         links_down: Callable[[], frozenset[str]] = frozenset,
         held: Held = ALONE,
+        fitting: Fitting | None = None,
     ) -> None:
         self.link = link
         self._links_down = links_down
@@ -72,6 +74,7 @@ class Dispatcher:
         self._recorder = recorder
         self._now_ms = now_ms
         self._held = held
+        self._fitting = fitting
         self._lanes: dict[Lane, int] = {}
         self._last_account = 0
         self._in_flight: dict[tuple[bytes, int], Stored] = {}
@@ -261,8 +264,23 @@ class Dispatcher:
         if capabilities.has_receipts and isinstance(outcome, Accepted):
             self._receipts_awaited.inc()
         self._recorder.add(
-            Result(stored, self.link, outcome, now_ms, capabilities.takes_our_id, capabilities.has_receipts)
+            Result(
+                stored,
+                self.link,
+                outcome,
+                now_ms,
+                capabilities.takes_our_id,
+                capabilities.has_receipts,
+                self._changes(attempt) if isinstance(outcome, Accepted | Delivered) else None,
+            )
         )
+
+    def _changes(self, attempt: Attempt) -> str | None:
+        """What was changed to show the content on this channel; nothing of what is only text."""
+        if self._fitting is None or attempt.content.is_text:
+            return None
+        fitted = self._fitting(attempt.content, attempt.type)
+        return ",".join(fitted.changes) or None if fitted is not None else None
 
     async def _check_stalled(self, now_ms: int, room: int) -> None:
         """While the link is down, let its messages go on: to another link of their channel, or to the next channel when

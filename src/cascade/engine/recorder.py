@@ -30,6 +30,7 @@ class Result(NamedTuple):
     at_ms: int
     takes_our_id: bool
     has_receipts: bool
+    changes: str | None = None
 
 
 def _is_written(before: Stored, now: Stored | None, news: News) -> bool:
@@ -86,9 +87,10 @@ class Recorder:
         """Write down the first that wait, and let them go: what is written is not written again."""
         news = []
         parts = []
-        for stored, link, outcome, at_ms, takes_our_id, has_receipts in batch:
+        for stored, link, outcome, at_ms, takes_our_id, has_receipts, changes in batch:
             message = stored.message
-            news.append(News(stored.key, Settled(at_ms, message.attempt, message.step, outcome, takes_our_id)))
+            settled = Settled(at_ms, message.attempt, message.step, outcome, takes_our_id, changes)
+            news.append(News(stored.key, settled))
             if has_receipts and isinstance(outcome, Accepted):
                 for part, provider_id in enumerate(outcome.provider_ids):
                     parts.append(SentPart(link, provider_id, stored.key, message.attempt, message.step, part))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from cascade.channels.base import Capabilities, Heard, Revokes, Transport
+from cascade.channels.fitting import Fitting
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
 from cascade.core.node import ALONE, Role, Share
@@ -36,11 +37,12 @@ POLL_LANES_S = 1.0
 
 class LinkSetup(NamedTuple):
     """A link as the front hall builds it. `rate_per_s` None: no limit but the transport's window. `beside` runs while
-    this node serves the link."""
+    this node serves the link. `fitting`: how it shows a content."""
 
     transport: Transport
     rate_per_s: float | None
     beside: Callable[[], Coroutine[Any, Any, None]] | None = None
+    fitting: Fitting | None = None
 
 
 class Worker:
@@ -126,6 +128,7 @@ class Worker:
             self._now_ms,
             self._links_down,
             held,
+            setup.fitting,
         )
         self._dispatchers[name] = dispatcher
         setup.transport.start(dispatcher.room_grew, partial(self.take_heard, name))

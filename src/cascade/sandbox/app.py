@@ -14,6 +14,7 @@ from cascade.sandbox.asterisk import Asterisk
 from cascade.sandbox.callbacks import RETRIES_S, Callbacks
 from cascade.sandbox.directory import Directory
 from cascade.sandbox.google_rbm import GoogleRbm
+from cascade.sandbox.infobip import Infobip
 from cascade.sandbox.people import People
 from cascade.sandbox.phones import Phones
 from cascade.sandbox.sinch import Sinch
@@ -44,7 +45,7 @@ class SandboxSettings:
     secrets in base64 by application key.
     `rbm_client_token` signs Google's events, and
     `rbm_service_account` is the JSON of a key that it takes; None: one that it makes and shows. `twilio_accounts` are
-    auth tokens by account SID, `smsbat_keys` API keys; `vonage` is the one account there.
+    auth tokens by account SID, `smsbat_keys` and `infobip_keys` API keys; `vonage` is the one account there.
     `answer_delay_s` is how long a provider takes to answer after it has done what was asked, so that receipts overtake
     its answers.
     With `keep_inbox` off nothing that reaches a phone is remembered: for benchmarks, where it would fill the memory.
@@ -65,6 +66,7 @@ class SandboxSettings:
     rbm_service_account: str | None = field(default=None, repr=False)
     twilio_accounts: Mapping[str, str] = field(default_factory=lambda: {f"AC{1:032}": "your-twilio-token"}, repr=False)
     smsbat_keys: tuple[str, ...] = field(default=("your-smsbat-key",), repr=False)
+    infobip_keys: tuple[str, ...] = field(default=("your-infobip-key",), repr=False)
     vonage: VonageAccount = field(default_factory=VonageAccount)
     gateway_url: str | None = None
     gateway_key: str = field(default="", repr=False)
@@ -127,6 +129,7 @@ class Sandbox:
         self.google_rbm = GoogleRbm(*shared, settings.rbm_client_token, settings.rbm_service_account)
         self.twilio = Twilio(*shared, settings.twilio_accounts)
         self.smsbat = Smsbat(*shared, settings.smsbat_keys)
+        self.infobip = Infobip(*shared, settings.infobip_keys)
         self.vonage = Vonage(*shared, settings.vonage)
         self.sinch = Sinch(*shared, self._session, settings.sinch_apps)
         directory = None
@@ -139,7 +142,7 @@ class Sandbox:
         app.add_routes(self.asterisk.routes())
         app.add_routes(phones.routes())
         app.add_routes([web.get("/counters", self._counters)])
-        for twin in (self.google_rbm, self.twilio, self.smsbat, self.vonage, self.sinch):
+        for twin in (self.google_rbm, self.twilio, self.smsbat, self.infobip, self.vonage, self.sinch):
             app.add_routes(twin.routes())
         app.add_routes(self.telegram_bot.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
@@ -185,6 +188,7 @@ class Sandbox:
             "google_rbm": self.google_rbm.counters,
             "twilio": self.twilio.counters,
             "smsbat": self.smsbat.counters,
+            "infobip": self.infobip.counters,
             "vonage": self.vonage.counters,
             "viber_bot": self.viber_bot.counters,
             "sms": {"requests": self.smsc.submits, "accepted": self.smsc.accepted},

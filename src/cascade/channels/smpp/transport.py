@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from cascade.channels.base import Capabilities, Heard, Settle, TakeHeard
+from cascade.channels.base import Capabilities, Health, Heard, Settle, TakeHeard
 from cascade.channels.smpp import pdu, statuses
 from cascade.channels.smpp.message import Composer
 from cascade.channels.smpp.receipts import answer_id, is_receipt, read_receipt
@@ -158,6 +158,23 @@ class SmppTransport:
             asyncio.get_running_loop().call_soon(
                 self.session_progressed
             )  # nothing else would say that their places are free
+
+    async def check(self) -> Health:
+        """See `Checks`: a bind of its own, as a transmitter, so that no receipt comes this way."""
+        session: Session[tuple[_Sending, int]] = Session(self._settings, pdu.BIND_TRANSMITTER, self, self._spawn)
+        place = f"{self._settings.host}:{self._settings.port}"
+        try:
+            await session.open(self._tls)
+        except BindRefusedError as error:
+            if error.status == statuses.ESME_RALYBND:
+                return Health(True, f"{place} knows us, and allows no bind beside the one that stands")
+            return Health(False, f"{place} refused the bind: {statuses.name(error.status)}")
+        except OSError as error:  # TimeoutError and ssl.SSLError are such
+            return Health(False, f"{place} cannot be reached: {type(error).__name__}")
+        except Exception as error:  # only its type: its text may hold what the operator set
+            return Health(False, f"{place}: {type(error).__name__}")
+        await session.unbind()
+        return Health(True, f"{place} let us bind as {self._settings.system_id}")
 
     async def stop(self, grace_s: float) -> None:
         self._is_stopping = True

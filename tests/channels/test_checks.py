@@ -1,0 +1,150 @@
+"""What a look at a provider finds, before anything is sent (`cascade doctor`)."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiohttp import web
+from smpp.smsc import ScriptedSmsc
+
+from acceptance.processes import free_ports
+from cascade.channels.base import Checks, Health
+from cascade.channels.http import HttpAdapter, HttpSettings, HttpTransport
+from cascade.channels.smpp import SmppSettings, SmppTransport, pdu
+from cascade.channels.telegram_bot import TelegramBot
+from cascade.channels.viber_bot import ViberBot
+from cascade.core.secret import Secret
+
+TOKEN = "123456:AAH-very-secret"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def serving(status: int, body: Any) -> AsyncIterator[tuple[str, list[str]]]:
+    """A provider that always answers so: its base URL, and the paths that it was asked for."""
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.json_response(body, status=status)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        await runner.cleanup()
+
+
+async def checked(adapter: HttpAdapter) -> Health:
+    transport = HttpTransport(adapter, "link", HttpSettings(total_s=2))
+    assert isinstance(transport, Checks)
+    try:
+        return await transport.check()
+    finally:
+        await transport.stop(0)
+
+
+@dataclass(frozen=True)
+class Case:
+    adapter: Callable[[str], HttpAdapter]
+    status: int
+    body: Any
+    path: str
+    health: Health
+
+
+def telegram(base_url: str) -> HttpAdapter:
+    return TelegramBot(Secret(TOKEN), base_url)
+
+
+def viber(base_url: str) -> HttpAdapter:
+    return ViberBot(Secret(TOKEN), base_url)
+
+
+ME = {"ok": True, "result": {"id": 1, "is_bot": True, "username": "shop_bot"}}
+ACCOUNT = {"status": 0, "status_message": "ok", "name": "Shop", "webhook": "https://gw.example/callbacks/viber_bot.2"}
+GET_ME, GET_ACCOUNT = f"/bot{TOKEN}/getMe", "/pa/get_account_info"
+CASES = {
+    "Telegram: well": Case(telegram, 200, ME, GET_ME, Health(True, "@shop_bot")),
+    "Telegram: a wrong token": Case(
+        telegram,
+        401,
+        {"ok": False, "error_code": 401, "description": "Unauthorized"},
+        GET_ME,
+        Health(False, "Unauthorized"),
+    ),
+    "Telegram: its own fault": Case(telegram, 502, {}, GET_ME, Health(False, "HTTP 502")),
+    "Telegram: something else answers": Case(
+        telegram, 200, ["hello"], GET_ME, Health(False, "its answer is not understood: TypeError")
+    ),
+    "Telegram: the token is never repeated": Case(
+        telegram,
+        404,
+        {"ok": False, "error_code": 404, "description": f"no bot {TOKEN}"},
+        GET_ME,
+        Health(False, "no bot ***"),
+    ),
+    "Viber: well": Case(
+        viber, 200, ACCOUNT, GET_ACCOUNT, Health(True, "Shop; calls us at https://gw.example/callbacks/viber_bot.2")
+    ),
+    "Viber: nowhere to call": Case(
+        viber, 200, ACCOUNT | {"webhook": ""}, GET_ACCOUNT, Health(True, "Shop; knows no address to call us at")
+    ),
+    "Viber: a wrong token": Case(
+        viber, 200, {"status": 2, "status_message": "invalidAuthToken"}, GET_ACCOUNT, Health(False, "invalidAuthToken")
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_bot_says_who_it_is(case: str) -> None:
+    given = CASES[case]
+    async with serving(given.status, given.body) as (base_url, asked):
+        assert await checked(given.adapter(base_url)) == given.health
+    assert asked == [given.path]
+
+
+async def test_nobody_there() -> None:
+    health = await checked(telegram(f"http://127.0.0.1:{free_ports(1)}"))
+    assert not health.is_well
+    assert health.detail.startswith("no answer: ")
+    assert TOKEN not in health.detail
+
+
+def smpp(port: int, **settings: Any) -> SmppTransport:
+    return SmppTransport(
+        SmppSettings(port=port, system_id="esme1", password="hunter2!", connect_timeout_s=2, **settings)
+    )
+
+
+BINDS = {  # the SMSC's answer -> well, and words
+    0x00: (True, "let us bind as esme1"),
+    0x05: (True, "allows no bind beside the one that stands"),
+    0x0E: (False, "refused the bind: ESME_RINVPASWD"),
+}
+
+
+@pytest.mark.parametrize("status", BINDS)
+async def test_an_smsc_lets_us_bind_or_not(status: int) -> None:
+    is_well, words = BINDS[status]
+    async with ScriptedSmsc(bind_statuses=(status,)) as smsc:
+        transport = smpp(smsc.port)
+        health = await transport.check()
+        await transport.stop(0)
+        assert (health.is_well, words in health.detail) == (is_well, True), health
+        assert "hunter2!" not in health.detail
+        assert smsc.unbinds == (status == 0)
+        assert [request.command_id for request in smsc.binds] == [pdu.BIND_TRANSMITTER]
+
+
+async def test_no_smsc_there() -> None:
+    transport = smpp(free_ports(1))
+    health = await transport.check()
+    assert not health.is_well
+    assert "cannot be reached" in health.detail

@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install system-packages run test check clients bench chaos migration
+.PHONY: install system-packages run test check clients docs bench chaos migration
 
 # pip without --group (before 25.1) cannot read dependency groups, so pip itself comes first.
 $(VENV)/.installed: pyproject.toml
@@ -29,6 +29,13 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m cascade.store.migrations.new --check
+
+# The documentation as a site that works without the internet: build/site/index.html
+docs: install build/node_modules/mermaid
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+build/node_modules/mermaid:
+	npm install --silent --no-save --no-package-lock --ignore-scripts --prefix build mermaid@11
 
 # What customers install, into dist/: a wheel, a tarball for npm, an archive for composer.
 clients: install

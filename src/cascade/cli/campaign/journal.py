@@ -65,13 +65,9 @@ class Journal:
         self.open_window = None
 
     def _write(self, entry: dict[str, Any]) -> None:
-        try:
-            self.file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-            self.file.flush()
-            os.fsync(self.file.fileno())
-        except OSError as error:
-            fix = "Make room and go on with the same command"
-            raise ConfigError("--journal", f"cannot write {self.path}: {error.strerror}", fix) from error
+        self.file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        self.file.flush()
+        os.fsync(self.file.fileno())
 
     def take(self, entry: dict[str, Any]) -> None:
         """An entry that an earlier run wrote."""

@@ -19,6 +19,7 @@ def test_once_shows_a_cascade_of_each_type_and_ends_well(tmp_path: Path) -> None
         "delivered by sms",
         "delivered by telegram_bot",
         "delivered by viber_bot",
+        "delivered by rcs",
         "flashcall to +380504445566",
         "delivered by flashcall",
         f"curl -X POST http://127.0.0.1:{port}/api/CascadeMessage/send_message/async",

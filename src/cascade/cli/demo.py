@@ -39,6 +39,8 @@ CONSOLE_USER = "demo"
 CONSOLE_PASSWORD = "demo-password"  # noqa: S105 - on loopback only, like all the others
 VIBER_TOKEN = "your-viber-token"  # noqa: S105 - the credentials of the public examples, on loopback only
 TELEGRAM_TOKEN = "your-telegram-key"  # noqa: S105
+INFOBIP_KEY = "your-infobip-key"
+RCS_TOKEN = "your-rcs-token"  # noqa: S105
 SIP_ACCOUNT = "demo"
 CALLERS = ["+380445550101", "+380445550202", "+380445550303", "+380445550404"]
 WINDOWS_S = {"standard": 2, "tg-viber": 1}
@@ -47,6 +49,8 @@ SEND_PATH = "/api/CascadeMessage/send_message/async"
 REASONS = {
     ("skipped", "not_subscribed"): "the person never talked to the bot",
     ("rejected", "not_subscribed"): "the person left the bot",
+    ("rejected", "unknown_recipient"): "the person is not there",
+    ("failed", "unknown_recipient"): "the person is not there",
     ("skipped", "no_channel"): "not set up here",
 }
 
@@ -85,8 +89,8 @@ class Sample:
 
 SAMPLES = (
     Sample(
-        "not on Telegram, blocked the Viber bot: arrives by SMS",
-        {"telegram_bot": "absent", "viber_bot": "blocked", "sms": "delivers"},
+        "not on Telegram, blocked the Viber bot, no Viber, no RCS: arrives by SMS",
+        {"viber_bot": "blocked", "viber_business": "absent", "rcs": "absent", "sms": "delivers"},
         {
             "id": "order-12345",
             "fromName": "YourStore",
@@ -109,6 +113,21 @@ SAMPLES = (
             "ttl": 259_200,
         },
         "telegram_bot",
+    ),
+    Sample(
+        "no Viber: picture and button arrive by RCS",
+        {"viber_business": "absent", "rcs": "reads"},
+        {
+            "id": "promo-new-arrivals",
+            "fromName": "YourBrand",
+            "toPhone": "+380505556677",
+            "messageType": "promo",
+            "text": "New arrivals are here",
+            "media": {"image": "https://example.com/arrivals.jpg"},
+            "button": {"text": "See them", "url": "https://example.com/arrivals"},
+            "ttl": 259_200,
+        },
+        "rcs",
     ),
     Sample(
         "a survey, with buttons in Viber",
@@ -139,8 +158,9 @@ SAMPLES = (
 )
 
 
-def demo_settings(port: int, home: Path) -> Settings:
-    """The gateway of the demo: loopback only, every provider in the sandbox, windows of seconds."""
+def demo_settings(port: int, home: Path, rcs_key: str) -> Settings:
+    """The gateway of the demo: loopback only, every provider in the sandbox, windows of seconds. `rcs_key`: the JSON of
+    a service account that the sandbox's Google takes."""
     sandbox = f"http://{HOST}:{port + 1}"
     channels = (Channel.TELEGRAM_BOT, Channel.VIBER_BOT, Channel.VIBER_BUSINESS, Channel.RCS, Channel.SMS)
     return Settings.model_construct(
@@ -171,6 +191,23 @@ def demo_settings(port: int, home: Path) -> Settings:
                 reconnect_max_s=2,
             ),
             "providers": {
+                "infobip": ProviderLink.model_validate(
+                    {
+                        "kind": "viber_business.infobip",
+                        "base_url": f"{sandbox}/infobip",
+                        "api_key": INFOBIP_KEY,
+                        "callback_secret": secrets.token_urlsafe(),
+                    }
+                ),
+                "google": ProviderLink.model_validate(
+                    {
+                        "kind": "rcs.google",
+                        "agent_id": "demo",
+                        "client_token": RCS_TOKEN,
+                        "service_account": rcs_key,
+                        "base_url": f"{sandbox}/google-rbm",
+                    }
+                ),
                 "sip": ProviderLink.model_validate(
                     {
                         "kind": "flashcall.sip",
@@ -180,7 +217,7 @@ def demo_settings(port: int, home: Path) -> Settings:
                         "password": SIP_ACCOUNT,
                         "callers": CALLERS,
                     }
-                )
+                ),
             },
             "routes": {
                 name: [RouteStep(channel=channel, window_s=window_s) for channel in channels]
@@ -209,7 +246,6 @@ async def add_demo_account(settings: Settings) -> None:
 
 async def demo(options: DemoOptions) -> int:
     """Run until Ctrl-C, or with `is_once` until the samples ended. 0 when they ended as they should."""
-    settings = demo_settings(options.port, options.home)
     listening = listen(HOST, options.port, "--port")
     screen = Console()
     sandbox = Sandbox(
@@ -221,6 +257,8 @@ async def demo(options: DemoOptions) -> int:
             sip_accounts={SIP_ACCOUNT: SIP_ACCOUNT},
             telegram_tokens=(TELEGRAM_TOKEN,),
             viber_tokens=(VIBER_TOKEN,),
+            infobip_keys=(INFOBIP_KEY,),
+            rbm_client_token=RCS_TOKEN,
             gateway_url=f"http://{HOST}:{options.port}",
             gateway_key=API_KEY,
         )
@@ -233,6 +271,8 @@ async def demo(options: DemoOptions) -> int:
         raise ConfigError(
             "--port", f"cannot listen on {taken}: {error}", "Stop what uses it, or name another"
         ) from error
+    rcs_key = json.dumps(sandbox.google_rbm.service_account(sandbox.url))
+    settings = demo_settings(options.port, options.home, rcs_key)
     gateway = Gateway(settings)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -249,6 +289,7 @@ async def demo(options: DemoOptions) -> int:
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             await gateway.webhooks_settled()
+            await sandbox.google_rbm.set_webhook(f"http://{HOST}:{options.port}/callbacks/rcs.google")
             return await _show(screen, options, stopping)
         finally:
             server.should_exit = True

@@ -113,6 +113,18 @@ def test_what_has_not_begun_is_moved_and_cancelled(ask: Ask, city: City) -> None
     assert (refusal.kind, refusal.code) == ("InvalidRequest", "NOT_CANCELLABLE")
 
 
+def test_the_digits_of_a_flash_call_are_checked(ask: Ask, city: City) -> None:
+    run = uuid.uuid4().hex[:8]
+    call = {"id": run, "fromName": "Acme", "toPhone": f"+38067{int(run, 16) % 10**7:07}", "messageType": "flashcall"}
+    sent = ask("send_message", message=call)
+    city.until(sent["messageId"], "delivered", within_s=WITHIN_S)
+    wrong = ask("check_flashcall", id=sent["messageId"], digits="0000000001")
+    assert (wrong["matched"], wrong["trackinId"]) == (False, run)
+    (heard,) = city.inbox(str(call["toPhone"]))
+    right = ask("check_flashcall", id=sent["messageId"], digits=heard["from"].lstrip("+"))
+    assert right["matched"]
+
+
 def test_refused(ask: Ask) -> None:
     assert ask("status", id=str(uuid.uuid4())).kind == "NotFound"
     assert ask("channels", key="wrong").kind == "Unauthorized"

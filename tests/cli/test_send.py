@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from acceptance.processes import COMMAND, KEY, City, demo, environment, free_ports
+from acceptance.processes import COMMAND, KEY, City, demo, free_ports
 
+from .conftest import Ended, Run
 from .proxy import Proxy, proxy
 
 SEND = ("send", "--csv", "people.csv", "Dear {Name}, your code is {Code}", "--from", "Acme")
@@ -28,34 +29,36 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
 
 
 class Terminal:
-    """A directory, and a gateway to ask."""
+    """A directory, and a gateway to ask. What is only run to its end runs in the test's own process."""
 
-    def __init__(self, home: Path, url: str) -> None:
+    def __init__(self, home: Path, url: str, cascade: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home = home
-        self.url = url
+        self._cascade = cascade
+        monkeypatch.chdir(home)
+        self.ask(url, monkeypatch)
+
+    def ask(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CASCADE_URL", url)
+        monkeypatch.setenv("CASCADE_KEY", KEY)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        variables = environment({"CASCADE_URL": self.url, "CASCADE_KEY": KEY})
+        """In a process of its own, to be killed."""
         return subprocess.Popen(
             [*COMMAND, *arguments],
             cwd=self.home,
-            env=variables,
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
 
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, what it answered, and what it said beside."""
-        process = self.start(*arguments)
-        output, errors = process.communicate(timeout=120)
-        return process.returncode, output, errors
+    def run(self, *arguments: str) -> Ended:
+        return self._cascade(*arguments)
 
     def json(self, *arguments: str, code: int = 0) -> Any:
-        ended, output, errors = self.run(*arguments, "--json")
-        assert ended == code, errors
-        return json.loads(output)
+        ended = self.run(*arguments, "--json")
+        assert ended.code == code, ended.errors
+        return json.loads(ended.output)
 
     def people(self, rows: Sequence[Sequence[str]], columns: Sequence[str] = ("Name", "Phone", "Code")) -> Path:
         path = self.home / "people.csv"
@@ -65,8 +68,8 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(city: City, tmp_path: Path) -> Terminal:
-    return Terminal(tmp_path, city.gateway)
+def terminal(city: City, tmp_path: Path, cascade: Run, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    return Terminal(tmp_path, city.gateway, cascade, monkeypatch)
 
 
 def crowd(count: int) -> list[tuple[str, str, str]]:
@@ -119,6 +122,8 @@ REFUSED = {  # arguments, exit code, words
     "no gateway": (("link", "list", "--url", f"http://127.0.0.1:{free_ports(1)}"), 2, "Is it running there?"),
     "a wrong key": (("link", "list", "--key", "wrong"), 2, "--key or CASCADE_KEY"),
     "no campaign": (("send", "+380501112233", "Hi", "--from", "A", "--map", "phone=x"), 2, "it is for a campaign"),
+    "one id for all": (("send", "--csv", __file__, "Hi", "--from", "A", "--id", "x"), 2, "--id: all rows"),
+    "no URL": (("link", "list", "--url", "http://gateway:port"), 2, "is no URL of a gateway"),
     "no file": (("send", "--csv", "none.csv", "Hi", "--from", "A"), 2, "cannot read none.csv"),
 }
 
@@ -169,7 +174,7 @@ def test_what_only_the_gateway_can_refuse_is_refused_before_anything_is_sent(ter
 def test_columns_go_where_they_are_mapped(terminal: Terminal, city: City) -> None:
     (_, phone, _) = crowd(1)[0]
     message = terminal.home / "message.json"
-    message.write_text(json.dumps({"media": {"image": "https://x.example/{Code}.png"}, "tags": ["spring"]}))
+    message.write_text(json.dumps({"media": {"image": "https://x.example/{Code}.png"}, "tags": ["spring-{Code}"]}))
     terminal.people([("Olena", phone[3:], "7", f"own-{phone}")], ("Name", "Mobile", "Code", "Ref"))
     mapped = ("--map", "phone=mobile", "--map", "id=Ref", "--country", "380", "--message", "message.json")
     told = terminal.json("send", "--csv", "people.csv", "Hi {Name}", "--from", "Acme", *mapped, "--yes")
@@ -179,7 +184,7 @@ def test_columns_go_where_they_are_mapped(terminal: Terminal, city: City) -> Non
     (received,) = city.inbox(phone)
     assert received["text"].startswith("Hi Olena")
     assert "https://x.example/7.png" in received["text"]
-    assert status["messageId"] in [one["messageId"] for one in terminal.json("messages", "list", "--tag", "spring")]
+    assert status["messageId"] in [one["messageId"] for one in terminal.json("messages", "list", "--tag", "spring-7")]
 
 
 def test_a_campaign_that_nobody_confirmed_is_not_sent(terminal: Terminal, city: City) -> None:
@@ -210,16 +215,17 @@ def test_the_same_campaign_is_sent_once_and_another_is_not_taken_for_it(terminal
 
 
 @pytest.fixture
-def between(city: City) -> Iterator[Proxy]:
+def between(city: City, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """What the terminal asks instead of the gateway itself."""
     with proxy(city.gateway) as proxied:
+        terminal.ask(proxied.url, monkeypatch)
         yield proxied
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_and_resumed_without_a_double(moment: str, between: Proxy, city: City, tmp_path: Path) -> None:
+def test_killed_and_resumed_without_a_double(moment: str, between: Proxy, city: City, terminal: Terminal) -> None:
     """Killed twice: while a request is on its way, or once the gateway has stored it and before its answer arrives."""
     people = crowd(ROWS)
-    terminal = Terminal(tmp_path, between.url)
     terminal.people(people)
     killed = 0
 
@@ -250,10 +256,9 @@ def test_killed_and_resumed_without_a_double(moment: str, between: Proxy, city: 
         assert received["text"] == f"Dear {name}, your code is {code}"
 
 
-def test_a_day_later_the_gateway_is_asked_what_it_has(between: Proxy, tmp_path: Path) -> None:
+def test_a_day_later_the_gateway_is_asked_what_it_has(between: Proxy, terminal: Terminal) -> None:
     """Its answers to keys are forgotten by then: a request that nobody knows the end of is not simply repeated."""
     people = crowd(1_500)
-    terminal = Terminal(tmp_path, between.url)
     terminal.people(people)
 
     def kill(number: int) -> None:
@@ -263,7 +268,7 @@ def test_a_day_later_the_gateway_is_asked_what_it_has(between: Proxy, tmp_path: 
     between.after = kill
     process = terminal.start(*SEND, "--yes")
     process.communicate(timeout=60)
-    journal = tmp_path / "people.csv.journal"
+    journal = terminal.home / "people.csv.journal"
     head, sending = journal.read_text(encoding="utf-8").splitlines()
     old = json.loads(sending) | {"at": (datetime.now(UTC) - timedelta(days=2)).isoformat()}
     journal.write_text(f"{head}\n{json.dumps(old)}\n", encoding="utf-8")
@@ -272,9 +277,8 @@ def test_a_day_later_the_gateway_is_asked_what_it_has(between: Proxy, tmp_path: 
     assert sent == [1_000, 500]
 
 
-def test_the_gateway_may_be_away_for_a_while(between: Proxy, tmp_path: Path) -> None:
+def test_the_gateway_may_be_away_for_a_while(between: Proxy, terminal: Terminal) -> None:
     people = crowd(5)
-    terminal = Terminal(tmp_path, between.url)
     terminal.people(people)
 
     def away(number: int) -> None:

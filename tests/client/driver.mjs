@@ -1,10 +1,7 @@
-// One call of the JavaScript client, as JSON on standard input asks for it; what came of it as JSON on standard output.
-import { text } from 'node:stream/consumers';
+// Calls of the JavaScript client: each a line of JSON on standard input, and what came of it a line on standard output.
+import { createInterface } from 'node:readline';
 
 import { CascadeMessenger, verifyWebhook } from '../../clients/javascript/src/index.js';
-
-const { url, key, call, given } = JSON.parse(await text(process.stdin));
-const messenger = key === null ? null : new CascadeMessenger(key, { baseUrl: url, retries: { most: 2, firstMs: 10 } });
 
 async function all(answers) {
   const list = [];
@@ -12,7 +9,7 @@ async function all(answers) {
   return list;
 }
 
-const CALLS = {
+const callsOf = (messenger) => ({
   send_message: ({ message, via }) => messenger.sendMessage(message, { via }),
   send_telegram_viber: ({ message }) => messenger.sendTelegramViber(message),
   send_bulk: ({ messages, under: idempotencyKey }) => messenger.sendBulk(messages, { idempotencyKey }),
@@ -29,13 +26,19 @@ const CALLS = {
   channels: () => messenger.channels(),
   put_variables: ({ variables }) => messenger.putVariables(variables),
   add_webhook: ({ to }) => messenger.addWebhook(to),
+  check_flashcall: ({ id, digits }) => messenger.checkFlashcall(id, digits),
   verify: ({ secret, headers, body, now_s }) => verifyWebhook(secret, headers, body, { nowS: () => now_s }),
-};
+});
 
-try {
-  console.log(JSON.stringify({ answer: (await CALLS[call](given)) ?? null }));
-} catch (error) {
-  const { name, message, status, code, field, index, details, retryAfterS, requestId, sent, isUnsent } = error;
-  const told = { status, code, field, index, details, retry_after_s: retryAfterS, request_id: requestId };
-  console.log(JSON.stringify({ error: { kind: name, message, ...told, sent, is_unsent: isUnsent } }));
+async function answerTo({ url, key, call, given }) {
+  try {
+    const messenger = key === null ? null : new CascadeMessenger(key, { baseUrl: url, retries: { most: 2, firstMs: 10 } });
+    return { answer: (await callsOf(messenger)[call](given)) ?? null };
+  } catch (error) {
+    const { name, message, status, code, field, index, details, retryAfterS, requestId, sent, isUnsent } = error;
+    const told = { status, code, field, index, details, retry_after_s: retryAfterS, request_id: requestId };
+    return { error: { kind: name, message, ...told, sent, is_unsent: isUnsent } };
+  }
 }
+
+for await (const line of createInterface({ input: process.stdin })) console.log(JSON.stringify(await answerTo(JSON.parse(line))));

@@ -1,10 +1,12 @@
 """The four clients, each asked the same way: one table of promises holds for all of them."""
 
 import asyncio
+import atexit
 import inspect
 import json
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,6 +76,8 @@ def _begin(messenger: Any, call: str, given: dict[str, Any]) -> Any:
             return messenger.send_bulk(given["messages"], idempotency_key=given.get("under"))
         case "status" | "cancel":
             return getattr(messenger, call)(given["id"])
+        case "check_flashcall":
+            return messenger.check_flashcall(given["id"], given["digits"])
         case "reschedule":
             return messenger.reschedule(given["id"], given["at"])
         case "add_webhook":
@@ -89,18 +93,28 @@ def _refusal(error: Exception) -> Refusal:
 
 
 def javascript(url: str, call: str, *, key: str | None = KEY, **given: Any) -> Any:
-    return _driven([program("node"), str(HERE / "driver.mjs")], url, call, key, given)
+    return _driven(_driver(program("node"), str(HERE / "driver.mjs")), url, call, key, given)
 
 
 def php(url: str, call: str, *, key: str | None = KEY, **given: Any) -> Any:
-    return _driven([program("php"), "-d", "display_errors=stderr", str(HERE / "driver.php")], url, call, key, given)
+    return _driven(_driver(program("php"), str(HERE / "driver.php")), url, call, key, given)
 
 
-def _driven(command: list[str], url: str, call: str, key: str | None, given: dict[str, Any]) -> Any:
-    asked = json.dumps({"url": url, "key": None if call == "verify" else key, "call": call, "given": given})
-    ended = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr + ended.stdout
-    said = json.loads(ended.stdout)
+@cache
+def _driver(*command: str) -> "subprocess.Popen[str]":
+    """One for all tests of this process: to start one takes longer than most of them."""
+    driver = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    atexit.register(driver.kill)
+    return driver
+
+
+def _driven(driver: "subprocess.Popen[str]", url: str, call: str, key: str | None, given: dict[str, Any]) -> Any:
+    assert driver.stdin is not None
+    assert driver.stdout is not None
+    json.dump({"url": url, "key": None if call == "verify" else key, "call": call, "given": given}, driver.stdin)
+    driver.stdin.write("\n")
+    driver.stdin.flush()
+    said = json.loads(driver.stdout.readline())
     if "error" not in said:
         return said["answer"]
     error = said["error"]

@@ -101,6 +101,15 @@ export interface Status extends Listed {
   timeline: Array<Record<string, unknown> & { at: string; event: string }>;
 }
 
+export interface FlashcallCheck {
+  messageId: string;
+  trackinId: string;
+  result: string;
+  /** True once, for the right digits. */
+  matched: boolean;
+  checksLeft: number;
+}
+
 export interface Filters {
   /** Of acceptance: at that time or later. */
   since?: Date | string;
@@ -172,6 +181,8 @@ export class CascadeMessenger {
   cancelTag(tag: string): Promise<{ cancelled: number; tooLate: number }>;
   hastenTag(tag: string): Promise<{ hastened: number; tooLate: number }>;
   rescheduleTag(tag: string, at: Date | string): Promise<{ rescheduled: number; tooLate: number }>;
+  /** Whether these digits, which a person typed, are the last ones of the number that called. */
+  checkFlashcall(messageId: string, digits: string): Promise<FlashcallCheck>;
   statistics(
     options?: Filters & { interval?: 'day' | 'hour'; by?: Array<'channel' | 'status' | 'type' | 'tag'> },
   ): Promise<{ from: string; to: string; rateCurrency: string; groups: Array<Record<string, unknown>> }>;

@@ -118,6 +118,11 @@ export class CascadeMessenger {
     return this.#change('tags', tag, 'reschedule', { scheduledSent: at });
   }
 
+  async checkFlashcall(messageId, digits) {
+    const path = `/v1/flashcalls/${encodeURIComponent(messageId)}/check`;
+    return this.#do('POST', path, { body: JSON.stringify({ digits }), isRepeatable: false }); // each check counts
+  }
+
   async statistics({ interval = 'day', by = [], ...filters } = {}) {
     const query = [...queryOf(filters), ['interval', interval], ...by.map((one) => ['by', one])];
     return this.#do('GET', '/v1/statistics', { query });

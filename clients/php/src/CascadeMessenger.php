@@ -266,6 +266,17 @@ final class CascadeMessenger
     }
 
     /**
+     * Whether these digits, which a person typed, are the last ones of the number that called. Each check counts.
+     *
+     * @return array{messageId: string, trackinId: string, result: string, matched: bool, checksLeft: int}
+     */
+    public function checkFlashcall(string $messageId, string $digits): array
+    {
+        $path = '/v1/flashcalls/' . rawurlencode($messageId) . '/check';
+        return $this->call('POST', $path, body: self::encode(['digits' => $digits]), isRepeatable: false);
+    }
+
+    /**
      * Counts, delivered share and cost by `day` or `hour`.
      *
      * @param list<string> $by channel, status, type, tag

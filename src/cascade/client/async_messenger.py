@@ -15,7 +15,7 @@ from .calls import Call
 from .connection import TIMEOUT_S, connection, unreachable
 from .errors import CascadeError
 from .retries import Retries
-from .words import Listed, MessageType, Preview, Refused, Route, Sent, Status
+from .words import FlashcallCheck, Listed, MessageType, Preview, Refused, Route, Sent, Status
 
 T = TypeVar("T")
 
@@ -161,6 +161,10 @@ class AsyncCascadeMessenger:
     async def reschedule_tag(self, tag: str, at: datetime | str) -> dict[str, int]:
         return await self._do(calls.change_tag(tag, "reschedule", {"scheduledSent": at}))
 
+    async def check_flashcall(self, message_id: str, digits: str) -> FlashcallCheck:
+        """Whether these digits, which a person typed, are the last ones of the number that called."""
+        return await self._do(calls.check_flashcall(message_id, digits))
+
     async def statistics(self, *, interval: str = "day", by: Iterable[str] = (), **filters: object) -> dict[str, Any]:
         """Counts, delivered share and cost by `day` or `hour`; `by`: channel, status, type, tag. Filters as for
         `messages`."""
@@ -191,7 +195,7 @@ class AsyncCascadeMessenger:
             try:
                 answer = await self._http.send(self._connection.request(self._http, call))
                 return call.answer(answer.status_code, answer.headers, answer.content)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 failure: CascadeError = unreachable(error, self.base_url)
             except CascadeError as error:
                 failure = error

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from . import errors
 from .retries import retry_after_s
-from .words import Found, Listed, Preview, Refused, Status
+from .words import FlashcallCheck, Found, Listed, Preview, Refused, Status
 
 T = TypeVar("T")
 
@@ -182,6 +182,12 @@ def change(message_id: str, verb: str, body: Mapping[str, object] | None = None)
 
 def change_tag(tag: str, verb: str, body: Mapping[str, object] | None = None) -> Call[dict[str, int]]:
     return Call("POST", f"/v1/tags/{_segment(tag)}/{verb}", _as_is, None if body is None else encode(body))
+
+
+def check_flashcall(message_id: str, digits: str) -> Call[FlashcallCheck]:
+    """Each check counts, so none is made twice."""
+    path = f"/v1/flashcalls/{_segment(message_id)}/check"
+    return Call("POST", path, _as_is, encode({"digits": digits}), is_repeatable=False)
 
 
 def statistics(filters: Mapping[str, object], interval: str, by: Iterable[str]) -> Call[dict[str, Any]]:

@@ -65,11 +65,15 @@ def connection(
     url = (base_url or os.environ.get(URL_VARIABLE) or DEFAULT_URL).rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise errors.CascadeError(f"{url!r} is no URL of a gateway: it begins with http:// or https://")
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise errors.CascadeError(f"{url!r} is no URL of a gateway: {error}") from error
     headers["User-Agent"] = f"cascade-python/{__version__}"
     return Connection(url, headers, httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)), retries)
 
 
-def unreachable(error: httpx.TransportError, url: str) -> UnreachableError:
+def unreachable(error: httpx.RequestError, url: str) -> UnreachableError:
     """httpx's own words may hold the request; its type says enough."""
     never_left = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     return UnreachableError(f"no answer from {url} ({type(error).__name__})", is_unsent=never_left)

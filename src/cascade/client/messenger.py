@@ -15,7 +15,7 @@ from .calls import Call
 from .connection import TIMEOUT_S, connection, unreachable
 from .errors import CascadeError
 from .retries import Retries
-from .words import Listed, MessageType, Preview, Refused, Route, Sent, Status
+from .words import FlashcallCheck, Listed, MessageType, Preview, Refused, Route, Sent, Status
 
 T = TypeVar("T")
 
@@ -158,6 +158,10 @@ class CascadeMessenger:
     def reschedule_tag(self, tag: str, at: datetime | str) -> dict[str, int]:
         return self._do(calls.change_tag(tag, "reschedule", {"scheduledSent": at}))
 
+    def check_flashcall(self, message_id: str, digits: str) -> FlashcallCheck:
+        """Whether these digits, which a person typed, are the last ones of the number that called."""
+        return self._do(calls.check_flashcall(message_id, digits))
+
     def statistics(self, *, interval: str = "day", by: Iterable[str] = (), **filters: object) -> dict[str, Any]:
         """Counts, delivered share and cost by `day` or `hour`; `by`: channel, status, type, tag. Filters as for
         `messages`."""
@@ -188,7 +192,7 @@ class CascadeMessenger:
             try:
                 answer = self._http.send(self._connection.request(self._http, call))
                 return call.answer(answer.status_code, answer.headers, answer.content)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 failure: CascadeError = unreachable(error, self.base_url)
             except CascadeError as error:
                 failure = error

@@ -124,6 +124,16 @@ class Found(TypedDict):
     unknown: list[str]
 
 
+class FlashcallCheck(TypedDict):
+    """`matched`: true once, for the right digits. `result` says why not."""
+
+    messageId: str
+    trackinId: str
+    result: str
+    matched: bool
+    checksLeft: int
+
+
 class Event(TypedDict):
     """What a webhook tells. In a batch (`type` is `batch`) `data` is a list of events, each with its `id`."""
 

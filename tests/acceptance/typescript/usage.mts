@@ -19,6 +19,7 @@ for await (const one of messenger.messages({ since: new Date(), tag: 'spring' })
 (await messenger.status(id)).timeline.map((entry) => entry.event);
 (await messenger.statuses({ trackinIds: ['a'] }))['a']?.cost;
 (await messenger.cancelTag('spring')).tooLate + many.length;
+(await messenger.checkFlashcall(id, '456789')).matched;
 await messenger.reschedule(id, new Date());
 await messenger.statistics({ by: ['channel'], interval: 'hour' });
 verifyWebhook('whsec_', new Headers(), 'body').data;

@@ -80,8 +80,7 @@ def _plan(people: People, about: Mapping[str, Any], when: datetime | None) -> Pl
     for name, option in (("fromName", "--from"), ("text", "TEXT")):
         if name not in templates and not (name == "text" and given["messageType"] == "flashcall"):
             raise ConfigError(option, "it is missing", f"Give {option}, or --map it to a column")
-    tags = [*(given.get("tags") or ()), *about["tags"]]
-    templates["tags"] = list(dict.fromkeys([about["campaign"], *tags]))
+    templates["tags"] = list(dict.fromkeys([about["campaign"], *(templates.get("tags") or ()), *about["tags"]]))
     digest = plans.digest_of(about)
     return Plan(about["campaign"], digest, len(people.columns), templates, about["country"], about["via"])
 

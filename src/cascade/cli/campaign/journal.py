@@ -65,9 +65,13 @@ class Journal:
         self.open_window = None
 
     def _write(self, entry: dict[str, Any]) -> None:
-        self.file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        try:
+            self.file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            fix = "Make room and go on with the same command"
+            raise ConfigError("--journal", f"cannot write {self.path}: {error.strerror}", fix) from error
 
     def take(self, entry: dict[str, Any]) -> None:
         """An entry that an earlier run wrote."""

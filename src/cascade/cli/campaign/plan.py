@@ -82,6 +82,10 @@ def templates_of(given: Mapping[str, Any], mapping: Sequence[str], columns: Sequ
             )
         place = template.place_of("--map", column.strip(), columns)
         templates[FIELDS[field]] = (template.Column(place, column.strip(), None),)
+    if "id" in templates and not any(isinstance(part, template.Column) for part in templates["id"]):
+        raise ConfigError(
+            "--id", "all rows would have the same", "Use a column, such as 'spring-{Code}', or leave it out"
+        )
     if "toPhone" not in templates:
         place = template.place_of("--map phone=COLUMN", "phone", columns)
         templates["toPhone"] = (template.Column(place, "phone", None),)

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import ClientSession, web
 from structlog.testing import capture_logs
 
+from cascade.channels.base import Health
 from cascade.channels.flashcall.asterisk.call import HANG_UP_S, Call, Do, told
 from cascade.channels.flashcall.asterisk.settings import AsteriskSettings
 from cascade.channels.flashcall.asterisk.transport import AsteriskTransport
@@ -309,6 +310,14 @@ async def test_a_wrong_password_is_told_to_the_operator() -> None:
         assert (logs[0]["event"], logs[0]["status"], logs[0]["log_level"]) == ("connect_refused", 401, "error")
         assert (ours.room(), "wrong" in str(logs)) == (0, False)
         await ours.stop(0)
+
+
+async def test_a_look_tells_who_it_is_and_whether_it_knows_us() -> None:
+    async with sandbox() as city:
+        assert await city.transport().check() == Health(True, "Asterisk 20.9.3 as cascade")
+        stranger = await city.transport(password=Secret("wrong")).check()
+        assert stranger == Health(False, "it does not take our credentials: HTTP 401")
+    assert await city.transport().check() == Health(False, "it cannot be reached: ClientConnectorError")
 
 
 async def test_a_call_of_ours_that_nobody_knows_any_more_is_hung_up() -> None:

@@ -232,6 +232,14 @@ async def test_the_number_that_called_is_known_to_sinch_alone() -> None:
             assert await ours.check_digits("another", "1") is None
 
 
+async def test_a_look_tells_whether_it_knows_us() -> None:
+    async with sandbox() as running:
+        for secret, is_well in ((SECRET, True), ("c3RyYW5nZXI=", False)):
+            ours = SinchTransport(SinchFlashcall(KEY, Secret(secret), base_url=f"{running.url}/sinch"), "sinch")
+            assert (await ours.check()).is_well is is_well
+            await ours.stop(0)
+
+
 async def test_sinchs_own_sdk_gets_along_with_the_twin() -> None:
     async with sandbox() as running:
         client = SinchClient(application_key=KEY, application_secret=SECRET)

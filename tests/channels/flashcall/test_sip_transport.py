@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
+from cascade.channels.base import Health
 from cascade.channels.flashcall.sip.message import Request, Response, decode
 from cascade.channels.flashcall.sip.settings import Carrier, SipSettings
 from cascade.channels.flashcall.sip.transport import SipTransport
@@ -322,6 +323,56 @@ async def test_an_untrusted_trunk_hears_nothing(certificate: Path) -> None:
 
 
 async def _no_receipts(_: object) -> None: ...
+
+
+# -- a look at the trunk ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("carrier", ["udp", "tcp"])
+async def test_a_trunk_that_answers_is_well(carrier: str) -> None:
+    async with trunk() as twin:
+        found = await transport(twin.port, carrier=Carrier(carrier)).check()
+        assert found == Health(True, f"127.0.0.1:{twin.port} ({carrier}) answers: 200 OK")
+
+
+@pytest.mark.parametrize("carrier", ["udp", "tcp"])
+async def test_nobody_at_the_port_is_not(carrier: str) -> None:
+    async with trunk() as twin:
+        port = twin.port
+    found = await transport(port, carrier=Carrier(carrier), no_ring_s=5, trunk_s=5).check()
+    assert found == Health(False, f"127.0.0.1:{port} ({carrier}): nobody listens there")
+
+
+ANSWERED_BY = {  # what a scripted trunk says to OPTIONS, one after another, and what is made of it
+    "it wants credentials, and takes them": ((401, 200), True),
+    "it does not take them": ((401, 401), False),
+    "it knows no OPTIONS, but it is there": ((405,), True),
+}
+
+
+@pytest.mark.parametrize(("statuses", "is_well"), ANSWERED_BY.values(), ids=ANSWERED_BY)
+async def test_credentials_are_tried_where_they_are_wanted(statuses: tuple[int, ...], is_well: bool) -> None:
+    async with scripted() as peer:
+        looking = asyncio.create_task(transport(peer.port).check())
+        for status in statuses:
+            options = await peer.heard.get()
+            assert isinstance(options, Request)
+            assert (options.headers.first("authorization") is not None) == (
+                options.headers.first("cseq") == "2 OPTIONS"
+            )
+            challenge = 'WWW-Authenticate: Digest realm="t", nonce="n"\n' if status == 401 else ""
+            kept = "".join(
+                f"{name}: {value}\n" for name, value in options.headers if name in ("Via", "Call-ID", "CSeq")
+            )
+            peer.say(f"SIP/2.0 {status} Words\n{kept}{challenge}Content-Length: 0\n\n")
+        found = await looking
+        assert (found.is_well, SECRET in found.detail) == (is_well, False)
+
+
+async def test_a_silent_trunk_is_not_well() -> None:
+    async with scripted() as peer:
+        found = await transport(peer.port, trunk_s=0.1).check()
+        assert found == Health(False, f"127.0.0.1:{peer.port} (udp) says nothing to OPTIONS")
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

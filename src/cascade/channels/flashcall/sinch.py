@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 import structlog
 
-from cascade.channels.base import Answer, Callback, Capabilities, Heard, Settle, TakeHeard
+from cascade.channels.base import Answer, Callback, Capabilities, Health, Heard, Settle, TakeHeard
 from cascade.channels.http import HttpRequest, HttpResponse, HttpSettings, HttpTransport, basic, header, redact
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
 from cascade.core.content import Content
@@ -156,6 +156,15 @@ class SinchFlashcall:
                     return Heard()
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise MalformedCallbackError(f"not a callback of Sinch: {type(error).__name__}") from error
+
+    def account_request(self) -> HttpRequest:
+        """About a verification that is none: who is known is told so."""
+        return self.status_request("none")
+
+    def account(self, response: HttpResponse) -> Health:
+        if response.status in (401, 403):
+            return Health(False, f"it does not take our credentials: HTTP {response.status}")
+        return Health(True, "it takes our credentials")
 
     def status_request(self, provider_id: str) -> HttpRequest:
         return self._request("GET", f"{PATH}/id/{quote(provider_id, safe='')}")

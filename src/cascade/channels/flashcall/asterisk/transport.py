@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 import structlog
 
-from cascade.channels.base import Capabilities, Settle, TakeHeard
+from cascade.channels.base import Capabilities, Health, Settle, TakeHeard
 from cascade.channels.flashcall.asterisk.call import RESERVE_S, Call, Do, told
 from cascade.channels.flashcall.asterisk.settings import AsteriskSettings, filled
 from cascade.channels.flashcall.calls import Calls, Live, now_s, unfit
@@ -48,11 +48,7 @@ class AsteriskTransport:
     def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         """How a call ends is all there is to say of it, so nothing is heard later."""
         self._on_room = on_room
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s, connect=self._settings.timeout_s / 2),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={**HEADERS, "Authorization": basic(self._settings.username, self._settings.password)},
-        )
+        self._session = self._new_session()
         self._keeper = asyncio.create_task(self._keep_listening())
 
     def room(self) -> int:
@@ -75,6 +71,24 @@ class AsteriskTransport:
         if has_refused:
             asyncio.get_running_loop().call_soon(self._on_room)
 
+    async def check(self) -> Health:
+        """See `Checks`."""
+        try:
+            async with (
+                self._new_session() as session,
+                session.get(f"{self._ari}/asterisk/info?only=system", allow_redirects=False) as answer,
+            ):
+                said = await answer.json() if answer.status == 200 else {}
+            if answer.status in (401, 403):
+                return Health(False, f"it does not take our credentials: HTTP {answer.status}")
+            if answer.status != 200:
+                return Health(False, f"HTTP {answer.status}: is this an Asterisk with ARI?")
+            return Health(True, f"Asterisk {said['system']['version']} as {self._settings.username}")
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one
+            return Health(False, f"it cannot be reached: {type(error).__name__}")
+        except (ValueError, LookupError, TypeError) as error:
+            return Health(False, f"its answer is not understood: {type(error).__name__}")
+
     async def stop(self, grace_s: float) -> None:
         self._is_stopping = True
         await self._calls.stop(grace_s)
@@ -84,6 +98,14 @@ class AsteriskTransport:
         await asyncio.gather(*left, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        settings = self._settings
+        return aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=settings.timeout_s, connect=settings.timeout_s / 2),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={**HEADERS, "Authorization": basic(settings.username, settings.password)},
+        )
 
     def _settled(self, outcome: Outcome) -> None:
         self._on_room()

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from cascade.channels.base import Capabilities, Settle, TakeHeard
+from cascade.channels.base import Capabilities, Health, Settle, TakeHeard
 from cascade.channels.flashcall.calls import Calls, Live, now_s, unfit
+from cascade.channels.flashcall.sip import probe
 from cascade.channels.flashcall.sip.call import ALLOW, Call, Order
 from cascade.channels.flashcall.sip.message import (
     Headers,
@@ -68,6 +69,10 @@ class SipTransport:
             settle(attempt, NotSent())
         if has_refused:
             asyncio.get_running_loop().call_soon(self._on_room)
+
+    async def check(self) -> Health:
+        """See `Checks`."""
+        return await probe.look(self._settings, self._tls)
 
     async def stop(self, grace_s: float) -> None:
         self._is_stopping = True

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
@@ -53,6 +53,9 @@ from cascade.store import accounts, receipts, repeats, webhooks
 from cascade.store import links as short_links
 from cascade.store.accounts import Seal
 from cascade.store.batches import BatchNumbers
+
+if TYPE_CHECKING:
+    from cascade.tracing import Tracer
 
 log = structlog.get_logger()
 
@@ -195,8 +198,22 @@ class Gateway:
             fittings=_fittings(settings),
         )
         self.app = create_app(self._parts, has_doors=self._role.has_doors)
+        self._tracer = None if settings.tracing.endpoint is None else self._traced(settings.tracing.endpoint)
         if settings.console.enabled and self._role.has_doors:
             self.app.mount(CONSOLE, create_console(self._console_parts()))
+
+    def _traced(self, endpoint: str) -> "Tracer":
+        try:
+            from cascade import tracing  # its libraries are an extra, and take a while to load
+        except ImportError as error:
+            raise ConfigError(
+                "tracing.endpoint", f"traces need a library: {error}", "pip install 'cascade-gateway[tracing]'"
+            ) from error
+        tracer = tracing.tracer(endpoint, self.settings.tracing.share)
+        build = self.app.build_middleware_stack  # around all of it: the send doors lie before the usual middleware
+        self.app.build_middleware_stack = lambda: tracing.Requests(build(), tracer)  # type: ignore[method-assign]
+        self.database.observers.append(tracer)
+        return tracer
 
     def _console_parts(self) -> ConsoleParts:
         settings, parts = self.settings, self._parts
@@ -276,6 +293,8 @@ class Gateway:
         await self._worker.stop(self.settings.engine.drain_s)
         await self._egress.close()
         await self.database.close()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.stop)
         log.info("gateway_stopped")
 
     async def refresh(self) -> None:

@@ -183,6 +183,14 @@ class Flashcalls(Section):
     reveal_caller: bool = True
 
 
+class Tracing(Section):
+    """OpenTelemetry, with the extra `tracing` installed. `endpoint` None: no traces. `share`: of messages that are
+    traced."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] | None = None
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
 class Console(Section):
     """The pages for operators at /console. `idle_minutes`: after how long untouched a session ends; `session_hours`:
     after how long in any case."""
@@ -316,6 +324,7 @@ class Settings(BaseSettings):
     links: Links = Links()
     flashcalls: Flashcalls = Flashcalls()
     console: Console = Console()
+    tracing: Tracing = Tracing()
     telegram_bot: BotApi = BotApi(base_url="https://api.telegram.org", rate_per_s=30)
     viber_bot: BotApi = BotApi(base_url="https://chatapi.viber.com")
     smpp: SmppSettings | None = None

@@ -24,7 +24,7 @@ from bench.http_client import HOST, Answer
 from bench.postgres import Postgres
 
 RATE_PER_S = 250.0
-TTL_S = 300
+TTL_S = 180
 SENDERS = 16
 """More than one node needs: some of them always wait for one that is cut off."""
 SMPP = ("one", "two")
@@ -68,6 +68,10 @@ class Node:
         self.is_cut = False
         self.coming: asyncio.Task[None] | None = None
 
+    @property
+    def is_up(self) -> bool:
+        return self.coming is None and not self.is_cut and self.gateway.is_running
+
 
 class Cluster:
     """Several nodes as one gateway: a request goes to any of them."""
@@ -82,11 +86,12 @@ class Cluster:
 
 
 class Watch:
-    """Looks all the time who owns which link. `moves_s`: how long links were nobody's after their owners' deaths; the
-    deaths at which PostgreSQL was away as well are left out."""
+    """Looks all the time who owns which link. `moves_s`: how long links were nobody's after their owners' deaths, while
+    there was a node to take them; deaths at which PostgreSQL was away as well are left out."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, nodes: Sequence[Node]) -> None:
         self.moves_s: list[float] = []
+        self._nodes = nodes
         self._url = url
         self._owners: dict[str, tuple[int | None, int | None]] = {}
         self._orphans: dict[str, tuple[int | None, float]] = {}
@@ -118,6 +123,8 @@ class Watch:
 
     def _see(self, rows: Sequence[Any]) -> None:
         self._owners = {link: (node_id, _port(name)) for link, node_id, name in rows}
+        if not any(node.is_up for node in self._nodes):
+            self._orphans = {link: (dead_id, time.monotonic()) for link, (dead_id, _) in self._orphans.items()}
         for link, (dead_id, since_s) in list(self._orphans.items()):
             node_id, owner = self._owners.get(link, (None, None))
             if owner is not None and node_id != dead_id:
@@ -225,6 +232,7 @@ class NodeKiller:
                 await asyncio.sleep(WATCH_S)
         node = next(node for node in self._nodes if self._watch.owns(node.gateway.port))
         gone_at_ms = _now_ms()
+        node.is_cut = True
         node.wire.cut()
         links = self._watch.died(node.gateway.port)
         await asyncio.sleep(CUT_S)
@@ -235,6 +243,7 @@ class NodeKiller:
             self.bad_cuts.append("a node without its store did not hang up")
         node.wire.mend()
         await node.gateway.ready()
+        node.is_cut = False
         self.cuts += 1
         report(f"cut off a node with {links} links for {CUT_S} s")
         self.away.append((gone_at_ms, _now_ms() + round(MOVE_S * 1000)))
@@ -258,7 +267,7 @@ async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
         stack.push_async_callback(postgres.stop)
         await postgres.start()
         nodes = await _nodes(stack, home, postgres, plan.roles, settings(http_port, smsc_port, SMPP))
-        watch = Watch(postgres.url)
+        watch = Watch(postgres.url, nodes)
         load = Load(Cluster(nodes, seed), http_port, seed, RATE_PER_S, plan.ttl_s, SENDERS)
         killer = NodeKiller(nodes, postgres, watch, seed)
         async with asyncio.TaskGroup() as tasks:

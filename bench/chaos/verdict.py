@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from bench.chaos.people import SMS, Sent
+from bench.chaos.people import LONG_TEXT, SMS, Sent
 from cascade.sandbox.people import Behaviour
 
 
@@ -95,7 +95,10 @@ def judge(sent: Sent, status: Mapping[str, Any] | None, reached: Sequence[Reache
 
 
 def _is_reachable(sent: Sent) -> bool:
-    """The last step would reach them at any try, or at the second."""
+    """The last step would reach them at any try, or at the second. Of a text in two parts an SMSC that always cuts the
+    connection after the first never takes the second."""
+    if sent.behaviours[SMS] is Behaviour.ANSWER_LOST and sent.text.endswith(LONG_TEXT):
+        return False
     return sent.behaviours[SMS] not in (Behaviour.ABSENT, Behaviour.REJECTS, Behaviour.DOWN)
 
 

@@ -338,3 +338,9 @@ def test_a_node_lost_at_the_last_step_does_not_lose_a_transaction() -> None:
     short = (Step(Channel.SMS, "sms.smpp", 2),)
     sending = run(message(route=short), Begun(T0), Claimed(T0, T0 + 60_000))
     assert run(sending, DeadlinePassed(T0 + 60_000)).state is State.QUEUED
+
+
+def test_what_one_broken_connection_has_parted_does_not_meet_again() -> None:
+    """Else a message that ends the connection each time takes the same others with it each time."""
+    due = [decide(SENDING, Settled(T0 + 10, 1, 0, AnswerLost(), spread=spread))[0].due_at_ms for spread in (0, 0.5, 1)]
+    assert due == [T0 + 1_010, T0 + 1_510, T0 + 2_010]

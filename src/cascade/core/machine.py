@@ -29,7 +29,8 @@ class Claimed(NamedTuple):
 
 class Settled(NamedTuple):
     """An attempt has its outcome. `takes_our_id`: the provider would recognise a repeat of the same attempt. `changes`:
-    what was changed for the channel, in its words, where anything was."""
+    what was changed for the channel, in its words, where anything was. `spread`, from 0 to 1 and the message's own: how
+    much longer it waits for its next try, so that what one broken connection has parted does not meet again."""
 
     at_ms: int
     attempt: int
@@ -37,6 +38,7 @@ class Settled(NamedTuple):
     outcome: Outcome
     takes_our_id: bool = False
     changes: str | None = None
+    spread: float = 0.0
 
 
 class ReceiptCame(NamedTuple):
@@ -156,7 +158,7 @@ def may_move_on(event: Event) -> bool:
 
 
 def _settled(message: Message, event: Settled) -> Decision:
-    at_ms, attempt, step, outcome, takes_our_id, changes = event
+    at_ms, attempt, step, outcome, takes_our_id, changes, spread = event
     # A message back in its lane after an unknown outcome still takes the answer that was late.
     is_current = _is_at(message, attempt, step) and message.state in (State.SENDING, State.QUEUED)
     match outcome:
@@ -200,7 +202,7 @@ def _settled(message: Message, event: Settled) -> Decision:
             entry = Entry(at_ms, step, attempt, Mark.UNKNOWN, Reason.NO_ANSWER, None, detail)
             if not (is_current and message.state is State.SENDING):
                 return message, [entry]
-            return _unknown(message, at_ms, takes_our_id, [entry])
+            return _unknown(message, at_ms, takes_our_id, [entry], spread)
 
 
 def _is_at(message: Message, attempt: int, step: int) -> bool:
@@ -326,10 +328,10 @@ def _again(message: Message, at_ms: int, after_ms: int, entries: list[Entry]) ->
     ), entries
 
 
-def _unknown(message: Message, at_ms: int, takes_our_id: bool, entries: list[Entry]) -> Decision:
+def _unknown(message: Message, at_ms: int, takes_our_id: bool, entries: list[Entry], spread: float = 0.0) -> Decision:
     """It may have been sent. Where a repeat is harmless, or better than nothing, repeat; else wait for a receipt."""
     if takes_our_id or message.type.repeats_unknown:
-        return _again(message, at_ms, backoff.delay_ms(message.tries), entries)
+        return _again(message, at_ms, round(backoff.delay_ms(message.tries) * (1 + spread)), entries)
     return _wait(message, at_ms), entries
 
 

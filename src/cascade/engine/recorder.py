@@ -89,7 +89,8 @@ class Recorder:
         parts = []
         for stored, link, outcome, at_ms, takes_our_id, has_receipts, changes in batch:
             message = stored.message
-            settled = Settled(at_ms, message.attempt, message.step, outcome, takes_our_id, changes)
+            spread = stored.key.id[-1] / 255
+            settled = Settled(at_ms, message.attempt, message.step, outcome, takes_our_id, changes, spread)
             news.append(News(stored.key, settled))
             if has_receipts and isinstance(outcome, Accepted):
                 for part, provider_id in enumerate(outcome.provider_ids):

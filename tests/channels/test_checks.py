@@ -13,6 +13,7 @@ from acceptance.processes import free_ports
 from cascade.channels.base import Checks, Health
 from cascade.channels.http import HttpAdapter, HttpSettings, HttpTransport
 from cascade.channels.smpp import SmppSettings, SmppTransport, pdu
+from cascade.channels.sms.twilio import TwilioSms
 from cascade.channels.telegram_bot import TelegramBot
 from cascade.channels.viber_bot import ViberBot
 from cascade.core.secret import Secret
@@ -67,9 +68,14 @@ def viber(base_url: str) -> HttpAdapter:
     return ViberBot(Secret(TOKEN), base_url)
 
 
+def twilio(base_url: str) -> HttpAdapter:
+    return TwilioSms("AC1", Secret(TOKEN), base_url=base_url)
+
+
 ME = {"ok": True, "result": {"id": 1, "is_bot": True, "username": "shop_bot"}}
 ACCOUNT = {"status": 0, "status_message": "ok", "name": "Shop", "webhook": "https://gw.example/callbacks/viber_bot.2"}
 GET_ME, GET_ACCOUNT = f"/bot{TOKEN}/getMe", "/pa/get_account_info"
+GET_TWILIO = "/2010-04-01/Accounts/AC1.json"
 CASES = {
     "Telegram: well": Case(telegram, 200, ME, GET_ME, Health(True, "@shop_bot")),
     "Telegram: a wrong token": Case(
@@ -89,6 +95,15 @@ CASES = {
         {"ok": False, "error_code": 404, "description": f"no bot {TOKEN}"},
         GET_ME,
         Health(False, "no bot ***"),
+    ),
+    "Twilio: well": Case(
+        twilio, 200, {"friendly_name": "Shop", "status": "active"}, GET_TWILIO, Health(True, "Shop, active")
+    ),
+    "Twilio: suspended": Case(
+        twilio, 200, {"friendly_name": "Shop", "status": "suspended"}, GET_TWILIO, Health(False, "Shop, suspended")
+    ),
+    "Twilio: a wrong token": Case(
+        twilio, 401, {"code": 20003, "message": "Authenticate"}, GET_TWILIO, Health(False, "20003 Authenticate")
     ),
     "Viber: well": Case(
         viber, 200, ACCOUNT, GET_ACCOUNT, Health(True, "Shop; calls us at https://gw.example/callbacks/viber_bot.2")

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import structlog
 
-from cascade.channels.base import Answer, Callback, Capabilities, Heard
+from cascade.channels.base import Answer, Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Fitted, as_sms
 from cascade.channels.http import HttpRequest, HttpResponse, header, redact
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
@@ -106,8 +106,7 @@ class TwilioSms:
         }
         if self.callback_url is not None:
             form["StatusCallback"] = self.callback_url
-        url = f"{self.base_url.rstrip('/')}/2010-04-01/Accounts/{quote(self.account_sid, safe='')}/Messages.json"
-        return HttpRequest("POST", url, {"Authorization": f"Basic {self._basic()}"}, form=form)
+        return HttpRequest("POST", f"{self._account}/Messages.json", {"Authorization": self._basic()}, form=form)
 
     def outcome(self, response: HttpResponse) -> Outcome:
         answer = response.json()
@@ -171,12 +170,28 @@ class TwilioSms:
                 return True
         return False
 
+    def account_request(self) -> HttpRequest:
+        """By the account's own token: a standard API key may send, and may not look at accounts."""
+        return HttpRequest("GET", f"{self._account}.json", {"Authorization": _basic(self.account_sid, self.auth_token)})
+
+    def account(self, response: HttpResponse) -> Health:
+        answer = response.json()
+        if response.status != 200:
+            return Health(False, f"{answer['code']} {answer['message']}")
+        return Health(answer["status"] == "active", f"{answer['friendly_name']}, {answer['status']}")
+
+    @property
+    def _account(self) -> str:
+        return f"{self.base_url.rstrip('/')}/2010-04-01/Accounts/{quote(self.account_sid, safe='')}"
+
     def _basic(self) -> str:
         if self.api_key_sid is not None and self.api_key_secret is not None:
-            user, password = self.api_key_sid, self.api_key_secret
-        else:
-            user, password = self.account_sid, self.auth_token
-        return base64.b64encode(f"{user}:{password.reveal()}".encode()).decode()
+            return _basic(self.api_key_sid, self.api_key_secret)
+        return _basic(self.account_sid, self.auth_token)
+
+
+def _basic(user: str, password: Secret) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password.reveal()}'.encode()).decode()}"
 
 
 def fitted(content: Content, type: MessageType) -> Fitted | None:  # noqa: A002

@@ -324,7 +324,7 @@ UK: Final[Mapping[str, str]] = {
     "setup.senders": "Відправники",
     "setup.any_sender": "Кожен акаунт може мати будь-якого відправника.",
     "setup.rate": "{rate} за секунду, запас {burst}",
-    "send.title": "Пробне повідомлення",
+    "send.title": "Пробна відправка",
     "send.text": "Текст",
     "send.options": "Варіанти опитування, по одному в рядку",
     "send.standard": "стандартний",

@@ -29,7 +29,7 @@ from cascade.api.rates import OwnRates, SharedRates
 from cascade.api.send import KEY_KEPT_MS
 from cascade.api.texts import LinkRules
 from cascade.channels.base import Callback, ChecksDigits, Heard, Hears, Transport
-from cascade.channels.fitting import Fitting
+from cascade.channels.fitting import Fitting, as_sms
 from cascade.channels.http import HttpSettings, HttpTransport
 from cascade.channels.registry import BOT_FITTINGS, BOTS, PROVIDERS
 from cascade.channels.viber_bot import ViberBot
@@ -118,11 +118,13 @@ def price_list(settings: Settings) -> Prices:
 
 
 def _fittings(settings: Settings) -> Mapping[Channel, Fitting]:
-    """How each channel would show a content: of several links, as the first one does."""
+    """How each channel would show a content: of several links, as the first one does. An SMS is an SMS, with whomever
+    it went, so its parts can be counted before there is a link."""
     fittings = dict(BOT_FITTINGS)
     for link in settings.provider_links.values():
         provider = PROVIDERS[link.kind]
         fittings.setdefault(provider.channel, provider.fitting(link.own))
+    fittings.setdefault(Channel.SMS, as_sms)
     return fittings
 
 

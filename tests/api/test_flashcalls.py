@@ -245,6 +245,31 @@ async def test_a_throttled_call_is_made_again(trunk: Doors) -> None:
     assert [attempt["state"] for attempt in status["attempts"]] == ["retry", "delivered"]
 
 
+# Two trunks
+
+
+def two_trunks(sandbox: Sandbox) -> dict[str, ProviderLink]:
+    """One where nobody listens, and one that lives; the middle number of three may call from both."""
+    (living,) = trunk_of(sandbox).values()
+    numbers = [*CALLERS, "+380443333333"]
+    common = {"kind": "flashcall.sip", "host": "127.0.0.1", "ring_s": 0.05}
+    return {
+        "dead": ProviderLink.model_validate({**common, "port": 9, "callers": numbers[:2]}),
+        "living": ProviderLink.model_validate({**common, "port": living.own.port, "callers": numbers[1:]}),
+    }
+
+
+async def test_another_trunk_stands_in_with_a_number_that_may_call_from_both(tmp_path: Path) -> None:
+    async with opened(tmp_path, has_sandbox=True, providers=two_trunks) as doors:
+        calls = [message(**CALL, toPhone=f"+38050765432{number}") for number in range(6)]
+        sent = await doors.send(*calls)
+        assert {one["callerId"] for one in sent} == {CALLERS[1]}
+        statuses = [await doors.until(one["messageId"], "delivered") for one in sent]
+        tried = {tuple(attempt["state"] for attempt in status["attempts"]) for status in statuses}
+        assert ("delivered",) in tried
+        assert any(len(states) > 1 for states in tried)
+
+
 # A provider that chooses who calls
 
 

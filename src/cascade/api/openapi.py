@@ -86,6 +86,8 @@ ACCEPTED: dict[str, Any] = {
     "properties": {
         "messageId": {"type": "string", "format": "uuid"},
         "trackinId": {"type": "string"},
+        "callerId": {"type": "string", "description": "Who will call; of a flash call"},
+        "pattern": {"type": "string", "description": "The same with its last digits alone: they are the code"},
         "ignored": _IGNORED,
     },
 }
@@ -169,6 +171,17 @@ SEND_RESPONSES: dict[int | str, dict[str, Any]] = {
                 "schema": {"type": "array", "items": {"anyOf": [ACCEPTED, REFUSED, PREVIEWED]}},
                 "examples": {
                     "sent": {"value": [{"messageId": MESSAGE_ID, "trackinId": "order-12345"}]},
+                    "flashcall": {
+                        "summary": "a flash call",
+                        "value": [
+                            {
+                                "messageId": MESSAGE_ID,
+                                "trackinId": "login-7",
+                                "callerId": "+380441456789",
+                                "pattern": "***456789",
+                            }
+                        ],
+                    },
                     "partial": {
                         "summary": "with ?partial=true",
                         "value": [{"trackinId": "order-12345", "error": WRONG}],

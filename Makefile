@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install system-packages run test check clients docs bench chaos migration
+.PHONY: install system-packages run test check clients docs bench profile chaos migration
 
 # pip without --group (before 25.1) cannot read dependency groups, so pip itself comes first.
 $(VENV)/.installed: pyproject.toml
@@ -45,6 +45,10 @@ clients: install
 
 bench: install
 	$(BIN)/python -m bench
+
+# make profile WALK=webhooks: a flame graph of that walk, profile.svg
+profile: install
+	$(BIN)/python -m bench.flame --walk $(or $(WALK),smpp)
 
 chaos: install
 	$(BIN)/python -m bench.chaos

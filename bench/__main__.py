@@ -20,7 +20,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import accept, delivery, latency, nodes
+from bench import accept, delivery, latency, million, nodes
 from bench.figures import REPOSITORY, Figure, Sample, machine, summary
 from bench.gateway import require_command
 from bench.scale import FULL, QUICK, Scale
@@ -31,7 +31,10 @@ SCENARIOS: dict[str, Scenario] = {
     "latency": latency.once,
     "accept": accept.once,
     "smpp": delivery.through_smpp,
+    "webhooks": delivery.through_webhooks,
+    "slow_smsc": delivery.behind_a_slow_smsc,
     "telegram": delivery.through_telegram,
+    "million": million.once,
     "nodes": nodes.engines,
 }
 PARTS = {  # apart, in their own processes: what one layer costs, and what the providers of the bench can take

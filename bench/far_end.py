@@ -1,6 +1,7 @@
-"""The providers of a bench, in a process of their own: the sandbox's SMSC and the least of a Telegram Bot API.
+"""The far end of a bench, in a process of its own: the sandbox's SMSC, the least of a Telegram Bot API, and whoever is
+told by webhooks.
 
-Both note when each message's first octets came, on the monotonic clock that all processes of a machine share.
+All note when each message's first octets came, on the monotonic clock that all processes of a machine share.
 """
 
 import asyncio
@@ -22,18 +23,36 @@ HOST = "127.0.0.1"
 ARRIVALS, CPU, STOP = "arrivals", "cpu", "stop"
 
 
+URGENT = b"Your code is"
+"""How the text of an urgent message begins, among others."""
+
+
 class Ports(NamedTuple):
     smsc: int
     telegram_bot: int
+    webhook: int = 0
+
+
+class Arrivals(NamedTuple):
+    """When messages came: at the SMSC (`urgent`: those of them that are), at the Telegram Bot API, by webhook."""
+
+    smsc: list[int]
+    telegram_bot: list[int]
+    webhook: list[int]
+    urgent: list[int]
 
 
 class NotingSmsc(Smsc):
     """Notes the arrival of every submit_sm before it looks at it."""
 
     arrivals_ns: ClassVar[list[int]] = []
+    urgent_ns: ClassVar[list[int]] = []
 
     def submit(self, account: Account, data: bytes, start: int, stop: int) -> bytes | None:
-        self.arrivals_ns.append(time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        self.arrivals_ns.append(now_ns)
+        if data.find(URGENT, start, stop) >= 0:
+            self.urgent_ns.append(now_ns)
         return super().submit(account, data, start, stop)
 
 
@@ -48,30 +67,44 @@ class NotingProvider(Provider):
         super().data_received(data)
 
 
-async def serve(pipe: Connection) -> None:
+class NotingSink(Provider):
+    """Takes every event, and notes when its first octets came."""
+
+    arrivals_ns: ClassVar[list[int]] = []
+
+    def data_received(self, data: bytes) -> None:
+        if not self._buffer:
+            self.arrivals_ns.append(time.monotonic_ns())
+        super().data_received(data)
+
+
+async def serve(pipe: Connection, answer_delay_s: float) -> None:
     """Answer each word of the pipe, until `STOP`: the arrivals since the last time, or the CPU seconds used."""
     loop = asyncio.get_running_loop()
-    smsc = NotingSmsc(People(), HOST, 0, keep_inbox=False)
+    smsc = NotingSmsc(People(), HOST, 0, keep_inbox=False, answer_delay_s=answer_delay_s)
     await smsc.start()
     provider = await loop.create_server(NotingProvider, HOST, 0)
-    pipe.send(Ports(smsc.port, provider.sockets[0].getsockname()[1]))
+    sink = await loop.create_server(NotingSink, HOST, 0)
+    pipe.send(Ports(smsc.port, provider.sockets[0].getsockname()[1], sink.sockets[0].getsockname()[1]))
+    noted = Arrivals(NotingSmsc.arrivals_ns, NotingProvider.arrivals_ns, NotingSink.arrivals_ns, NotingSmsc.urgent_ns)
     asked = asyncio.Queue[str]()
     loop.add_reader(pipe.fileno(), lambda: asked.put_nowait(pipe.recv()))
     while (word := await asked.get()) != STOP:
         if word == CPU:
             pipe.send(time.process_time())
         else:
-            pipe.send((NotingSmsc.arrivals_ns.copy(), NotingProvider.arrivals_ns.copy()))
-            NotingSmsc.arrivals_ns.clear()
-            NotingProvider.arrivals_ns.clear()
+            pipe.send(noted)
+            for some in noted:
+                some.clear()
     loop.remove_reader(pipe.fileno())
     provider.close()
+    sink.close()
     await smsc.stop()
 
 
-def serve_in_child(pipe: Connection) -> None:
+def serve_in_child(pipe: Connection, answer_delay_s: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-    uvloop.run(serve(pipe))
+    uvloop.run(serve(pipe, answer_delay_s))
 
 
 class FarEnd:
@@ -81,10 +114,10 @@ class FarEnd:
         self._pipe = pipe
         self.ports: Ports = pipe.recv()
 
-    def arrivals_ns(self) -> tuple[list[int], list[int]]:
-        """When messages came since the last time it was asked: at the SMSC, and at the Telegram Bot API."""
+    def arrivals_ns(self) -> Arrivals:
+        """When messages came since the last time it was asked."""
         self._pipe.send(ARRIVALS)
-        arrivals: tuple[list[int], list[int]] = self._pipe.recv()
+        arrivals: Arrivals = self._pipe.recv()
         return arrivals
 
     def cpu_s(self) -> float:
@@ -94,11 +127,11 @@ class FarEnd:
 
 
 @contextmanager
-def far_end() -> Iterator[FarEnd]:
-    """Start the providers and end them with the block, whatever ends it."""
+def far_end(*, answer_delay_s: float = 0.0) -> Iterator[FarEnd]:
+    """Start the providers and end them with the block, whatever ends it. `answer_delay_s`: how long the SMSC takes."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    child = context.Process(target=serve_in_child, args=(theirs,), daemon=True)
+    child = context.Process(target=serve_in_child, args=(theirs, answer_delay_s), daemon=True)
     child.start()
     theirs.close()
     try:

@@ -62,7 +62,7 @@ class Gateway:
         self.key = secrets.token_urlsafe(32)
         self.home = home
         self._settings = settings
-        self._store_url = store_url or f"sqlite:///{home / 'cascade.db'}"
+        self.store_url = store_url or f"sqlite:///{home / 'cascade.db'}"
         self._public_url = public_url or self.url
         self._seal = seal
         self._role = role
@@ -79,7 +79,7 @@ class Gateway:
     async def prepare(self, bots: Mapping[str, str]) -> None:
         """Write the configuration, make the account with its key and its bots (channel to token)."""
         self.configure()
-        database = engines.database(self._store_url, ACCOUNT_CONNECTIONS)
+        database = engines.database(self.store_url, ACCOUNT_CONNECTIONS)
         await database.open(owner=False)
         try:
             async with database.transaction() as tx:
@@ -92,7 +92,7 @@ class Gateway:
         self.home.mkdir(parents=True, exist_ok=True)
         keys = f'[secrets]\nkeys = ["{self._seal}"]\n' if self._seal is not None else ""
         self._configuration.write_text(
-            f'[store]\nurl = "{self._store_url}"\nconnections = {CONNECTIONS}\n{LIMITS}{keys}'
+            f'[store]\nurl = "{self.store_url}"\nconnections = {CONNECTIONS}\n{LIMITS}{keys}'
             f'[http]\nport = {self.port}\npublic_url = "{self._public_url}"\n{self._settings}',
             encoding="utf-8",
         )
@@ -156,10 +156,14 @@ class Gateway:
         """SIGTERM, without waiting for what follows."""
         self._signal(signal.SIGTERM)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def cpu_s(self) -> float:
         """CPU seconds of all its threads since its start, user and system. Linux only."""
-        assert self._process is not None
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
@@ -201,7 +205,7 @@ class Gateway:
         account_id = await accounts.add_account(tx, "bench", now_ms())
         await accounts.add_key(tx, ApiKey(account_id, "bench"), Secret(self.key), now_ms())
         keys = [SecretStr(self._seal)] if self._seal is not None else []
-        seal = open_seal(Settings.model_construct(store=Store(url=self._store_url), secrets=Secrets(keys=keys)))
+        seal = open_seal(Settings.model_construct(store=Store(url=self.store_url), secrets=Secrets(keys=keys)))
         for channel, token in bots.items():
             await accounts.add_bot(tx, seal, account_id, Channel(channel), Secret(token), now_ms())
 

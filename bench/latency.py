@@ -24,19 +24,17 @@ async def once(scale: Scale, home: Path) -> list[Sample]:
         await gateway.prepare({"telegram_bot": traffic.TELEGRAM_TOKEN})
         await gateway.start()
         try:
-            samples += await _measure("sms", gateway, providers, scale, 0)
+            samples += await _measure("sms", gateway, providers, scale)
             # Others than those before: a repeat of the same message would not be sent.
             first = scale.calm_messages + WARM_UP
             await traffic.subscribe(gateway, first, first)
-            samples += await _measure("telegram_bot", gateway, providers, scale, 1, first=first)
+            samples += await _measure("telegram_bot", gateway, providers, scale, first=first)
         finally:
             await gateway.kill()
     return samples
 
 
-async def _measure(
-    channel: str, gateway: Gateway, providers: FarEnd, scale: Scale, place: int, *, first: int = 0
-) -> list[Sample]:
+async def _measure(channel: str, gateway: Gateway, providers: FarEnd, scale: Scale, *, first: int = 0) -> list[Sample]:
     posted_ns = []
     async with await Connection.open(gateway.port) as connection:
         for octets in traffic.batches(gateway.key, scale.calm_messages + WARM_UP, 1, first=first):
@@ -49,7 +47,8 @@ async def _measure(
     arrived_ns: list[int] = []
     async with asyncio.timeout(LAST_ONES_S):
         while True:
-            arrived_ns += providers.arrivals_ns()[place]
+            arrivals = providers.arrivals_ns()
+            arrived_ns += arrivals.smsc if channel == "sms" else arrivals.telegram_bot
             if len(arrived_ns) >= len(posted_ns):
                 break
             await asyncio.sleep(0.05)

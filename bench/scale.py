@@ -4,16 +4,23 @@ from typing import NamedTuple
 
 
 class Scale(NamedTuple):
-    """Counts of one run. `calm_rate_per_s`: how many single messages a second an idle gateway is given."""
+    """Counts of one run. `calm_rate_per_s`: how many single messages a second an idle gateway is given; `steady_…`:
+    single requests at a steady pace. `waiting_messages` stand in the queue while `urgent_messages` go past them."""
 
     runs: int
     calm_messages: int
     calm_rate_per_s: float
+    steady_rate_per_s: float
+    steady_requests: int
     single_requests: int
     batched_messages: int
     smpp_messages: int
+    webhook_messages: int
+    slow_messages: int
     telegram_messages: int
+    waiting_messages: int
+    urgent_messages: int
 
 
-FULL = Scale(3, 250, 50.0, 12_000, 100_000, 40_000, 10_000)
-QUICK = Scale(1, 100, 50.0, 2_000, 20_000, 5_000, 2_000)
+FULL = Scale(3, 250, 50.0, 200.0, 1_000, 12_000, 100_000, 40_000, 20_000, 20_000, 10_000, 1_000_000, 100)
+QUICK = Scale(1, 100, 50.0, 200.0, 200, 2_000, 20_000, 5_000, 2_000, 5_000, 2_000, 20_000, 20)

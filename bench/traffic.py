@@ -44,6 +44,10 @@ def settings(ports: Ports, *, receipts: str = "every", sms: bool = True) -> str:
 base_url = "http://{HOST}:{ports.telegram_bot}"
 window = 100
 rate_per_s = 1000000
+[webhooks]
+allow = ["{HOST}"]
+allow_http = true
+ports = []
 [log]
 level = "warning"
 {smpp if sms else ""}"""
@@ -57,3 +61,11 @@ async def subscribe(gateway: Gateway, first: int, count: int) -> None:
         answer = await gateway.ask("POST", f"/api/tg_bot/{TELEGRAM_TOKEN}", orjson.dumps(users))
         if answer.status != 200:
             raise RuntimeError(f"the gateway refused its subscribers: {answer.body[:300]!r}")
+
+
+async def listen(gateway: Gateway, port: int) -> None:
+    """Let the account be told of every delivery by a webhook."""
+    body = {"url": f"http://{HOST}:{port}/events", "types": ["message.delivered"]}
+    answer = await gateway.ask("POST", "/v1/webhooks", orjson.dumps(body))
+    if answer.status not in (200, 201):
+        raise RuntimeError(f"the gateway refused its webhook: {answer.body[:300]!r}")

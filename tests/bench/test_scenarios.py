@@ -14,20 +14,34 @@ TINY = Scale(
     runs=1,
     calm_messages=5,
     calm_rate_per_s=500,
+    steady_rate_per_s=200,
+    steady_requests=20,
     single_requests=100,
     batched_messages=2_000,
     smpp_messages=500,
+    webhook_messages=100,
+    slow_messages=1_000,
     telegram_messages=200,
+    waiting_messages=5_000,
+    urgent_messages=3,
 )
 FIGURES = {
     "accept_to_provider_sms_p50",
     "accept_to_provider_sms_p99",
     "accept_to_provider_telegram_bot_p50",
     "accept_to_provider_telegram_bot_p99",
+    "accept_at_200_per_s_p50",
+    "accept_at_200_per_s_p99",
+    "delivery_slow_smsc",
+    "waiting_start",
+    "waiting_memory",
+    "waiting_idle_cpu",
+    "urgent_behind_promo_p50",
+    "urgent_behind_promo_p99",
     *(f"accept_batch_{batch}{kind}" for batch in (1, 100, 1000) for kind in ("", "_cpu")),
     *(
         f"delivery_{name}{kind}"
-        for name in ("smpp", "smpp_with_receipts", "telegram_bot")
+        for name in ("smpp", "smpp_with_receipts", "smpp_with_webhooks", "telegram_bot")
         for kind in ("", "_cpu", "_provider_cpu")
     ),
     *(f"nodes_2_engines{kind}" for kind in ("", "_cpu", "_doors_cpu", "_postgres_cpu")),

@@ -149,7 +149,7 @@ async def _load(database: Database, settings: Settings) -> Accounts:
     async with database.reading() as reader:
         loaded = await accounts.load(reader, seal)
         for webhook in await webhooks.enabled(reader):
-            webhook.valid_secrets(seal, now_ms())
+            webhook.valid_secrets(seal.open, now_ms())
     return loaded
 
 

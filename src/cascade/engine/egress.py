@@ -19,6 +19,7 @@ from yarl import URL
 from cascade.core.targets import TargetRefusedError, Targets
 
 CONNECT_S = 5.0
+MOST_TARGETS = 10_000
 MOST_ANSWER_BYTES = 4_096
 HEADERS = {"User-Agent": "cascade", "Accept-Encoding": "identity"}
 Lookup = Callable[[str, int], Awaitable[list[str]]]
@@ -75,6 +76,7 @@ class Egress:
         self._targets = targets
         self._timeout_s = timeout_s
         self._lookup = lookup
+        self._good: dict[str, URL] = {}
         self._session: aiohttp.ClientSession
 
     async def open(self) -> None:
@@ -117,10 +119,8 @@ class Egress:
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         try:
-            target = self._targets.check_url(url)
-            async with self._session.post(
-                URL(target.url, encoded=True), headers=headers, data=body, allow_redirects=False
-            ) as answer:
+            target = self._target(url)
+            async with self._session.post(target, headers=headers, data=body, allow_redirects=False) as answer:
                 beginning = await self._beginning(answer)
                 return Answer(answer.status, None, beginning, retry_after_s(answer.headers.get("Retry-After")))
         except TargetRefusedError as refusal:
@@ -135,6 +135,17 @@ class Egress:
             return Answer(None, "No connection")
         except Exception as fault:  # only its type: its text may hold the URL
             return Answer(None, f"The connection broke ({type(fault).__name__})")
+
+    def _target(self, url: str) -> URL:
+        """Of the few URLs that are called again and again, what is always true is found once: to which addresses a name
+        leads is checked with each connection."""
+        target = self._good.get(url)
+        if target is None:
+            target = URL(self._targets.check_url(url).url, encoded=True)
+            if len(self._good) >= MOST_TARGETS:
+                self._good.clear()
+            self._good[url] = target
+        return target
 
     async def _beginning(self, answer: aiohttp.ClientResponse) -> bytes:
         """The body's first kilobytes. The status has come, and that is what counts: a body cut off is no failure."""

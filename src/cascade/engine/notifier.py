@@ -6,8 +6,10 @@ claimed for by itself.
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -36,6 +38,8 @@ MOST_SHOWN = 500
 LONGEST_RETRY_AFTER_S = 24 * 3600
 FORGET_EVERY_MS = 3_600_000
 FORGET_SET = 500
+OPEN_SECRETS = 1_000
+"""As many are kept readable in memory: to open one costs as much as to sign with it."""
 GONE = 410
 GONE_REASON = "it answered 410 Gone"
 FAILING_REASON = "every try failed for too long"
@@ -63,6 +67,14 @@ class _Result(NamedTuple):
     at_ms: int
 
 
+class _Written(NamedTuple):
+    """How many of the results were written, what their tries came to, which webhooks that disabled and why."""
+
+    results: int
+    states: Mapping[State, int]
+    disabled: Mapping[WebhookKey, str]
+
+
 class Notifier:
     """`jitter` gives the factor by which a delay is stretched."""
 
@@ -77,7 +89,7 @@ class Notifier:
     ) -> None:
         self._database = database
         self._egress = egress
-        self._seal = seal
+        self._open = lru_cache(maxsize=OPEN_SECRETS)(seal.open)
         self._settings = settings
         self._now_ms = now_ms
         self._jitter = jitter
@@ -119,7 +131,6 @@ class Notifier:
     async def work(self) -> float:
         """Record what ended, begin what is due; how long to sleep in seconds if nothing happens."""
         now_ms = self._now_ms()
-        await self._record(now_ms)
         await self._forget(now_ms)
         if now_ms - self._polled_at_ms >= POLL_S * 1000:
             async with self._database.reading() as reader:
@@ -129,18 +140,25 @@ class Notifier:
             self._polled_at_ms = now_ms
         for key in self._due.keys() - self._webhooks.keys():
             del self._due[key]
+        results = self._results[:]
+        # What was answered makes room for the next, or lets the next of its message go.
+        for key in {result.webhook.key for result in results} & self._webhooks.keys():
+            self._due[key] = now_ms
         # The webhooks as they are now: `use` may take one away while we wait for the store.
         ready = [
             self._webhooks[key] for key, due_at_ms in self._due.items() if due_at_ms <= now_ms and self._room(key) > 0
         ]
-        if not ready:
+        if not ready and not results:
             waits_ms = [due_at_ms - now_ms for key, due_at_ms in self._due.items() if self._room(key) > 0]
             return min([POLL_S * 1000, *waits_ms]) / 1000
         units: list[tuple[Webhook, list[Claimed]]] = []
         async with self._database.transaction() as tx:
+            written = await self._write(tx, results, now_ms)
             # Every node in the same order, so that none waits for another for ever.
             for webhook in sorted(ready, key=lambda webhook: webhook.key):
-                units += [(webhook, unit) for unit in await self._claim(tx, webhook, now_ms)]
+                if webhook.key not in written.disabled:
+                    units += [(webhook, unit) for unit in await self._claim(tx, webhook, now_ms)]
+        self._let_go(written)
         for webhook, unit in units:
             self._begin(webhook, unit)
         return 0.0
@@ -214,7 +232,7 @@ class Notifier:
     async def _deliver(self, webhook: Webhook, unit: list[Claimed]) -> None:
         at_ms = self._now_ms()
         try:
-            secrets = webhook.valid_secrets(self._seal, at_ms)
+            secrets = webhook.valid_secrets(self._open, at_ms)
         except ConfigError as error:
             log.error("webhook_unsigned", webhook_id=webhook.id, error=str(error))
             answer = Answer(None, "The secret cannot be opened; the operator has to put back its key")
@@ -231,24 +249,40 @@ class Notifier:
         self._results.append(_Result(webhook, unit, answer, at_ms))
 
     async def _record(self, now_ms: int) -> None:
+        """Write down what ended, and begin nothing."""
         results = self._results[:]
-        if not results:
-            return
+        if results:
+            async with self._database.transaction() as tx:
+                written = await self._write(tx, results, now_ms)
+            self._let_go(written)
+
+    async def _write(self, tx: Transaction, results: Sequence[_Result], now_ms: int) -> _Written:
+        """Write down how tries ended."""
         tried = [one for result in results for one in self._tried(result, now_ms)]
-        disabled = []
-        async with self._database.transaction() as tx:
-            await deliveries.record(tx, tried)
-            for result in sorted(results, key=_webhook_key):
-                reason = await self._learn(tx, result, now_ms)
-                if reason is not None:
-                    disabled.append((result.webhook, reason))
-        del self._results[: len(results)]
-        for one in tried:
-            metrics.DELIVERIES.labels(one.state.value).inc()
-        for webhook, reason in disabled:
-            log.warning("webhook_disabled", account_id=webhook.account_id, webhook_id=webhook.id, reason=reason)
-            self._webhooks.pop(webhook.key, None)
-        self.wake({result.webhook.key for result in results} & self._webhooks.keys())
+        await deliveries.record(tx, tried)
+        disabled: dict[WebhookKey, str] = {}
+        working: set[WebhookKey] = set()
+        for result in sorted(results, key=_webhook_key):
+            key = result.webhook.key
+            if _is_success(result.answer):
+                if key in working:
+                    continue
+                working.add(key)
+            else:
+                working.discard(key)
+            reason = await self._learn(tx, result, now_ms)
+            if reason is not None:
+                disabled[key] = reason
+        return _Written(len(results), Counter(one.state for one in tried), disabled)
+
+    def _let_go(self, written: _Written) -> None:
+        """It is committed: let go of it."""
+        del self._results[: written.results]
+        for state, number in written.states.items():
+            metrics.DELIVERIES.labels(state.value).inc(number)
+        for (account_id, webhook_id), reason in written.disabled.items():
+            log.warning("webhook_disabled", account_id=account_id, webhook_id=webhook_id, reason=reason)
+            self._webhooks.pop((account_id, webhook_id), None)
 
     async def _learn(self, tx: Transaction, result: _Result, now_ms: int) -> str | None:
         """What a try says of its webhook; why it is disabled, if now it is."""
@@ -331,5 +365,7 @@ def _flat(event: dict[str, Any]) -> dict[str, Any]:
 
 def _shown(body: bytes) -> str:
     """How an answer begins, without what no store or page could show."""
-    text = body.decode("utf-8", "replace")
-    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text[:MOST_SHOWN])
+    text = body.decode("utf-8", "replace")[:MOST_SHOWN]
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)

@@ -1,7 +1,7 @@
 """Webhooks: where an account wants to be told of events, and with which secrets the telling is signed."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from secrets import token_bytes
@@ -59,10 +59,10 @@ class Webhook:
     def key(self) -> tuple[int, str]:
         return self.account_id, self.id
 
-    def valid_secrets(self, seal: Seal, now_ms: int) -> list[Secret]:
-        """Those to sign with. Raises `ConfigError` when no key opens them."""
+    def valid_secrets(self, unseal: Callable[[bytes], Secret], now_ms: int) -> list[Secret]:
+        """Those to sign with, opened by `Seal.open`. Raises `ConfigError` when no key opens them."""
         return [
-            seal.open(one.sealed.encode()) for one in self.secrets if one.ends_at_ms is None or now_ms < one.ends_at_ms
+            unseal(one.sealed.encode()) for one in self.secrets if one.ends_at_ms is None or now_ms < one.ends_at_ms
         ]
 
 

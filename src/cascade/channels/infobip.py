@@ -21,7 +21,7 @@ import orjson
 import structlog
 
 from cascade.channels import viber_business
-from cascade.channels.base import Callback, Capabilities, Heard
+from cascade.channels.base import Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Fitted, as_sms
 from cascade.channels.http import HttpRequest, HttpResponse, redact, retry_after_s, text
 from cascade.channels.rcs import content as rcs
@@ -152,6 +152,20 @@ class Infobip:
             case 400 | 422:
                 return Rejected(Reason.INVALID_CONTENT, detail)
         return Rejected(Reason.PROVIDER_REFUSED, detail)
+
+    def account_request(self) -> HttpRequest:
+        headers = {"Authorization": f"App {self.api_key.reveal()}", "Accept": "application/json"}
+        return HttpRequest("GET", f"{self.base_url.rstrip('/')}/account/1/balance", headers)
+
+    def account(self, response: HttpResponse) -> Health:
+        """A key that may only send may not look at the balance, and yet is a right one."""
+        answer = response.json()
+        match response.status:
+            case 200:
+                return Health(True, f"{answer['balance']} {answer['currency']} left")
+            case 403:
+                return Health(True, "takes the key, which may not look at the account's balance")
+        return Health(False, _wording(answer))
 
     def hear(self, callback: Callback) -> Heard:
         """Delivery reports, seen reports, or what people wrote and tapped.

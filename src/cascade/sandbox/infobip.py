@@ -113,7 +113,10 @@ class Infobip(PhoneTwin):
         self._sent: dict[str, Sent] = {}
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post(f"/infobip/{{path:{'|'.join(CHANNELS)}}}/messages", counted(self._send))]
+        return [
+            web.post(f"/infobip/{{path:{'|'.join(CHANNELS)}}}/messages", counted(self._send)),
+            web.get("/infobip/account/1/balance", counted(self._balance)),
+        ]
 
     def answer(self, person: Person, received: Received, option: str) -> None:
         sent = self._sent[received.provider_id]
@@ -155,11 +158,21 @@ class Infobip(PhoneTwin):
         except ProviderDownError:
             return answered(RefusedError(500, "E500", "Something went wrong.").problem, 500)
 
-    def _take(self, request: web.Request, channel: str, body: Body) -> Body:
-        """Send each message of a request to each of its destinations."""
+    async def _balance(self, request: web.Request) -> web.Response:
+        try:
+            self._admit(request)
+        except RefusedError as refusal:
+            return answered(refusal.problem, refusal.status)
+        return answered({"balance": 47.79, "currency": "EUR"})
+
+    def _admit(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "").encode()
         if not any(hmac.compare_digest(given, f"App {key}".encode()) for key in self._api_keys):
             raise RefusedError(401, "E401", "The request lacks valid authentication credentials.")
+
+    def _take(self, request: web.Request, channel: str, body: Body) -> Body:
+        """Send each message of a request to each of its destinations."""
+        self._admit(request)
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise invalid("messages", "must not be empty")

@@ -33,7 +33,11 @@ CASE = Case(
     credential={},
     has_no=NO_RECEIPTS
     | NO_CALLBACKS
-    | {"revoked": "a call that rang cannot be taken back", "answered": "a call asks nothing"},
+    | {
+        "looked at": "a trunk is asked nothing but to call",
+        "revoked": "a call that rang cannot be taken back",
+        "answered": "a call asks nothing",
+    },
     sandbox={"sip_accounts": {"acme": PASSWORD}},
     sender=CALLER,
     shown=f"Missed call from {CALLER}",

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from cascade.channels.base import Callback, Hears
+from cascade.channels.base import Callback, Checks, Hears
+from cascade.channels.http import HttpTransport, NeedsToken, ShowsItself
 from cascade.core.attempt import Accepted, AnswerLost, Delivered, Outcome, Rejected, Retry, Revocation
 from cascade.core.content import Content
 from cascade.core.inbound import InboundKind
@@ -148,6 +149,21 @@ async def misconfigured(stage: Stage) -> None:
         outcome = await stranger.send()
     assert isinstance(outcome, Rejected), outcome
     assert outcome.reason is Reason.MISCONFIGURED
+    assert not await stage.inbox()
+
+
+async def looked_at(stage: Stage) -> None:
+    """`cascade doctor` finds it well, and a stranger's credentials wrong where the provider can be asked about them;
+    nothing reaches anybody."""
+    await stage.person("delivers")
+    assert isinstance(stage.transport, Checks)
+    health = await stage.transport.check()
+    assert health.is_well, health
+    if isinstance(stage.transport, HttpTransport) and isinstance(stage.transport.adapter, ShowsItself | NeedsToken):
+        async with as_stranger(stage) as stranger:
+            assert isinstance(stranger.transport, Checks)
+            health = await stranger.transport.check()
+        assert not health.is_well, health
     assert not await stage.inbox()
 
 
@@ -329,6 +345,7 @@ PROMISES: Mapping[str, Promise] = {
     "down": down,
     "answer lost": answer_lost,
     "misconfigured": misconfigured,
+    "looked at": looked_at,
     "unfit": unfit,
     "repeated": repeated,
     "early": early,

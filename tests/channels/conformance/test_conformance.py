@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from cascade.channels.base import Hears
+from cascade.channels.base import Checks, Hears
 from cascade.channels.http import HttpTransport
 from cascade.channels.registry import BOTS, PROVIDERS
 from cascade.core.secret import Secret
@@ -72,6 +72,7 @@ def test_what_it_lacks_is_what_it_declares(kind: str) -> None:
     adapter = transport.adapter if isinstance(transport, HttpTransport) else transport
     assert ("forged" in case.has_no) == (not isinstance(adapter, Hears))
     assert ("malformed" in case.has_no) == ("forged" in case.has_no)
+    assert ("looked at" in case.has_no) == (not isinstance(transport, Checks))
     assert isinstance(adapter, Hears) or NO_CALLBACKS.keys() <= case.has_no.keys()
     if dataclasses.is_dataclass(adapter):
         held = [getattr(adapter, field.name) for field in dataclasses.fields(adapter)]

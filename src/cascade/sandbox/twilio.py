@@ -53,7 +53,18 @@ class Twilio(PhoneTwin):
         self._accounts = accounts
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post(f"{PATH}/{VERSION}/Accounts/{{sid}}/Messages.json", counted(self._send))]
+        return [
+            web.post(f"{PATH}/{VERSION}/Accounts/{{sid}}/Messages.json", counted(self._send)),
+            web.get(f"{PATH}/{VERSION}/Accounts/{{sid}}.json", counted(self._show)),
+        ]
+
+    async def _show(self, request: web.Request) -> web.Response:
+        """The account itself."""
+        try:
+            sid = self._admit(request)
+        except RefusedError as refusal:
+            return answer(refusal.status, refusal.body)
+        return answer(200, {"sid": sid, "friendly_name": "Sandbox", "status": "active", "type": "Full"})
 
     async def _send(self, request: web.Request) -> web.Response:
         try:

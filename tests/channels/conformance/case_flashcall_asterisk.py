@@ -31,7 +31,6 @@ CASE = Case(
     | NO_CALLBACKS
     | {
         "answer lost": "the events of the call find it by the name that we gave it",
-        "looked at": "the doctor does not ask it yet",
         "misconfigured": "a link that cannot listen has no room, so nothing is sent",
         "revoked": "a call that rang cannot be taken back",
         "answered": "a call asks nothing",

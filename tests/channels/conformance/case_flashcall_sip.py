@@ -34,7 +34,6 @@ CASE = Case(
     has_no=NO_RECEIPTS
     | NO_CALLBACKS
     | {
-        "looked at": "a trunk is asked nothing but to call",
         "revoked": "a call that rang cannot be taken back",
         "answered": "a call asks nothing",
     },

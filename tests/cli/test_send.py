@@ -17,7 +17,7 @@ from acceptance.processes import COMMAND, KEY, City, demo, free_ports
 from .conftest import Ended, Run
 from .proxy import Proxy, proxy
 
-SEND = ("send", "--csv", "people.csv", "Dear {Name}, your code is {Code}", "--from", "Acme")
+SEND = ("send", "--csv", "people.csv", "Dear {Name}, your code is {Code}", "--from", "Acme", "--route", "sms")
 ROWS = 2_000
 
 
@@ -80,7 +80,8 @@ def crowd(count: int) -> list[tuple[str, str, str]]:
 
 def test_one_message_is_sent_and_followed(terminal: Terminal, city: City) -> None:
     (_, phone, _) = crowd(1)[0]
-    sent = terminal.json("send", phone, "Hello there", "--from", "Acme", "--id", f"one-{phone}", "--wait")
+    route = ("--route", "telegram_bot,sms")
+    sent = terminal.json("send", phone, "Hello there", "--from", "Acme", "--id", f"one-{phone}", *route, "--wait")
     assert (sent["deliverystatus"], sent["channel"], sent["trackinId"]) == ("delivered", "sms", f"one-{phone}")
     assert [one["text"] for one in city.inbox(phone)] == ["Hello there"]
     code, output, _ = terminal.run("status", f"one-{phone}")
@@ -177,7 +178,9 @@ def test_columns_go_where_they_are_mapped(terminal: Terminal, city: City) -> Non
     message.write_text(json.dumps({"media": {"image": "https://x.example/{Code}.png"}, "tags": ["spring-{Code}"]}))
     terminal.people([("Olena", phone[3:], "7", f"own-{phone}")], ("Name", "Mobile", "Code", "Ref"))
     mapped = ("--map", "phone=mobile", "--map", "id=Ref", "--country", "380", "--message", "message.json")
-    told = terminal.json("send", "--csv", "people.csv", "Hi {Name}", "--from", "Acme", *mapped, "--yes")
+    told = terminal.json(
+        "send", "--csv", "people.csv", "Hi {Name}", "--from", "Acme", "--route", "sms", *mapped, "--yes"
+    )
     assert told["accepted"] == 1
     status = terminal.json("status", f"own-{phone}")
     city.until(status["messageId"], "delivered", within_s=20)

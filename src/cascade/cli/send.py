@@ -18,7 +18,7 @@ from cascade.cli.gateway import GatewayError, Key, Url, gateway, moment
 from cascade.cli.messages import show
 from cascade.cli.options import Json
 from cascade.core.errors import ConfigError
-from cascade.core.words import MessageType
+from cascade.core.words import Channel, MessageType
 
 app = typer.Typer(add_completion=False)
 
@@ -45,7 +45,9 @@ def send(
     ttl: Annotated[int | None, typer.Option(help="Seconds in which it must arrive.")] = None,
     at: Annotated[str | None, typer.Option(help="When: a time, or a span from now such as 2h.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="To find, count and cancel by. Repeatable.")] = None,
-    route: Annotated[str | None, typer.Option(help="A route of the configuration by its name.")] = None,
+    route: Annotated[
+        str | None, typer.Option(help="Channels in order, such as viber_bot,sms; or a route of the configuration.")
+    ] = None,
     via: Annotated[Via, typer.Option(help="The endpoint.")] = Via.STANDARD,
     max_cost: Annotated[str | None, typer.Option(help="What it may cost at most, such as 0.05.")] = None,
     message: Annotated[
@@ -87,7 +89,7 @@ def send(
         "text": text if text is not None else text_,
         "id": id_,
         "ttl": ttl,
-        "route": route,
+        "route": route and _route(route),
         "maxCost": max_cost,
     }
     given = {name: value for name, value in fields.items() if value is not None}
@@ -119,6 +121,12 @@ def send(
     )
     wishes = Wishes(skips_refused=skip_refused, is_dry=dry_run, is_sure=yes, is_json=json)
     conduct(people, about, places, wishes, url, key)
+
+
+def _route(given: str) -> str | list[str]:
+    """The channels that are named, or the name of a route."""
+    names = [name.strip() for name in given.split(",")]
+    return names if all(name in list(Channel) for name in names) else given
 
 
 def _of_file(path: Path | None) -> dict[str, Any]:

@@ -45,14 +45,17 @@ class Section(BaseModel):
 
 class Store(Section):
     """`url`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host:port/database`.
-    `connections`: how many one process opens to PostgreSQL at most, and one more that listens."""
+    `connections`: how many one process opens to PostgreSQL at most, and one more that listens. `read_url`: a replica of
+    that PostgreSQL, for lists and statistics. `citus`: it is the coordinator of a Citus cluster."""
 
     url: Annotated[str, Field(repr=False)] = "sqlite:///cascade.db"
     connections: Annotated[int, Field(ge=4, le=500)] = 16
+    read_url: Annotated[Annotated[str, Field(pattern=r"^postgres(ql)?://")] | None, Field(repr=False)] = None
+    citus: bool = False
 
     def database(self) -> Database:
         """The store, not yet open; `ConfigError` when the URL names none."""
-        return engines.database(self.url, self.connections)
+        return engines.database(self.url, self.connections, self.read_url, citus=self.citus)
 
     @property
     def path(self) -> Path:

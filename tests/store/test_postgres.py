@@ -1,6 +1,7 @@
 """What is PostgreSQL's own: several nodes at once on one store, and a server that goes away."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -443,3 +444,53 @@ SHOWN = {
 @pytest.mark.parametrize("url", SHOWN)
 def test_a_url_is_shown_without_its_secret(url: str) -> None:
     assert shown(url) == SHOWN[url]
+
+
+# A replica
+
+
+@pytest.fixture
+async def replica(postgres_server: str) -> AsyncIterator[str]:
+    """A second PostgreSQL as a node sees it: another database, in which an account is called otherwise."""
+    name = "cascade_replica_" + os.environ.get("PYTEST_XDIST_WORKER", "tests")
+    connection = await asyncpg.connect(postgres_server)
+    await connection.execute(f"DROP DATABASE IF EXISTS {name}")
+    await connection.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+    before, _, after = postgres_server.partition("?")
+    url = f"{before.rpartition('/')[0]}/{name}?{after}"
+    database = PostgresDatabase(url, 4)
+    await database.open(owner=False)
+    async with database.transaction() as tx:
+        await accounts.add_account(tx, "as the replica has it", T0)
+    await database.close()
+    yield url
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+async def account_names(database: Database, **how: bool) -> list[str]:
+    async with database.cold_reading(**how) as reader:
+        return [name for name, _, _ in await accounts.list_accounts(reader)]
+
+
+async def test_lists_come_from_the_replica_and_what_is_acted_on_from_the_primary(
+    postgres_url: str, replica: str
+) -> None:
+    database = PostgresDatabase(postgres_url, 4, replica)
+    await database.open(owner=False)
+    async with database.transaction() as tx:
+        await accounts.add_account(tx, "as the primary has it", T0)
+    assert await account_names(database) == ["as the replica has it"]
+    assert await account_names(database, newest=True) == ["as the primary has it"]
+    async with database.reading() as reader:
+        assert await accounts.find_account(reader, "as the primary has it")
+    await database.close()
+
+
+async def test_while_the_replica_is_away_lists_come_from_the_primary(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url, 4, "postgresql://shop:hunter2@127.0.0.1:9/shop")
+    await database.open(owner=False)
+    async with database.transaction() as tx:
+        await accounts.add_account(tx, "as the primary has it", T0)
+    assert await account_names(database) == ["as the primary has it"]
+    await database.close()

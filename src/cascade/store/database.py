@@ -77,6 +77,9 @@ class Insertion:
 
 
 class Reader(Protocol):
+    is_distributed: bool
+    """Whether the tables lie on several nodes: then what walks through all accounts is asked of all at once."""
+
     async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]:
         """What a query finds. One that says `IN (*)` takes a list, however long, as its last parameter."""
         ...
@@ -216,8 +219,10 @@ class Database(ABC):
         """What is committed, as of each statement."""
 
     @abstractmethod
-    def cold_reading(self) -> AbstractAsyncContextManager[Reader]:
+    def cold_reading(self, *, newest: bool = False) -> AbstractAsyncContextManager[Reader]:
         """Like `reading`, for what may take long: it runs beside the loop, a few at once; the others wait their turns.
+
+        It may come from a replica, some moments old; `newest` for whoever acts upon what is found.
 
         `QueryTimeoutError` after `COLD_S` seconds.
         """

@@ -13,13 +13,16 @@ SQLITE = "sqlite:///"
 POSTGRES = ("postgresql://", "postgres://")
 
 
-def database(url: str, connections: int) -> Database:
+def database(url: str, connections: int, read_url: str | None = None, *, citus: bool = False) -> Database:
     """The store at `sqlite:///path` or `postgresql://…`, not yet open. `ConfigError` when it is neither.
 
-    `connections`: how many PostgreSQL is asked for at most.
+    `connections`: how many PostgreSQL is asked for at most. `read_url`: its replica. `citus`: it is a Citus cluster.
     """
     if is_postgres(url):
-        return PostgresDatabase(url, connections)
+        return PostgresDatabase(url, connections, read_url, is_citus=citus)
+    if read_url is not None or citus:
+        setting = "store.read_url" if read_url is not None else "store.citus"
+        raise ConfigError(setting, "SQLite has no other nodes", "Leave it out, or set store.url to a PostgreSQL")
     return SqliteDatabase(sqlite_path(url))
 
 

@@ -75,7 +75,7 @@ async def erase(database: Database, account_id: int, phone: str, asked: Asked, n
     # What leads to the rest goes last, so that whoever repeats this after a crash finds all of it.
     async with database.transaction() as tx:
         await tx.execute(REMEMBER, (account_id, phone, asked.at_ms))
-    async with database.cold_reading() as reader:
+    async with database.cold_reading(newest=True) as reader:
         addresses = await reader.rows(ADDRESSES, (account_id, phone))
     keys = [key async for some in _messages(database, account_id, phone, asked.at_ms) for key in some]
     await _cancel(database, keys, now_ms)
@@ -107,7 +107,7 @@ async def waiting(database: Database) -> list[tuple[int, str, int]]:
 async def _messages(database: Database, account_id: int, phone: str, until_ms: int) -> AsyncIterator[list[Key]]:
     before_id = first_id(until_ms + 1)
     while True:
-        async with database.cold_reading() as reader:
+        async with database.cold_reading(newest=True) as reader:
             found = await queries.find(reader, account_id, Filter(phone=phone), before_id, SET)
         if not found:
             return
@@ -140,7 +140,7 @@ async def _erase_events(database: Database, account_id: int, names: Iterable[str
     needles = [name.encode() for name in names]
     last_id, erased = "", 0
     while True:
-        async with database.cold_reading() as reader:
+        async with database.cold_reading(newest=True) as reader:
             rows = await reader.rows(EVENTS, (account_id, last_id, SCANNED_SET))
         about = [id_ for id_, message_id, body in rows if message_id in ids or any(name in body for name in needles)]
         for start in range(0, len(about), SET):
@@ -157,10 +157,10 @@ async def _erase_inbound(database: Database, account_id: int, phone: str, names:
     """All but what other accounts' bots were told."""
     wanted = set(names)
     last_id, erased = 0, 0
-    async with database.cold_reading() as reader:
+    async with database.cold_reading(newest=True) as reader:
         others = {f"{channel}.{id_}" for channel, id_ in await reader.rows(OTHERS_BOTS, (account_id,))}
     while True:
-        async with database.cold_reading() as reader:
+        async with database.cold_reading(newest=True) as reader:
             rows = await reader.rows(INBOUND, (last_id, SCANNED_SET))
         about = [row[0] for row in rows if row[1] not in others and _is_from(row, phone, wanted)]
         if about:
@@ -176,7 +176,7 @@ def _is_from(row: Row, phone: str, names: set[str]) -> bool:
 
 
 async def _erase_lost(database: Database, account_id: int, names: Iterable[str]) -> None:
-    async with database.cold_reading() as reader:
+    async with database.cold_reading(newest=True) as reader:
         rows = await reader.rows(LOST, (account_id, list(names)))
     if rows:
         async with database.transaction() as tx:

@@ -26,7 +26,7 @@ import structlog
 from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailableError, StoreUnreachableError
 from cascade.core.events import Listeners
 from cascade.core.turns import Lane
-from cascade.store import schema, versions
+from cascade.store import citus, schema, versions
 from cascade.store.database import (
     COLD_READERS,
     COLD_S,
@@ -108,9 +108,10 @@ def translate(statement: str) -> str:
 class _PostgresReader:
     """`timeout_s` None: that of the connection."""
 
-    def __init__(self, connection: Any, timeout_s: float | None = None) -> None:
+    def __init__(self, connection: Any, timeout_s: float | None = None, *, is_distributed: bool = False) -> None:
         self._connection = connection
         self._timeout_s = timeout_s
+        self.is_distributed = is_distributed
 
     async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]:
         found = await self._connection.fetch(translate(_text(statement)), *parameters, timeout=self._timeout_s)
@@ -118,8 +119,8 @@ class _PostgresReader:
 
 
 class _PostgresTransaction(_PostgresReader, Wakes):
-    def __init__(self, connection: Any, listeners: Listeners) -> None:
-        _PostgresReader.__init__(self, connection)
+    def __init__(self, connection: Any, listeners: Listeners, *, is_distributed: bool) -> None:
+        _PostgresReader.__init__(self, connection, is_distributed=is_distributed)
         Wakes.__init__(self)
         self.listeners = listeners
         self.recent: RecentDigests | None = None
@@ -245,13 +246,17 @@ def _may_pass(error: Exception) -> bool:
 
 
 class PostgresDatabase(Database):
-    """`connections`: at most so many at once, one more that listens and one for what is vital."""
+    """`connections`: at most so many at once, one more that listens and one for what is vital. `read_url`: a replica
+    that answers cold queries, as long as it is there. `is_citus`: the tables are distributed (store/citus.py)."""
 
     is_shared = True
 
-    def __init__(self, url: str, connections: int) -> None:
+    def __init__(self, url: str, connections: int, read_url: str | None = None, *, is_citus: bool = False) -> None:
         super().__init__()
         self._url = url
+        self._read_url = read_url
+        self._replica: Any = None
+        self._is_citus = is_citus
         self._connections = connections
         self._pool: Any = None
         self._vital: Any = None
@@ -261,8 +266,10 @@ class PostgresDatabase(Database):
     async def open(self, *, owner: bool) -> None:
         try:
             with _opening(self._url):
-                self._pool = await self._connect(self._connections, CONNECT_S, STATEMENT_S)
-                self._vital = await self._connect(1, VITAL_S, VITAL_S)
+                self._pool = await self._connect(self._url, self._connections, CONNECT_S, STATEMENT_S)
+                self._vital = await self._connect(self._url, 1, VITAL_S, VITAL_S)
+                if self._read_url is not None:
+                    self._replica = await self._connect(self._read_url, COLD_READERS, CONNECT_S, STATEMENT_S)
                 await self._make_tables()
         except BaseException:
             await self.close()
@@ -271,9 +278,10 @@ class PostgresDatabase(Database):
             self._post = _Post(self._url, self.wake)
             self._post.start()
 
-    async def _connect(self, connections: int, connect_s: float, statement_s: float) -> Any:
+    @staticmethod
+    async def _connect(url: str, connections: int, connect_s: float, statement_s: float) -> Any:
         return await asyncpg.create_pool(
-            self._url,
+            url,
             min_size=0,  # with more, asyncpg fills the log with its own tries while the server is away
             max_size=connections,
             init=_prepare,
@@ -304,40 +312,60 @@ class PostgresDatabase(Database):
                 await connection.execute(";".join(schema.postgres_statements()))
             else:
                 versions.check(version, shown(self._url))
+            if self._is_citus:
+                await citus.distribute(connection)
 
     async def close(self) -> None:
         if self._post is not None:
             await self._post.stop()
             self._post = None
-        for pool in (self._vital, self._pool):
+        for pool in (self._vital, self._pool, self._replica):
             if pool is not None:
                 try:
                     await asyncio.wait_for(pool.close(), CLOSE_S)
                 except TimeoutError:
                     pool.terminate()
-        self._vital = self._pool = None
+        self._vital = self._pool = self._replica = None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Reader]:
         with _store_errors():
             async with _there(self._pool).acquire(timeout=STATEMENT_S) as connection:
-                yield _PostgresReader(connection)
+                yield _PostgresReader(connection, is_distributed=self._is_citus)
 
     @asynccontextmanager
-    async def cold_reading(self) -> AsyncIterator[Reader]:
+    async def cold_reading(self, *, newest: bool = False) -> AsyncIterator[Reader]:
         async with self._cold_turns:
             try:
                 with _store_errors():
                     async with (
-                        _there(self._pool).acquire(timeout=STATEMENT_S) as connection,
+                        self._cold_connection(newest=newest) as connection,
                         connection.transaction(readonly=True),
                     ):
                         await connection.execute(COLD_SETTINGS)
-                        yield _PostgresReader(connection, COLD_S)
+                        yield _PostgresReader(connection, COLD_S, is_distributed=self._is_citus)
             except StoreUnavailableError as error:
                 if isinstance(error.__cause__, TimeoutError):
                     raise QueryTimeoutError(f"It took longer than {COLD_S:.0f} s") from error
                 raise
+
+    @asynccontextmanager
+    async def _cold_connection(self, *, newest: bool) -> AsyncIterator[Any]:
+        """The replica's, or, while that is away, the primary's."""
+        pool = _there(self._pool)
+        if self._replica is not None and not newest:
+            try:
+                connection = await self._replica.acquire(timeout=CONNECT_S)
+            except (asyncpg.InterfaceError, *AWAY) as error:
+                log.warning("replica_away", error=str(error) or type(error).__name__)
+            else:
+                try:
+                    yield connection
+                finally:
+                    await self._replica.release(connection)
+                return
+        async with pool.acquire(timeout=STATEMENT_S) as connection:
+            yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -353,7 +381,7 @@ class PostgresDatabase(Database):
     async def _transaction(self, pool: Any, patience_s: float) -> AsyncIterator[Transaction]:
         with _store_errors():
             async with _there(pool).acquire(timeout=patience_s) as connection, connection.transaction():
-                transaction = _PostgresTransaction(connection, self.listeners)
+                transaction = _PostgresTransaction(connection, self.listeners, is_distributed=self._is_citus)
                 yield transaction
         self.tell(transaction)
         if transaction:

@@ -100,6 +100,8 @@ def _opening(path: Path) -> Iterator[None]:
 
 
 class _SqliteReader:
+    is_distributed = False
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
@@ -110,6 +112,8 @@ class _SqliteReader:
 class _ColdSqliteReader:
     """Runs each statement in a thread. It takes the interpreter's lock around every row, so that rows come slowly
     while the loop is busy, but whatever SQLite does between two rows delays nobody."""
+
+    is_distributed = False
 
     def __init__(self, connection: sqlite3.Connection, threads: ThreadPoolExecutor) -> None:
         self._connection = connection
@@ -296,7 +300,7 @@ class SqliteDatabase(Database):
             raise StoreUnavailableError(str(error)) from error
 
     @asynccontextmanager
-    async def cold_reading(self) -> AsyncIterator[Reader]:
+    async def cold_reading(self, *, newest: bool = False) -> AsyncIterator[Reader]:
         async with self._cold_turns:
             try:
                 connection = self._cold.pop() if self._cold else self._connect_reader()

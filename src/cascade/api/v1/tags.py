@@ -68,12 +68,12 @@ async def _change_all(request: Request, account_id: int, tag: str, change: Chang
     after_id, before_id = b"", first_id(parts.now_ms() + 1)
     changed = 0
     while True:
-        async with parts.database.cold_reading() as reader:
+        async with parts.database.cold_reading(newest=True) as reader:
             keys = await tags.not_begun(reader, account_id, tag, after_id, before_id, SET)
         if not keys:
             break
         changed += await changes.make(parts, keys, change)
         after_id = keys[-1].id
-    async with parts.database.cold_reading() as reader:
+    async with parts.database.cold_reading(newest=True) as reader:
         known = await tags.count(reader, account_id, tag, before_id)
     return json_answer({done: changed, "tooLate": known - changed})

@@ -1,14 +1,21 @@
-"""The front hall's own work: the file with the key that seals secrets."""
+"""The front hall's own work: the file with the key that seals secrets, and a start without the store."""
 
+import asyncio
 import os
+import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from cascade.core.errors import ConfigError
+from bench.ports import free_port
+from cascade import serve
+from cascade.core.errors import ConfigError, StoreUnreachableError
 from cascade.core.secret import Secret
 from cascade.serve import open_seal
-from cascade.settings import Settings, Store
+from cascade.settings import Http, Settings, Store
+from cascade.store.postgres import PostgresDatabase
 
 
 def at(home: Path) -> Settings:
@@ -37,3 +44,51 @@ def test_a_key_that_another_start_makes_meanwhile_is_the_one(tmp_path: Path, mon
     with monkeypatch.context() as earlier:
         earlier.setattr(Path, "exists", lambda _: False)
         assert open_seal(at(tmp_path)).open(sealed) == Secret("token")
+
+
+async def test_a_store_that_is_away_at_the_start_is_waited_for_and_clients_are_told_to_come_back(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the key file of a store on PostgreSQL lies
+    for name, value in (("START_S", 0.01), ("STORE_RETRY_S", 0.01), ("freeze_memory", lambda: None)):
+        monkeypatch.setattr(serve, name, value)
+    is_away = True
+    opened = PostgresDatabase.open
+
+    async def open_if_there(self: PostgresDatabase, *, owner: bool) -> None:
+        if is_away:
+            raise StoreUnreachableError("store.url", "no answer", "Start PostgreSQL")
+        await opened(self, owner=owner)
+
+    monkeypatch.setattr(PostgresDatabase, "open", open_if_there)
+    port = free_port()
+    running = asyncio.create_task(
+        serve.serve(Settings(store=Store(url=postgres_url, connections=4), http=Http(port=port)))
+    )
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+
+        async def ask(method: str, path: str) -> tuple[int, str | None]:
+            try:
+                async with client.request(method, path) as answer:
+                    return answer.status, answer.headers.get("Retry-After")
+            except aiohttp.ClientConnectorError:
+                return 0, None
+
+        await eventually(lambda: ask("GET", "/health/live"), (200, None))
+        for method, path in (
+            ("GET", "/health/ready"),
+            ("POST", "/api/CascadeMessage/send_message/async"),
+            ("POST", "/callbacks/viber_bot.1"),
+        ):
+            assert await ask(method, path) == (503, "1")
+        is_away = False
+        await eventually(lambda: ask("GET", "/health/ready"), (200, None))
+        assert await ask("POST", "/callbacks/viber_bot.1") == (404, None)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
+
+
+async def eventually(ask: Callable[[], Awaitable[object]], expected: object) -> None:
+    async with asyncio.timeout(20):
+        while await ask() != expected:  # noqa: ASYNC110 - any question will do
+            await asyncio.sleep(0.01)

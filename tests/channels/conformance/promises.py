@@ -55,6 +55,14 @@ async def accepted(stage: Stage) -> None:
     assert not stage.receipts
 
 
+async def moved(stage: Stage) -> None:
+    """The link went to another node, and came back."""
+    await stage.transport.stop(0.0)
+    assert stage.transport.room() == 0
+    stage.transport.start(stage.on_room, stage.take)
+    await accepted(stage)
+
+
 async def delivered(stage: Stage) -> None:
     """The receipt names the same message and the same person."""
     await stage.person("delivers")
@@ -336,6 +344,7 @@ Promise = Callable[[Stage], Awaitable[None]]
 
 PROMISES: Mapping[str, Promise] = {
     "accepted": accepted,
+    "moved": moved,
     "delivered": delivered,
     "read": read,
     "rejected": rejected,

@@ -48,6 +48,7 @@ class AsteriskTransport:
     def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         """How a call ends is all there is to say of it, so nothing is heard later."""
         self._on_room = on_room
+        self._is_stopping = False
         self._session = self._new_session()
         self._keeper = asyncio.create_task(self._keep_listening())
 

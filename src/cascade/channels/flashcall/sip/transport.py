@@ -50,6 +50,7 @@ class SipTransport:
     def start(self, on_room: Callable[[], None], take: TakeHeard) -> None:
         """How a call ends is all there is to say of it, so nothing is heard later."""
         self._on_room = on_room
+        self._is_stopping = False
         self._keeper = asyncio.create_task(self._keep_open())
 
     def room(self) -> int:

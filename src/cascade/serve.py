@@ -176,7 +176,7 @@ class Gateway:
             directory=self._newest_directory,
             now_ms=now_ms,
             limits=Limits(max_batch=settings.http.max_batch, max_body_bytes=settings.http.max_body_bytes),
-            is_ready=lambda: self._worker.is_running,
+            is_ready=lambda: self._directory is not None and self._worker.is_running,
             hear=self._hear,
             take_heard=self._worker.take_heard,
             check_target=self._egress.check,

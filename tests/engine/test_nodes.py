@@ -221,6 +221,24 @@ async def test_a_node_that_is_started_again_takes_over_from_itself_at_once(start
     assert asyncio.get_running_loop().time() - began_s < LEASE.sure_s
 
 
+async def test_a_node_that_drains_is_not_buried_by_one_that_starts_in_its_place(start: Start, client: Database) -> None:
+    first = await start(SMS)
+    await eventually(lambda: first.serves == {SMS})
+    first.transports[SMS].answer = None
+    await add(client, new(1))
+    await eventually(lambda: len(first.transports[SMS].open) == 1)
+    assert first.worker._ownership is not None
+    stopping = asyncio.create_task(first.worker.stop(5.0))
+    await eventually(lambda: first.transports[SMS].is_stopped)
+    second = await start(SMS, name=first.worker._ownership._name)
+    await eventually(lambda: second.worker.is_running)
+    [attempt] = first.transports[SMS].open
+    first.transports[SMS].settle(attempt, accept(attempt))
+    await stopping
+    await eventually(lambda: second.serves == {SMS})
+    assert [entry.mark for entry in (await record(client, 1)).entries] == [Mark.ACCEPTED]
+
+
 async def test_a_node_that_starts_leaves_the_leases_of_the_living_alone(start: Start, client: Database) -> None:
     leased = queued(state=State.SENDING, attempt=1, deadline_at_ms=T0 + HOUR_MS)
     await add(client, new(1, leased))

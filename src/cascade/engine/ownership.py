@@ -132,9 +132,15 @@ class Ownership:
                 await self._give_up()
             await asyncio.sleep(GUARD_S)
 
-    def stop(self) -> None:
-        """Take nothing more. What is held is held until `resign`."""
+    async def stop(self) -> None:
+        """Take nothing more. What is held is held until `resign`; the name is free for whoever listens here next."""
         self._is_stopping = True
+        if self._node_id is not None:
+            try:
+                async with self._database.vital_transaction() as tx:
+                    await nodes.rename(tx, self._node_id, f"{self._name} leaving {self._node_id}")
+            except StoreUnavailableError as error:
+                log.error("node_not_renamed", error=str(error))
 
     async def resign(self) -> None:
         """Be no node any more, so that the others take the links at once. Nothing of them is on the wire."""

@@ -219,7 +219,7 @@ class Worker:
         """Claim nothing more, let what is on the wire end within `grace_s`, write down how it ended."""
         self._is_stopping = True
         if self._ownership is not None:
-            self._ownership.stop()
+            await self._ownership.stop()
         stopping = [dispatcher.stop(grace_s) for dispatcher in self._dispatchers.values()]
         if self._notifier is not None:
             stopping.append(self._notifier.stop(grace_s))

@@ -20,6 +20,7 @@ JOIN = f"""
     INSERT INTO node (name, role, started_at_ms, lease_ends_at_ms) VALUES (?, ?, {NOW_MS}, {NOW_MS} + ?) RETURNING id
 """  # noqa: S608 - constants only, here and below
 NAMESAKES = "DELETE FROM node WHERE name = ? RETURNING id"
+RENAME = "UPDATE node SET name = ? WHERE id = ?"
 RENEW = f"UPDATE node SET lease_ends_at_ms = {NOW_MS} + ? WHERE id = ?"  # noqa: S608
 LEAVE = "DELETE FROM node WHERE id = ?"
 LIVING = f"SELECT id, name, role, started_at_ms FROM node WHERE lease_ends_at_ms > {NOW_MS} ORDER BY id"  # noqa: S608
@@ -78,6 +79,10 @@ async def bury_namesakes(tx: Transaction, name: str, now_ms: int) -> Buried:
 async def renew(tx: Transaction, id_: int, lease_ms: int) -> bool:
     """Live on for so long; False: it was buried. A lease that ran out unnoticed is as good as new."""
     return bool(await tx.execute(RENEW, (lease_ms, id_)))
+
+
+async def rename(tx: Transaction, id_: int, name: str) -> None:
+    await tx.execute(RENAME, (name, id_))
 
 
 async def leave(tx: Transaction, id_: int) -> None:

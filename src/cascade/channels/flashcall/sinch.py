@@ -23,7 +23,16 @@ import orjson
 import structlog
 
 from cascade.channels.base import Answer, Callback, Capabilities, Health, Heard, Settle, TakeHeard
-from cascade.channels.http import HttpRequest, HttpResponse, HttpSettings, HttpTransport, basic, header, redact
+from cascade.channels.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpSettings,
+    HttpTransport,
+    basic,
+    header,
+    redact,
+    retry_after_s,
+)
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
 from cascade.core.content import Content
 from cascade.core.errors import (
@@ -131,8 +140,7 @@ class SinchFlashcall:
             return Accepted((str(answer["id"]),))
         detail = f"{answer.get('errorCode', response.status)} {answer.get('message')}"
         if response.status == 429:
-            after = header(response.headers, "Retry-After")
-            return Retry(Reason.THROTTLED, float(after) if after is not None and after.isdecimal() else None, detail)
+            return Retry(Reason.THROTTLED, retry_after_s(response), detail)
         return Rejected(REFUSALS.get(response.status, Reason.PROVIDER_REFUSED), detail)
 
     def hear(self, callback: Callback) -> Heard:

@@ -32,12 +32,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 import structlog
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from cascade.channels import jwt
 from cascade.channels.base import Answer, Callback, Capabilities, Heard
 from cascade.channels.fitting import Change, Fitted
 from cascade.channels.http import HttpRequest, HttpResponse, Token, header, redact
@@ -219,12 +216,11 @@ class GoogleRcs:
     @cached_property
     def _key(self) -> RSAPrivateKey:
         try:
-            key = load_pem_private_key(self._account["private_key"].encode(), None)
-        except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm) as error:
-            raise ConfigError("service_account_file", "its private_key is none", "Download the key again") from error
-        if not isinstance(key, RSAPrivateKey):
-            raise ConfigError("service_account_file", "its private_key is not of RSA", "Download the key again")
-        return key
+            return jwt.rsa_key(self._account["private_key"])
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                "service_account_file", "its private_key is none of RSA", "Download the key again"
+            ) from error
 
     def token_request(self) -> HttpRequest:
         now_s = int(time.time())
@@ -235,9 +231,7 @@ class GoogleRcs:
             "iat": now_s,
             "exp": now_s + ASSERTION_S,
         }
-        signed = f"{_base64url(orjson.dumps({'alg': 'RS256', 'typ': 'JWT'}))}.{_base64url(orjson.dumps(claims))}"
-        signature = self._key.sign(signed.encode(), PKCS1v15(), hashes.SHA256())
-        form = {"grant_type": GRANT, "assertion": f"{signed}.{_base64url(signature)}"}
+        form = {"grant_type": GRANT, "assertion": jwt.rs256(claims, self._key)}
         return HttpRequest("POST", self.token_url or self._account["token_uri"], form=form)
 
     def token(self, response: HttpResponse) -> Token:
@@ -422,7 +416,3 @@ def _digits(phone: object) -> str:
     if not isinstance(phone, str):
         raise TypeError("a phone is a text")
     return phone.removeprefix("+")
-
-
-def _base64url(octets: bytes) -> str:
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()

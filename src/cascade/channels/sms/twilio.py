@@ -18,7 +18,7 @@ import structlog
 
 from cascade.channels.base import Answer, Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Fitted, as_sms
-from cascade.channels.http import HttpRequest, HttpResponse, header, redact
+from cascade.channels.http import HttpRequest, HttpResponse, header, redact, retry_after_s
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
 from cascade.core.content import Content, plain_text
 from cascade.core.errors import ConfigError, ForgedCallbackError, MalformedCallbackError
@@ -116,8 +116,7 @@ class TwilioSms:
         detail = f"{code} {answer.get('message')}"
         reason = ERRORS.get(code)
         if response.status == 429 or reason is Reason.THROTTLED:
-            after = header(response.headers, "Retry-After")
-            return Retry(Reason.THROTTLED, float(after) if after is not None and after.isdecimal() else None, detail)
+            return Retry(Reason.THROTTLED, retry_after_s(response), detail)
         if response.status in (401, 403) and reason is None:
             reason = Reason.MISCONFIGURED
         return Rejected(reason or Reason.PROVIDER_REFUSED, detail)

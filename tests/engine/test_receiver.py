@@ -155,6 +155,15 @@ async def test_a_receipt_is_stored_when_its_provider_is_told_so(engine: Engine) 
     assert kept == [("77",)]
 
 
+async def test_one_of_a_known_attempt_has_been_worked_when_its_provider_is_told_so(engine: Engine) -> None:
+    await sent(engine, 1)
+    await engine.receive("1.1")
+    looking = sqlite3.connect(engine.store.path)
+    assert looking.execute("SELECT state FROM message").fetchall() == [("final",)]
+    assert looking.execute("SELECT count(*) FROM receipt").fetchall() == [(0,)]
+    looking.close()
+
+
 async def test_a_provider_is_not_told_so_while_the_store_is_away(engine: Engine) -> None:
     await sent(engine, 1)
     with capture_logs() as logs:

@@ -1,7 +1,7 @@
 """Works the receipt inbox: finds the attempt each receipt belongs to, and lets the machine decide."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
@@ -10,12 +10,13 @@ from cascade.channels.base import Heard
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import ReceiptCame
 from cascade.core.node import ALONE, Share
+from cascade.core.receipt import Receipt
 from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
 from cascade.engine.supervision import wait
 from cascade.store import inbound, receipts
-from cascade.store.database import Database
-from cascade.store.receipts import InboxReceipt
+from cascade.store.database import Database, Transaction
+from cascade.store.receipts import InboxReceipt, SentPart
 
 log = structlog.get_logger()
 
@@ -28,6 +29,9 @@ SET_ASIDE_MS = 3_600_000
 ADOPT_MS = 500
 """How long a receipt waits for the answer to its own send before it is taken for one whose answer was lost: less than
 the pause before an unknown attempt is repeated, so that a repeat the receipt makes needless is not sent."""
+
+
+Decide = Callable[[Transaction, str, Sequence[Receipt]], Awaitable[Sequence[Receipt]]]
 
 
 class Receiver:
@@ -45,14 +49,45 @@ class Receiver:
         self._news.set()
 
     async def take(self, link: str, heard: Heard) -> None:
-        """Store what a provider told us. When this returns, the provider may be told that we have it."""
-        async with self._database.transaction() as tx:
-            if heard.receipts:
-                await receipts.add(tx, link, heard.receipts, self._now_ms())
-            if heard.inbound:
-                await inbound.add(tx, link, heard.inbound, self._now_ms())
+        """Store what a provider told us. When this returns, the provider may be told that we have it.
+
+        A receipt whose attempt is known is worked at once, in the same transaction; any other goes into the inbox.
+        """
+        try:
+            await self._take(link, heard, self._decide)
+        except StoreUnavailableError:
+            raise
+        except Exception:  # what nobody foresaw in one must not keep the others from being stored
+            log.exception("receipts_not_decided", link=link, count=len(heard.receipts))
+            await self._take(link, heard, _leave)
         metrics.RECEIPTS.labels(link).inc(len(heard.receipts))
         metrics.INBOUND.labels(link).inc(len(heard.inbound))
+
+    async def _take(self, link: str, heard: Heard, decide: Decide) -> None:
+        now_ms = self._now_ms()
+        async with self._database.transaction() as tx:
+            if heard.receipts:
+                left = await decide(tx, link, heard.receipts)
+                if left:
+                    await receipts.add(tx, link, left, now_ms)
+            if heard.inbound:
+                await inbound.add(tx, link, heard.inbound, now_ms)
+
+    async def _decide(self, tx: Transaction, link: str, some: Sequence[Receipt]) -> Sequence[Receipt]:
+        """Work those whose attempt is known; the others."""
+        now_ms = self._now_ms()
+        parts = await receipts.find_parts(tx, {(link, receipt.provider_id) for receipt in some})
+        news = []
+        left = []
+        for receipt in some:
+            part = parts.get((link, receipt.provider_id))
+            if part is None:
+                left.append(receipt)
+            else:
+                news.append(News(part.key, _event(part, receipt, now_ms)))
+        if news:
+            await decisions.apply(tx, news, {})
+        return left
 
     async def run(self) -> None:
         while True:
@@ -93,16 +128,7 @@ class Receiver:
                 if part is None and age_ms >= ADOPT_MS:
                     part = await receipts.adopt(tx, link, receipt, received_at_ms)
                 if part is not None:
-                    event = ReceiptCame(
-                        received_at_ms,
-                        part.attempt,
-                        part.step,
-                        part.part,
-                        receipt.state,
-                        receipt.reason,
-                        receipt.detail,
-                    )
-                    news.append(News(part.key, event))
+                    news.append(News(part.key, _event(part, receipt, received_at_ms)))
                     done.append(id_)
                 elif age_ms >= receipts.KEPT_MS:
                     log.warning("receipt_unmatched", link=link, provider_id=receipt.provider_id)
@@ -114,3 +140,11 @@ class Receiver:
                     await receipts.postpone(tx, [id_], now_ms + again_in_ms)
             await decisions.apply(tx, news, {})
             await receipts.done(tx, done)
+
+
+async def _leave(tx: Transaction, link: str, some: Sequence[Receipt]) -> Sequence[Receipt]:
+    return some
+
+
+def _event(part: SentPart, receipt: Receipt, at_ms: int) -> ReceiptCame:
+    return ReceiptCame(at_ms, part.attempt, part.step, part.part, receipt.state, receipt.reason, receipt.detail)

@@ -59,6 +59,8 @@ async def test_failures_of_an_hour_ago_are_forgotten(database: Database) -> None
             await console.guess(tx, "name", "olena", T0)
         assert await console.guess(tx, "name", "olena", T0) > 0
         assert await console.guess(tx, "name", "olena", T0 + 61 * MINUTE_MS) == 0
+        await console.forget_failures(tx, T0 + 3 * 61 * MINUTE_MS)
+        assert await tx.rows("SELECT * FROM console_throttle") == []
 
 
 async def test_the_audit_log_is_read_from_the_newest_on(database: Database) -> None:

@@ -120,8 +120,6 @@ class SecurityHeaders:
                 headers.update(SECURITY)
                 is_file = "/static/" in scope["path"] and message["status"] == 200
                 headers["Cache-Control"] = KEEP if is_file else "no-store"
-                if scope.get("scheme") == "https":
-                    headers["Strict-Transport-Security"] = "max-age=31536000"
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -80,7 +80,10 @@ class Page:
     def account(self) -> Account | None:
         """The one that the pages are narrowed to; None: all of them."""
         text = self.request.cookies.get(ACCOUNT_COOKIE, "")
-        return self.parts.directory().accounts.get(int(text)) if text.isdecimal() else None
+        try:
+            return self.parts.directory().accounts.get(int(text)) if text.isdecimal() else None
+        except StoreUnavailableError:
+            return None
 
     @cached_property
     def accounts(self) -> list[Account]:

@@ -8,7 +8,7 @@ import structlog
 
 from cascade.core.errors import CascadeError, StoreUnavailableError
 from cascade.engine import metrics
-from cascade.store import accounts, queries, statistics, webhooks
+from cascade.store import accounts, console, queries, statistics, webhooks
 from cascade.store.database import Database
 from cascade.store.queries import Backlog
 from cascade.store.statistics import Tally
@@ -61,6 +61,7 @@ class Statistician:
                 if self._now_ms() - self._purged_at_ms >= PURGE_EVERY_MS:
                     await statistics.purge_pulse(tx, self._now_ms())
                     await statistics.purge_hours(tx, await accounts.ids(tx), self._now_ms())
+                    await console.forget_failures(tx, self._now_ms())
                     self._purged_at_ms = self._now_ms()
         except StoreUnavailableError as error:
             self.tally.give_back(taken)

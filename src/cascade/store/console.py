@@ -173,6 +173,11 @@ async def guess(tx: Transaction, kind: str, subject: str, now_ms: int) -> int:
     return 0
 
 
+async def forget_failures(tx: Transaction, now_ms: int) -> None:
+    """Those that count no longer."""
+    await tx.execute("DELETE FROM console_throttle WHERE last_at_ms < ?", (now_ms - FORGET_FAILURES_MS,))
+
+
 async def guessed_right(tx: Transaction, kind: str, subject: str) -> None:
     await tx.execute("DELETE FROM console_throttle WHERE subject = ?", (f"{kind}:{subject}",))
 

@@ -150,8 +150,8 @@ async def _count(tx: Transaction, call: Call, is_right: bool, most: int, now_ms:
     """Write down what a comparison came to."""
     key = call.stored.key
     if is_right:
-        if not await flashcalls.match(tx, key, most, now_ms):
-            return Verdict.USED  # another request was quicker
+        if not await flashcalls.match(tx, key, most, now_ms):  # another request was quicker
+            return _closed(await _find(tx, key), most, now_ms) or Verdict.USED
         # Who knows the digits has seen the call: it was read, whatever the provider says.
         seen = ReceiptCame(now_ms, call.attempt, CALL_STEP, 0, ReceiptState.READ)
         await decisions.apply(tx, [News(key, seen)], {})

@@ -63,7 +63,8 @@ class Live(Generic[C]):
 
 class Calls(Generic[C, T]):
     """By name. The window counts calls that have no outcome yet; one that has is kept for as long as it wants, and
-    takes no room. `do` carries out what a call returns; `settled` is called after each outcome."""
+    takes no room. `do` carries out what a call returns; `settled` is called after each outcome, `forgotten` with the
+    name of each call that is over."""
 
     def __init__(
         self,
@@ -71,10 +72,12 @@ class Calls(Generic[C, T]):
         do: Callable[[Live[C], T], None],
         settled: Callable[[Outcome], None],
         log: FilteringBoundLogger,
+        forgotten: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._window = window
         self._do = do
         self._settled = settled
+        self._forgotten = forgotten
         self._log = log
         self._by_name: dict[str, Live[C]] = {}
         self._unsettled = 0
@@ -116,6 +119,7 @@ class Calls(Generic[C, T]):
         next_at_s = live.call.next_at_s
         if next_at_s is None:
             self._by_name.pop(live.name, None)
+            self._forgotten(live.name)
         else:
             live.timer = asyncio.get_running_loop().call_at(next_at_s, self._wake, live)
 

@@ -16,7 +16,7 @@ from cascade.channels.http import redact
 async def look(settings: SipSettings, tls: ssl.SSLContext | None) -> Health:
     """Never raises."""
     heard: asyncio.Queue[Message | None] = asyncio.Queue()
-    wire = Wire(settings, heard.put_nowait, lambda: heard.put_nowait(None))
+    wire = Wire(settings, lambda _, message: heard.put_nowait(message), lambda _: heard.put_nowait(None))
     place = f"{settings.host}:{settings.port} ({settings.carrier.value})"
     try:
         await wire.open(tls)

@@ -41,7 +41,11 @@ class SipTransport:
         self._tls = tls_context(settings) if settings.carrier is Carrier.TLS else None
         self._wire: Wire | None = None
         self._log = log.bind(link=link, host=settings.host, port=settings.port)
-        self._calls: Calls[Call, bytes] = Calls(settings.window, self._write, self._settled, self._log)
+        self._calls: Calls[Call, bytes] = Calls(
+            settings.window, self._write, self._settled, self._log, self._wire_forgotten
+        )
+        self._wires: dict[str, Wire] = {}  # on which each call is heard, by its name
+        self._retired: set[Wire] = set()  # open until their calls are over
         self._keeper: asyncio.Task[None] | None = None
         self._is_stopping = False
         self._is_doubted = False  # the trunk was silent: its name may lead elsewhere by now
@@ -81,30 +85,42 @@ class SipTransport:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
+        for wire in self._retired:
+            wire.close()
 
     def _call(self, attempt: Attempt, settle: Settle) -> None:
         assert self._wire is not None  # noqa: S101 - there was room
         call_id = f"{attempt.message_id.hex()}-{attempt.number}-{token()}"
         order = Order(call_id, attempt.sender, attempt.address, is_first=attempt.number == 1)
+        self._wires[call_id] = self._wire
         self._calls.begin(call_id, Call(order, self._settings, self._wire.place, token), attempt, settle)
 
     def _write(self, live: Live[Call], data: bytes) -> None:
-        if self._wire is not None:
-            self._wire.write(data)
+        wire = self._wires.get(live.name)
+        if wire is not None:
+            wire.write(data)
+
+    def _wire_forgotten(self, name: str) -> None:
+        wire = self._wires.pop(name, None)
+        if wire in self._retired and wire not in self._wires.values():
+            self._retired.discard(wire)
+            wire.close()
 
     def _settled(self, outcome: Outcome) -> None:
         self._on_room()
-        self._is_doubted |= isinstance(outcome, AnswerLost)
+        # With a port of its own there can be no second wire beside the one whose calls may still come to life.
+        self._is_doubted |= isinstance(outcome, AnswerLost) and not self._settings.local_port
         if self._is_doubted and self._calls.are_settled and self._wire is not None and not self._is_stopping:
             self._is_doubted = False
             self._wire.give_up()  # the keeper opens another, and looks the trunk's name up anew
+            self._wire = None
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
-    def _hear(self, message: Message) -> None:
+    def _hear(self, wire: Wire, message: Message) -> None:
         try:
             if isinstance(message, Request):
-                self._answer(message)
+                self._answer(wire, message)
                 return
             live = self._calls.get(call_id_of(message))
         except SipError as error:
@@ -115,12 +131,13 @@ class SipTransport:
             return
         self._calls.proceed(live, live.call.heard(message, now_s()))
 
-    def _refused(self) -> None:
+    def _refused(self, wire: Wire) -> None:
         for live in self._calls:
-            live.call.refused()
-            self._calls.settle_if_done(live)
+            if self._wires.get(live.name) is wire:
+                live.call.refused()
+                self._calls.settle_if_done(live)
 
-    def _answer(self, request: Request) -> None:
+    def _answer(self, wire: Wire, request: Request) -> None:
         """What a trunk asks of us: whether we live, and to end a call. We take none."""
         match request.method:
             case "ACK":
@@ -142,8 +159,16 @@ class SipTransport:
                 value = f"{value};tag={token()}"
             headers.append((name, value))
         headers.append(("Allow", ALLOW))
-        if self._wire is not None:
-            self._wire.write(encode(Response(status, reason, Headers(headers))))
+        wire.write(encode(Response(status, reason, Headers(headers))))
+
+    def _take_over(self, wire: Wire) -> None:
+        """Say again, on this wire, the last word of each call whose own is gone."""
+        for live in self._calls:
+            own = self._wires.get(live.name)
+            if own is None or own.is_closed:
+                self._wires[live.name] = wire
+                for data in live.call.again():
+                    wire.write(data)
 
     async def _keep_open(self) -> None:
         """Open the wire, wait for its end, open it again. The pause doubles until one holds."""
@@ -155,14 +180,15 @@ class SipTransport:
                 opened_at_s = now_s()
                 self._wire = wire
                 try:
-                    for live in self._calls:
-                        for data in live.call.again():
-                            wire.write(data)
+                    self._take_over(wire)
                     self._on_room()
-                    await asyncio.shield(wire.closed)
+                    await asyncio.shield(wire.ended)
                 finally:
                     self._wire = None
-                    wire.close()
+                    if wire.was_given_up and wire in self._wires.values() and not self._is_stopping:
+                        self._retired.add(wire)
+                    else:
+                        wire.close()
                 if wire.was_given_up:
                     continue
                 self._log.warning("connection_lost")

@@ -17,18 +17,21 @@ log = structlog.get_logger()
 
 
 class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
-    """Open until `closed` is done. `hear` gets each message that can be read, `refused` is called when nobody listens
-    at the trunk's UDP port; neither may raise."""
+    """In use until `ended` is done. `hear` gets each message that can be read, `refused` is called when nobody listens
+    at the trunk's UDP port; neither may raise. Each is told which wire it is."""
 
-    def __init__(self, settings: SipSettings, hear: Callable[[Message], None], refused: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: SipSettings, hear: Callable[["Wire", Message], None], refused: Callable[["Wire"], None]
+    ) -> None:
         self._settings = settings
         self._hear = hear
         self._refused = refused
         self.was_given_up = False
+        self.is_closed = False
         self._transport: asyncio.BaseTransport | None = None
         self._reader = StreamReader()
         self._log = log.bind(host=settings.host, port=settings.port, carrier=settings.carrier.value)
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def open(self, tls: ssl.SSLContext | None) -> None:
         """Raises OSError or TimeoutError."""
@@ -66,9 +69,9 @@ class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
             cast(asyncio.WriteTransport, self._transport).write(data)
 
     def give_up(self) -> None:
-        """Close it to open another, as soon as may be."""
+        """Let another take over. Whoever opened it closes it, once its calls are over."""
         self.was_given_up = True
-        self.close()
+        self._end()
 
     def close(self) -> None:
         if self._transport is not None:
@@ -90,24 +93,28 @@ class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
         except SipError as error:
             self._log.warning("message_malformed", detail=str(error))
             return
-        self._hear(message)
+        self._hear(self, message)
 
     def error_received(self, exc: Exception) -> None:
         self._log.warning("datagram_refused", error=type(exc).__name__)
         if isinstance(exc, ConnectionRefusedError):
-            self._refused()
+            self._refused(self)
 
     def data_received(self, data: bytes) -> None:
         try:
             for message in self._reader.feed(data):
-                self._hear(message)
+                self._hear(self, message)
         except SipError as error:
             self._log.warning("stream_broken", detail=str(error))
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
+        self.is_closed = True
+        self._end()
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
 
 
 def tls_context(settings: SipSettings) -> ssl.SSLContext:

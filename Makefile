@@ -52,6 +52,7 @@ profile: install
 
 chaos: install
 	$(BIN)/python -m bench.chaos
+	$(BIN)/python -m bench.chaos --nodes 4
 	$(BIN)/python -m bench.fuzz
 	$(BIN)/python -m bench.campaign
 

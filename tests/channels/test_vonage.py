@@ -53,6 +53,12 @@ def an_attempt(content: Content, type_: MessageType = MessageType.PROMO, window_
     return Attempt(1, MESSAGE_ID, 2, PHONE, "Shop", type_, content, window_s=window_s)
 
 
+def asked(account: Vonage, attempt: Attempt) -> HttpRequest:
+    request = account.request(attempt)
+    assert isinstance(request, HttpRequest)
+    return request
+
+
 def viber(model: type[judge_viber.BaseViber], options: judge_viber.ViberOptions, **fields: Any) -> BaseModel:
     said: BaseModel = model(**COMMON, viber_service=options, **fields)
     return said
@@ -204,7 +210,7 @@ def test_a_message_is_asked_for(
 ) -> None:
     account = an_account(adapter)
     assert account.fits(content, type_) is None
-    request = account.request(an_attempt(content, type_))
+    request = asked(account, an_attempt(content, type_))
     assert (request.method, request.url) == ("POST", "https://api.nexmo.com/v1/messages")
     assert request.json == orjson.loads(orjson.dumps(expected.model_dump(by_alias=True, exclude_none=True)))
 
@@ -223,12 +229,20 @@ def test_it_does_not_fit(adapter: type[Vonage], content: Content) -> None:
     assert an_account(adapter).fits(content, PROMO) is Reason.CONTENT_UNFIT
 
 
+def test_a_sender_that_vonage_would_not_take_does_not_leave_us() -> None:
+    attempt = replace(an_attempt(Content("hi")), sender="x" * 51)
+    refusal = an_account(VonageSms).request(attempt)
+    assert isinstance(refusal, Rejected)
+    assert refusal.reason is Reason.INVALID_SENDER
+    assert asked(an_account(VonageSms, default_sender="Shop"), attempt).json["from"] == "Shop"
+
+
 TTLS = [(VonageViber, 1, 30), (VonageViber, 10**6, 259_200), (VonageRcs, 1, 20), (VonageSms, 10**6, 604_800)]
 
 
 @pytest.mark.parametrize(("adapter", "window_s", "ttl"), TTLS)
 def test_the_window_is_its_time_to_live(adapter: type[Vonage], window_s: int, ttl: int) -> None:
-    body = an_account(adapter).request(an_attempt(Content("hi"), window_s=window_s)).json
+    body = asked(an_account(adapter), an_attempt(Content("hi"), window_s=window_s)).json
     assert body.get("viber_service", body)["ttl"] == ttl
 
 
@@ -250,11 +264,11 @@ def test_an_application_says_who_it_is_by_a_token_that_is_used_for_minutes(
 
 
 def authorization(account: Vonage) -> str:
-    return account.request(an_attempt(Content("hi"))).headers["Authorization"].removeprefix("Bearer ")
+    return asked(account, an_attempt(Content("hi"))).headers["Authorization"].removeprefix("Bearer ")
 
 
 def test_a_key_and_a_secret_do_as_well() -> None:
-    request = an_account(VonageSms).request(an_attempt(Content("hi")))
+    request = asked(an_account(VonageSms), an_attempt(Content("hi")))
     assert request.headers["Authorization"] == "Basic a2V5OnNlY3JldA=="
 
 

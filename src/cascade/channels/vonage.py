@@ -10,7 +10,6 @@ webhooks, status callbacks), https://developer.vonage.com/en/messages/guides/rcs
 https://developer.vonage.com/en/api-errors/messages.
 """
 
-import base64
 import hashlib
 import hmac
 import time
@@ -29,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cascade.channels import jwt, viber_business
 from cascade.channels.base import Callback, Capabilities, Heard
 from cascade.channels.fitting import Fitted, as_sms
-from cascade.channels.http import HttpRequest, HttpResponse, header, redact, retry_after_s, text
+from cascade.channels.http import HttpRequest, HttpResponse, basic, header, redact, retry_after_s, text
 from cascade.channels.rcs import content as rcs
 from cascade.channels.viber_business import Kind, Partner
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry, Revocation, Sent
@@ -52,6 +51,7 @@ MAX_SMS = 3200
 LONGEST_TTL_S = 259_200
 LONGEST_SMS_TTL_S = 604_800
 SHORTEST_TTL_S = 20
+MAX_SENDER = 50
 MAX_TITLE = 200
 MAX_DESCRIPTION = 500
 MB = 1024 * 1024
@@ -134,10 +134,13 @@ class Vonage:
         """What this channel's message has beside what all have. Asked only about what fits."""
         raise NotImplementedError
 
-    def request(self, attempt: Attempt) -> HttpRequest:
+    def request(self, attempt: Attempt) -> HttpRequest | Rejected:
+        sender = self._sender(attempt.sender)
+        if len(sender) > MAX_SENDER:
+            return Rejected(Reason.INVALID_SENDER, f"Vonage takes at most {MAX_SENDER} characters")
         body = {
             "to": attempt.address.removeprefix("+"),
-            "from": self._sender(attempt.sender),
+            "from": sender,
             "client_ref": f"{attempt.message_id.hex()}-{attempt.number}",
         } | self.message(attempt)
         if self.callback_url is not None:
@@ -213,8 +216,7 @@ class Vonage:
     def _authorization(self) -> str:
         if self.application_id is None:
             assert self.api_secret is not None  # noqa: S101 - checked when it was made
-            pair = f"{self.api_key}:{self.api_secret.reveal()}".encode()
-            return f"Basic {base64.b64encode(pair).decode()}"
+            return basic(self.api_key or "", self.api_secret)
         now_s = time.time()
         if not self._lent or now_s >= self._lent[0][1]:  # to sign takes a millisecond, a token lasts for minutes
             claims = {

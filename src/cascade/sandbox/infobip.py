@@ -317,7 +317,7 @@ def check_suggestions(suggestions: Any, most: int) -> None:
     require(len(suggestions) <= most, "suggestions")
     for one in suggestions:
         require(1 <= len(one.get("text", "")) <= 25 and bool(one.get("postbackData")), "suggestions")
-        require(one.get("type") == "REPLY" or is_link(one.get("url")), "suggestions")
+        require(one.get("type") == "REPLY" or is_link(one.get("url"), most=2048), "suggestions")
 
 
 def require(is_right: bool, name: str) -> None:
@@ -328,8 +328,8 @@ def require(is_right: bool, name: str) -> None:
 CHECKS = {"viber_business": check_viber, "rcs": check_rcs, "sms": check_sms}
 
 
-def is_link(url: Any, endings: tuple[str, ...] = ("",)) -> bool:
-    if not isinstance(url, str) or len(url) > 1000:
+def is_link(url: Any, endings: tuple[str, ...] = ("",), most: int = 1000) -> bool:
+    if not isinstance(url, str) or len(url) > most:
         return False
     parts = urlsplit(url)
     return parts.scheme in ("http", "https") and parts.path.lower().endswith(endings)

@@ -20,6 +20,7 @@ MAX_CHIPS = 11
 MAX_CARD_CHIPS = 4
 MAX_CHIP = 25
 MAX_URL = 2048
+MAX_FILE_URL = 1000
 
 
 class Form(StrEnum):
@@ -93,11 +94,18 @@ def tapped(payload: str) -> str:
 
 def _visual(media: Media) -> str | None:
     """The picture or video, when that and its preview are all there is."""
-    if media.file:
+    shown = media.video or media.image
+    links = (shown, media.thumbnail, media.image)
+    if shown is None or media.file or any(len(link) > MAX_FILE_URL for link in links if link):
         return None
-    return media.video or media.image
+    return shown
 
 
 def _is_document(content: Content, media: Media) -> bool:
     is_alone = not (content.text or content.buttons or content.options or media.image or media.video)
-    return is_alone and media.file is not None and urlsplit(media.file).path.lower().endswith(".pdf")
+    return (
+        is_alone
+        and media.file is not None
+        and len(media.file) <= MAX_FILE_URL
+        and urlsplit(media.file).path.lower().endswith(".pdf")
+    )

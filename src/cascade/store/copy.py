@@ -8,13 +8,14 @@ PostgreSQL what it has stored.
 import hashlib
 import json
 import sqlite3
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import asyncpg
-from sqlalchemy import Boolean, LargeBinary, Table
+from sqlalchemy import Boolean, Float, LargeBinary, Table
 
 from cascade.core.errors import ConfigError
 from cascade.store import postgres, schema, versions
@@ -30,6 +31,16 @@ NOTE = """
     UPDATE store_copy SET last_key = $2, rows_copied = rows_copied + $3, hash_1 = hash_1 + $4, hash_2 = hash_2 + $5
     WHERE table_name = $1
 """
+# SQLite keeps what may be repeated by the request, PostgreSQL by the message (store/repeats.py).
+REPEATS = (
+    """
+    INSERT INTO recent_message (account_id, digest, message_id, at_ms)
+    SELECT account_id, substr(digests, place * 16 + 1, 16), substr(message_ids, place * 16 + 1, 16), at_ms
+    FROM recent_batch, generate_series(0, length(digests) / 16 - 1) AS place
+    ORDER BY id, place ON CONFLICT DO NOTHING
+    """,
+    "DELETE FROM recent_batch",
+)
 SEPARATOR, NULL = "\x1f", "\x1e"
 # What SQLite keeps in one row for each request, and indexes in memory, PostgreSQL keeps and indexes message by message.
 UNPACK_REPEATS = """
@@ -174,6 +185,8 @@ def _text(table: Table) -> Callable[[tuple[Any, ...]], str]:
             spell.append(lambda value: "true" if value else "false")
         elif isinstance(column.type, LargeBinary):
             spell.append(bytes.hex)
+        elif isinstance(column.type, Float):
+            spell.append(lambda value: struct.pack(">d", value).hex())
         else:
             spell.append(str)
 
@@ -196,7 +209,11 @@ def _sum_query(table: Table) -> str:
     """The same, by PostgreSQL."""
     words = []
     for column in table.columns:
-        word = f"encode({column.name}, 'hex')" if isinstance(column.type, LargeBinary) else f"{column.name}::text"
+        word = f"{column.name}::text"
+        if isinstance(column.type, LargeBinary):
+            word = f"encode({column.name}, 'hex')"
+        elif isinstance(column.type, Float):
+            word = f"encode(float8send({column.name}), 'hex')"
         words.append(f"coalesce({word}, E'\\x1e')")
     bits = HASH_DIGITS * 4
     sums = [f"coalesce(sum(('x' || substr(h, {start}, {HASH_DIGITS}))::bit({bits})::bigint), 0)" for start in (1, 17)]
@@ -228,6 +245,8 @@ async def _finish(file: sqlite3.Connection, connection: asyncpg.Connection, prog
             await connection.execute(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), {last})")
         await connection.execute(UNPACK_REPEATS)
         await connection.execute("TRUNCATE recent_batch")
+        for statement in REPEATS:
+            await connection.execute(statement)
         await connection.execute("DROP TABLE store_copy")
         for statement in versions.statements():
             await connection.execute(statement)

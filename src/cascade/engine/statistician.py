@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 WRITE_S = 1.0
 LOOK_S = 2.0
-REST = 20
+REST = 60
 """After a look that took long, rest so many times as long: counting a backlog of millions must not become the work."""
 PURGE_EVERY_MS = 600_000
 

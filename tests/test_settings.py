@@ -215,6 +215,9 @@ PROBLEMS = {  # a provider's entry: what is said of it
     'kind = "sms.pigeon"': "`kind` must be one of ",
     'kind = "sms.smpp"\nhots = "x"': "no such setting `hots`. Did you mean 'host'?",
     'kind = "sms.smpp"\nport = "x"': "`port`: Input should be a valid integer",
+    'kind = "sms.infobip"\nbase_url = "https://x"\napi_key = "k"\ncallback_secret = ""': (
+        "`callback_secret`: Value should have at least 1 item"
+    ),
     'kind = "sms.smpp"\nresponse_timeout_s = 31': "`response_timeout_s`: it is above 30",
 }
 

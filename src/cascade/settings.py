@@ -259,6 +259,8 @@ def _own_settings(settings: type[Any], given: dict[str, Any]) -> Any:
             typed[field.name] = (type_, field.default)
         elif field.default_factory is not dataclasses.MISSING:
             typed[field.name] = (type_, Field(default_factory=field.default_factory))
+        elif type_ is SecretStr:  # an empty one would let anybody be believed
+            typed[field.name] = (Annotated[SecretStr, Field(min_length=1)], ...)
         else:
             typed[field.name] = (type_, ...)
     model = create_model(settings.__name__, __config__=ConfigDict(arbitrary_types_allowed=True), **typed)

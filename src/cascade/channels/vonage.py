@@ -156,7 +156,8 @@ class Vonage:
         detail = f"{answer.get('title')} {answer.get('detail')}"
         reason = ERRORS.get(code)
         if response.status == 429 or reason in (Reason.THROTTLED, Reason.PROVIDER_DOWN):
-            return Retry(reason or Reason.THROTTLED, retry_after_s(response), detail)
+            why = Reason.PROVIDER_DOWN if reason is Reason.PROVIDER_DOWN else Reason.THROTTLED
+            return Retry(why, retry_after_s(response), detail)
         match response.status:
             case 401 | 403:
                 return Rejected(reason or Reason.MISCONFIGURED, detail)

@@ -68,8 +68,10 @@ class SipTransport:
             if refusal is not None:
                 settle(attempt, refusal)
                 has_refused = True
+            elif self._wire is None:  # the calls before it were refused, and the wire was given up
+                settle(attempt, NotSent())
             else:
-                self._call(attempt, settle)
+                self._call(self._wire, attempt, settle)
         for attempt in attempts[room:]:
             settle(attempt, NotSent())
         if has_refused:
@@ -87,13 +89,14 @@ class SipTransport:
             await asyncio.gather(self._keeper, return_exceptions=True)
         for wire in self._retired:
             wire.close()
+        self._retired.clear()
+        self._wires.clear()
 
-    def _call(self, attempt: Attempt, settle: Settle) -> None:
-        assert self._wire is not None  # noqa: S101 - there was room
+    def _call(self, wire: Wire, attempt: Attempt, settle: Settle) -> None:
         call_id = f"{attempt.message_id.hex()}-{attempt.number}-{token()}"
         order = Order(call_id, attempt.sender, attempt.address, is_first=attempt.number == 1)
-        self._wires[call_id] = self._wire
-        self._calls.begin(call_id, Call(order, self._settings, self._wire.place, token), attempt, settle)
+        self._wires[call_id] = wire
+        self._calls.begin(call_id, Call(order, self._settings, wire.place, token), attempt, settle)
 
     def _write(self, live: Live[Call], data: bytes) -> None:
         wire = self._wires.get(live.name)

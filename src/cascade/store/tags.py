@@ -33,7 +33,8 @@ LISTED = """
         UNION ALL
         SELECT (SELECT min(tag) FROM message_tag WHERE account_id = ? AND tag > known.tag)
         FROM known WHERE known.tag IS NOT NULL)
-    SELECT tag, (SELECT max(message_id) FROM message_tag WHERE account_id = ? AND tag = known.tag) AS newest
+    SELECT tag, (SELECT message_id FROM message_tag WHERE account_id = ? AND tag = known.tag
+        ORDER BY message_id DESC LIMIT 1) AS newest
     FROM known WHERE tag IS NOT NULL ORDER BY newest DESC LIMIT ?
 """
 PROGRESS = """

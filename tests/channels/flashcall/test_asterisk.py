@@ -347,6 +347,15 @@ async def test_stopping_ends_the_ringing_first() -> None:
             assert len(city.twin.hung_up) == 1
 
 
+async def test_a_link_that_another_node_had_meanwhile_begins_anew() -> None:
+    async with sandbox() as city:
+        ours = city.transport()
+        for number in (1, 2):
+            async with Engine(ours) as engine:
+                assert kind(await engine.call(attempt(number=number))) == (Delivered, None)
+            assert ours.room() == 0
+
+
 async def test_what_is_no_flash_call_never_leaves_us() -> None:
     async with sandbox() as city, Engine(city.transport()) as engine:
         outcome = await engine.call(attempt(type=MessageType.PROMO))

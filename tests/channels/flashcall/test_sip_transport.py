@@ -160,6 +160,15 @@ async def test_stopping_without_grace_says_what_is_known() -> None:
             assert ours.room() == 0
 
 
+async def test_a_link_that_another_node_had_meanwhile_begins_anew() -> None:
+    async with trunk() as twin:
+        ours = transport(twin.port)
+        for number in (1, 2):
+            async with Engine(ours) as engine:
+                assert kind(await engine.call(attempt(number=number))) == (Delivered, None)
+            assert ours.room() == 0
+
+
 # -- the wire ---------------------------------------------------------------------------------------------------------
 
 

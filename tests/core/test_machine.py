@@ -124,6 +124,14 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     "answer lost, promo, provider knows our id: repeated": (
         PROMO_SENDING, Settled(T0 + 10, 1, 0, AnswerLost(), True), Q, P, 0, [Mark.UNKNOWN],
     ),
+    "answer lost, too late for a repeat: a receipt may still come in the window": (
+        ON_VIBER._replace(tries=2, step_ends_at_ms=T0 + 1_000), Settled(T0 + 20, 2, 1, AnswerLost()), W, P, 1,
+        [Mark.UNKNOWN],
+    ),
+    "answer lost where no receipt ever comes, too late for a repeat: next step": (
+        SENDING._replace(tries=2, step_ends_at_ms=T0 + 1_000), Settled(T0 + 20, 1, 0, AnswerLost()), Q, P, 1,
+        [Mark.UNKNOWN],
+    ),
     "node lost while sending a transaction: repeated": (
         SENDING, DeadlinePassed(T0 + 60_000), Q, P, 0, [Mark.UNKNOWN],
     ),

@@ -317,10 +317,7 @@ def _wait(message: Message, at_ms: int, cost_micros: int = 0) -> Message:
 
 def _again(message: Message, at_ms: int, after_ms: int, entries: list[Entry]) -> Decision:
     """The same step once more, unless that would outlast the step."""
-    ends_at_ms = message.step_ends_at_ms
-    if message.tries <= 1:  # from the first failure on, the step has its window and no more
-        window_ms = windows.window_ends_at_ms(message.route, message.step, at_ms, message.expires_at_ms)
-        ends_at_ms = min(ends_at_ms, window_ms)
+    ends_at_ms = _tries_end_at_ms(message, at_ms)
     if at_ms + after_ms >= ends_at_ms:
         return _next_step(message, at_ms, entries)
     return message._replace(
@@ -328,11 +325,24 @@ def _again(message: Message, at_ms: int, after_ms: int, entries: list[Entry]) ->
     ), entries
 
 
+def _tries_end_at_ms(message: Message, at_ms: int) -> int:
+    """From the first failure on, the step has its window and no more."""
+    if message.tries > 1:
+        return message.step_ends_at_ms
+    window_ms = windows.window_ends_at_ms(message.route, message.step, at_ms, message.expires_at_ms)
+    return min(message.step_ends_at_ms, window_ms)
+
+
 def _unknown(message: Message, at_ms: int, takes_our_id: bool, entries: list[Entry], spread: float = 0.0) -> Decision:
     """It may have been sent. Where a repeat is harmless, or better than nothing, repeat; else wait for a receipt."""
-    if takes_our_id or message.type.repeats_unknown:
-        return _again(message, at_ms, round(backoff.delay_ms(message.tries) * (1 + spread)), entries)
-    return _wait(message, at_ms), entries
+    if not (takes_our_id or message.type.repeats_unknown):
+        return _wait(message, at_ms), entries
+    after_ms = round(backoff.delay_ms(message.tries) * (1 + spread))
+    ends_at_ms = _tries_end_at_ms(message, at_ms)
+    if at_ms + after_ms >= ends_at_ms > at_ms and message.route[message.step].channel.confirms_delivery:
+        # Too late to repeat, but a receipt may still say that it arrived: the next channel would make it a double.
+        return message._replace(state=State.WAITING, deadline_at_ms=ends_at_ms), entries
+    return _again(message, at_ms, after_ms, entries)
 
 
 def _delivered(

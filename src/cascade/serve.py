@@ -30,9 +30,8 @@ from cascade.api.send import KEY_KEPT_MS
 from cascade.api.texts import LinkRules
 from cascade.channels.base import Callback, ChecksDigits, Heard, Hears, Transport
 from cascade.channels.fitting import Fitting, as_sms
-from cascade.channels.http import HttpSettings, HttpTransport
+from cascade.channels.http import HttpSettings, HttpTransport, SetsWebhook
 from cascade.channels.registry import BOT_FITTINGS, BOTS, PROVIDERS
-from cascade.channels.viber_bot import ViberBot
 from cascade.console.app import create_console
 from cascade.console.page import ROOT as CONSOLE
 from cascade.console.parts import Answered, ConsoleParts, Times
@@ -40,12 +39,14 @@ from cascade.core.directory import Directory, PlannedStep, Rate, SharedLink
 from cascade.core.errors import ConfigError, ProviderUnreachableError, StoreUnavailableError, StoreUnreachableError
 from cascade.core.flashcalls import FlashcallRules
 from cascade.core.prices import Price, Prices, micros_of
+from cascade.core.replies import ReplyHints, Wishes
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
 from cascade.engine.clicks import ClickCounter
 from cascade.engine.egress import Egress
 from cascade.engine.janitor import Keep
 from cascade.engine.notifier import Notifier, NotifierSettings
+from cascade.engine.poller import Poller
 from cascade.engine.supervision import supervise
 from cascade.engine.worker import LinkSetup, Worker
 from cascade.settings import BotApi, ProviderLink, Settings
@@ -150,7 +151,7 @@ def link_setup(name: str, link: ProviderLink, reached_at: str | None) -> LinkSet
 def bot_transport(settings: Settings, channel: Channel, link: str, token: Secret) -> HttpTransport:
     """The link of a bot."""
     api: BotApi = getattr(settings, channel.value)
-    adapter = BOTS[channel](base_url=api.base_url, token=token)
+    adapter = BOTS[channel](token=token, base_url=api.base_url, **api.own)
     return HttpTransport(adapter, link, HttpSettings(window=api.window, total_s=api.timeout_s))
 
 
@@ -198,6 +199,7 @@ class Gateway:
                 settings.flashcalls.digits, settings.flashcalls.checks, settings.flashcalls.reveal_caller
             ),
             fittings=_fittings(settings),
+            reply_hints=ReplyHints(settings.surveys.reply_hint, settings.surveys.reply_hint_cyrillic),
         )
         self.app = create_app(self._parts, has_doors=self._role.has_doors)
         self._tracer = None if settings.tracing.endpoint is None else self._traced(settings.tracing.endpoint)
@@ -259,6 +261,9 @@ class Gateway:
             self._worker.add_janitor(self._keep())
         self._worker.add_clicks(self._clicks)
         await self._refresh_first()
+        if self._role.has_engine:
+            given = self.settings.inbound
+            self._worker.add_correspondent(self._newest_directory, Wishes(given.stop_words, given.start_words))
         self._keep_doing("directory", self.refresh)
         self._keep_doing("keys_used", self._write_keys_used)
         if self._role.has_engine:
@@ -370,20 +375,24 @@ class Gateway:
     def _add_bot(self, channel: Channel, link: str, token: Secret) -> None:
         api: BotApi = getattr(self.settings, channel.value)
         transport = bot_transport(self.settings, channel, link, token)
-        adapter = transport.adapter
+        adapter: SetsWebhook = transport.adapter  # type: ignore[assignment] # both bots' are
         self._transports[link] = transport
-        beside = None
-        if isinstance(adapter, ViberBot) and self.settings.http.public_url is not None:
+        beside: Callable[[], Coroutine[Any, Any, None]] | None = None
+        way = api.way_of_news(self.settings.http.public_url)
+        if way == "webhook" and self.settings.http.public_url is not None:
             url = f"{self.settings.http.public_url.rstrip('/')}/callbacks/{link}"
             is_set = asyncio.Event()
             self._webhooks.append(is_set)
             beside = partial(self._set_webhook, transport, adapter, link, url, is_set)
+        elif way == "polling":
+            beside = Poller(transport, link, self._worker.take_heard).run
         self._worker.add_link(link, LinkSetup(transport, api.rate_per_s, beside, BOT_FITTINGS[channel]))
 
     async def _set_webhook(
-        self, transport: HttpTransport, adapter: ViberBot, link: str, url: str, is_set: asyncio.Event
+        self, transport: HttpTransport, adapter: SetsWebhook, link: str, url: str, is_set: asyncio.Event
     ) -> None:
-        """Tell Viber where to send receipts, until it listens: without them every message would fall through."""
+        """Tell a bot's provider where to call us, until it listens: without Viber's receipts every message would fall
+        through."""
         while True:
             try:
                 answer = await transport.fetch(adapter.set_webhook(url))

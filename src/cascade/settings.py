@@ -16,8 +16,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from cascade.channels.registry import PROVIDERS
 from cascade.channels.smpp.settings import SmppSettings
+from cascade.channels.telegram_bot import ASK_BUTTON, ASK_TEXT, THANKS_TEXT
 from cascade.core.errors import ConfigError
 from cascade.core.node import Role
+from cascade.core.replies import START_WORDS, STOP_WORDS
 from cascade.core.secret import Secret
 from cascade.core.targets import Targets
 from cascade.core.words import Channel
@@ -203,13 +205,78 @@ class Console(Section):
     session_hours: Positive = 168
 
 
+NewsBy = Literal["webhook", "polling", "off"]
+
+
 class BotApi(Section):
-    """A bot provider. `window`: requests unanswered at once, for each bot. `rate_per_s`: sends a second, each bot."""
+    """A bot provider. `window`: requests unanswered at once, for each bot. `rate_per_s`: sends a second, each bot.
+    `ask_phone`: who is asked to share their phone, when the bot does not know it: never, start (whoever comes) or
+    always (whoever writes), with `ask_text`, `ask_button` and `thanks_text`."""
 
     base_url: str
     window: Positive = 50
     rate_per_s: Annotated[float, Field(gt=0)] | None = None
     timeout_s: Annotated[float, Field(gt=0, le=30)] = 15.0
+    ask_phone: Literal["never", "start", "always"] = "never"
+    ask_text: Annotated[str, Field(min_length=1, max_length=1_000)] = ASK_TEXT
+    ask_button: Annotated[str, Field(min_length=1, max_length=60)] = ASK_BUTTON
+    thanks_text: Annotated[str, Field(min_length=1, max_length=1_000)] = THANKS_TEXT
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What the adapter is told beside token and address."""
+        return {
+            "asks_phone": self.ask_phone,
+            "ask_text": self.ask_text,
+            "ask_button": self.ask_button,
+            "thanks_text": self.thanks_text,
+        }
+
+    def way_of_news(self, public_url: str | None) -> NewsBy:
+        """How we hear of what people tell the bots. `public_url`: where we can be called."""
+        return "off" if public_url is None else "webhook"
+
+
+class TelegramApi(BotApi):
+    """`updates`: webhook, polling or off; auto is a webhook where `http.public_url` is https, else polling."""
+
+    base_url: str = "https://api.telegram.org"
+    rate_per_s: Annotated[float, Field(gt=0)] | None = 30.0
+    ask_phone: Literal["never", "start", "always"] = "start"
+    updates: Literal["auto", "webhook", "polling", "off"] = "auto"
+
+    def way_of_news(self, public_url: str | None) -> NewsBy:
+        if self.updates != "auto":
+            return self.updates
+        return "webhook" if public_url is not None and public_url.startswith("https://") else "polling"
+
+
+class ViberApi(BotApi):
+    """`welcome`: what greets a person who opens the bot; absent: nothing. `name`: who says it."""
+
+    base_url: str = "https://chatapi.viber.com"
+    welcome: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=28)] = "Bot"
+
+    @property
+    def own(self) -> dict[str, Any]:
+        return {**super().own, "welcome": self.welcome, "name": self.name}
+
+
+class Inbound(Section):
+    """What people write. `stop_words`: who says one gets no more `promo` and `viber_survey` from the account;
+    `start_words` undo it. Capitals and signs around them do not matter."""
+
+    stop_words: list[Annotated[str, Field(min_length=1, max_length=60)]] = list(STOP_WORDS)
+    start_words: list[Annotated[str, Field(min_length=1, max_length=60)]] = list(START_WORDS)
+
+
+class Surveys(Section):
+    """The line that tells how to answer by SMS, under the numbered options; empty: none. `{last}` is the number of the
+    last one. `reply_hint_cyrillic` is for texts in Cyrillic letters."""
+
+    reply_hint: Annotated[str, Field(max_length=60)] = "Reply 1-{last}"
+    reply_hint_cyrillic: Annotated[str, Field(max_length=60)] = "Надішліть 1-{last}"
 
 
 class ProviderLink(Section):
@@ -330,8 +397,10 @@ class Settings(BaseSettings):
     flashcalls: Flashcalls = Flashcalls()
     console: Console = Console()
     tracing: Tracing = Tracing()
-    telegram_bot: BotApi = BotApi(base_url="https://api.telegram.org", rate_per_s=30)
-    viber_bot: BotApi = BotApi(base_url="https://chatapi.viber.com")
+    inbound: Inbound = Inbound()
+    surveys: Surveys = Surveys()
+    telegram_bot: TelegramApi = TelegramApi()
+    viber_bot: ViberApi = ViberApi()
     smpp: SmppSettings | None = None
     providers: dict[Annotated[str, Field(pattern="^[a-z0-9_-]{1,40}$")], ProviderLink] = {}
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"

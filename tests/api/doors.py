@@ -21,7 +21,7 @@ from cascade.core.secret import Secret
 from cascade.core.words import Channel
 from cascade.sandbox.app import Sandbox, SandboxSettings
 from cascade.serve import Gateway, http_server, listen, now_ms, open_seal
-from cascade.settings import BotApi, Http, Limits, ProviderLink, RouteStep, Settings, Store, Webhooks
+from cascade.settings import Http, Limits, ProviderLink, RouteStep, Settings, Store, TelegramApi, ViberApi, Webhooks
 from cascade.store import accounts
 
 HOST = "127.0.0.1"
@@ -191,8 +191,8 @@ async def opened(
         http=Http(port=port, max_batch=MAX_BATCH, max_body_bytes=MAX_BODY_BYTES),
         limits=Limits(send_rate=0, read_rate=0),
         webhooks=Webhooks(allow=["127.0.0.0/8"], allow_http=True, ports=[]),
-        telegram_bot=BotApi(base_url=NOBODY),
-        viber_bot=BotApi(base_url=NOBODY),
+        telegram_bot=TelegramApi(base_url=NOBODY, updates="off"),
+        viber_bot=ViberApi(base_url=NOBODY),
     )
     if has_sandbox:
         sandbox = Sandbox(
@@ -210,8 +210,8 @@ async def opened(
         settings = settings.model_copy(
             update={
                 "http": settings.http.model_copy(update={"public_url": f"http://{HOST}:{port}"}),
-                "telegram_bot": BotApi(base_url=sandbox.url),
-                "viber_bot": BotApi(base_url=sandbox.url),
+                "telegram_bot": TelegramApi(base_url=sandbox.url),
+                "viber_bot": ViberApi(base_url=sandbox.url),
                 "smpp": SmppSettings(port=sandbox.smsc_port, system_id="test", password="test"),
                 "providers": providers(sandbox),
                 "routes": {"standard": steps, "tg-viber": steps},

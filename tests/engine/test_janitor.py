@@ -7,15 +7,16 @@ import pytest
 
 from cascade.core.message import Message, State, Status
 from cascade.core.node import ALONE
-from cascade.core.words import MessageType
+from cascade.core.words import Channel, MessageType
 from cascade.engine import janitor
 from cascade.engine.janitor import Janitor, Keep
-from cascade.store import accounts, engines, links, messages, receipts, retention, schema, tags
+from cascade.store import accounts, engines, links, messages, receipts, retention, schema, surveys, tags
 from cascade.store.database import Database
 from cascade.store.ids import new_ids
 from cascade.store.links import NewLink
 from cascade.store.messages import Key, NewMessage
 from cascade.store.receipts import SentPart
+from cascade.store.surveys import Answer, Standing
 from cascade.store.tags import Tagged
 
 DAY_MS = 86_400_000
@@ -57,6 +58,7 @@ async def add(database: Database, name: str, account_id: int = 1, at_ms: int = O
         await links.add(tx, [NewLink(f"code-{name}", key, "https://shop.example", at_ms, NOW + DAY_MS)])
         await receipts.add_parts(tx, [SentPart("sms.smpp", f"part-{name}", key, 1, 0, 0)])
         await tx.execute("INSERT INTO flashcall (account_id, message_id, digits) VALUES (?, ?, 4)", key)
+        await surveys.add(tx, key, Answer(id_, Standing.COUNTED, 0, "Good", Channel.SMS, "sms.smpp", at_ms), 1)
     return key
 
 
@@ -65,7 +67,7 @@ async def left(database: Database) -> dict[str, set[str]]:
     async with database.reading() as reader:
         names: dict[bytes, str] = dict(await reader.rows("SELECT id, tracking_id FROM message"))
         found = {"message": set(names.values())}
-        for table in ("message_tag", "short_link", "sent_part", "flashcall"):
+        for table in ("message_tag", "short_link", "sent_part", "flashcall", "survey_answer"):
             ids = [id_ for (id_,) in await reader.rows(f"SELECT message_id FROM {table}")]  # noqa: S608
             found[table] = {names.get(id_, "gone") for id_ in ids}
     return found

@@ -7,11 +7,12 @@ from sqlalchemy import LargeBinary, Text
 from cascade.core.events import EventType, Happened
 from cascade.core.message import Message, State, Status
 from cascade.core.timeline import Entry, Mark
-from cascade.store import accounts, console, erasure, events, links, messages, receipts, schema, subscribers
+from cascade.store import accounts, console, erasure, events, links, messages, optouts, receipts, schema, subscribers
 from cascade.store.database import Database
 from cascade.store.erasure import Asked, Erased
 from cascade.store.links import NewLink
 from cascade.store.messages import Change, NewMessage
+from cascade.store.optouts import OptOut
 from cascade.store.receipts import LostAnswer
 from cascade.store.sqlite import SqliteDatabase
 from cascade.store.subscribers import Subscriber
@@ -55,6 +56,7 @@ async def fill(database: Database) -> None:
                 tx, 1, "telegram_bot.1", [Subscriber(phone, CHAT if phone == PHONE else "4712", said(phone))], T0
             )
             await tx.execute("INSERT INTO last_caller VALUES (1, ?, '+380440000000')", (phone,))
+            await optouts.add(tx, 1, [OptOut(phone, "sms.smpp", T0)])
             lost = LostAnswer("sms.smpp", phone.removeprefix("+"), key(number), 1, 0, T0)
             await receipts.add_lost(tx, [lost])
             told = "INSERT INTO inbound (link, provider_id, kind, address, text, phone, profile, received_at_ms) VALUES"
@@ -197,7 +199,7 @@ def test_every_column_about_a_person_is_erased_or_said_to_stay() -> None:
         *("message.phone", "message.tracking_id", "message.text", "message.extras", "message.address", "event.body"),
         *("subscriber.phone", "subscriber.address", "subscriber.profile", "last_caller.phone", "last_caller.caller"),
         *("inbound.address", "inbound.text", "inbound.payload", "inbound.phone", "inbound.profile"),
-        "lost_answer.recipient",
+        *("lost_answer.recipient", "opt_out.phone"),
     }
     known = {f"{table.name}.{column.name}" for table in schema.metadata.sorted_tables for column in table.columns}
     assert {one for one in known if one.partition(".")[2] in PERSONAL} == erased | LEFT.keys()

@@ -22,9 +22,11 @@ from cascade.api.together import Together
 from cascade.api.v1 import channels as v1_channels
 from cascade.api.v1 import flashcalls as v1_flashcalls
 from cascade.api.v1 import messages as v1_messages
+from cascade.api.v1 import opt_outs as v1_opt_outs
 from cascade.api.v1 import people as v1_people
 from cascade.api.v1 import statistics as v1_statistics
 from cascade.api.v1 import subscribers as v1_subscribers
+from cascade.api.v1 import surveys as v1_surveys
 from cascade.api.v1 import tags as v1_tags
 from cascade.api.validation import faults_of
 from cascade.core.errors import QueryTimeoutError, StoreUnavailableError
@@ -49,6 +51,8 @@ def create_app(parts: Parts, *, has_doors: bool = True) -> FastAPI:
         for door in (send, items, status, subscribers, webhooks, links, callbacks):
             app.include_router(door.router)
         for door in (v1_messages, v1_tags, v1_statistics, v1_subscribers, v1_people, v1_channels, v1_flashcalls):
+            app.include_router(door.router)
+        for door in (v1_surveys, v1_opt_outs):
             app.include_router(door.router)
     app.add_exception_handler(InvalidRequest, _invalid)
     app.add_exception_handler(RequestValidationError, _unread)

@@ -39,6 +39,6 @@ async def take_callback(request: Request, link: str, tail: str = "") -> Response
     except MalformedCallbackError:
         metrics.CALLBACKS_REFUSED.labels(link, "malformed").inc()
         raise RequestError(400, ErrorCode.INVALID_JSON, "Not a callback of this provider") from None
-    if heard.receipts or heard.inbound:
+    if heard:
         await parts.take_heard(link, heard)
     return Response(heard.answer.body, heard.answer.status, media_type=heard.answer.content_type)

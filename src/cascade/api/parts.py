@@ -14,6 +14,7 @@ from cascade.core.flashcalls import FlashcallRules
 from cascade.core.link import LinkState
 from cascade.core.links import Click
 from cascade.core.prices import Prices
+from cascade.core.replies import ReplyHints
 from cascade.core.words import Channel
 from cascade.store.accounts import Seal
 from cascade.store.batches import BatchNumbers
@@ -39,6 +40,7 @@ class Parts:
     door has changed of accounts and webhooks. `fittings` say how a channel would show a content. `count_click` returns
     at once; what it is given is written down soon. `check_digits(link, provider_id, typed)` asks a provider that alone
     knows who called; None: it did not say. `callers` are the numbers that each link may call from.
+    `reply_hints` tell how a survey is answered by SMS.
     """
 
     database: Database
@@ -64,6 +66,7 @@ class Parts:
     check_digits: CheckDigits
     callers: Pools = field(default_factory=dict)
     flashcalls: FlashcallRules = field(default_factory=FlashcallRules)
+    reply_hints: ReplyHints = field(default_factory=ReplyHints)
     rates: Rates = field(default_factory=OwnRates)
     eras: Eras = field(default_factory=Eras)
     keys_used: dict[bytes, int] = field(default_factory=dict)

@@ -29,8 +29,9 @@ from cascade.core.draft import Draft
 from cascade.core.message import NO_ADDRESSES
 from cascade.core.plan import Planner
 from cascade.core.prices import Prices
+from cascade.core.replies import ReplyHints
 from cascade.core.words import MessageType
-from cascade.store import events, messages, repeats, subscribers, tags
+from cascade.store import events, messages, optouts, repeats, subscribers, tags
 from cascade.store import links as short_links
 from cascade.store.database import Transaction
 from cascade.store.ids import new_ids
@@ -247,6 +248,7 @@ async def _store(
         is_new = [id_ == first for id_, first in zip(ids, firsts, strict=True)]
         wanted, numbers = list(compress(wanted, is_new)), list(compress(numbers, is_new))
     filled, links = await fill(tx, account_id, wanted, parts.link_rules, now_ms)
+    filled = _hinted(filled, parts.reply_hints)
     called = await callers.begin(tx, account_id, parts.callers, parts.flashcalls, [draft for _, _, draft in filled])
     era = parts.eras.take(account_id, now_ms, len(filled))
     new = await _begin(tx, account_id, way, filled, numbers, era, called)
@@ -335,6 +337,7 @@ async def _begin(
     """The messages as they are stored: what is due now already stands in the lane of its first usable step."""
     planner, bot_links, now_ms = way
     known = await subscribers.addresses(tx, account_id, bot_links, {draft.phone for _, _, draft in wanted})
+    unwilling = await optouts.among(tx, account_id, _phones_of_advertising(wanted))
     new = []
     for (_, id_, draft), batch_id in zip(wanted, numbers, strict=True):
         addresses = known.get(draft.phone, NO_ADDRESSES)
@@ -343,6 +346,8 @@ async def _begin(
             message, entries = planner.start(draft, plan, addresses)
         else:
             plan, (message, entries) = planner.begin(draft, addresses)
+        if unwilling and draft.phone in unwilling and draft.type.is_advertising:
+            message, entries = planner.refuse(draft, plan)
         content = draft.content
         new.append(
             NewMessage(
@@ -362,6 +367,23 @@ async def _begin(
     return new
 
 
+def _phones_of_advertising(wanted: Sequence[Wanted]) -> set[str]:
+    return {draft.phone for _, _, draft in wanted if draft.type.is_advertising}
+
+
+def _hinted(wanted: Sequence[Wanted], hints: ReplyHints) -> Sequence[Wanted]:
+    """The same drafts; surveys tell how they are answered by SMS."""
+    if not any(draft.content.options for _, _, draft in wanted):
+        return wanted
+    return [(place, id_, _with_hint(draft, hints) if draft.content.options else draft) for place, id_, draft in wanted]
+
+
+def _with_hint(draft: Draft, hints: ReplyHints) -> Draft:
+    content = draft.content
+    said = " ".join((content.text, *content.options))
+    return replace(draft, content=replace(content, reply_hint=hints.of(said, len(content.options))))
+
+
 def _tagged(account_id: int, wanted: Sequence[Wanted]) -> list[Tagged]:
     return [
         Tagged(account_id, tag, id_)
@@ -379,11 +401,15 @@ async def _preview(parts: Parts, asked: Asked, batch: Batch) -> Response:
     wanted: Sequence[Wanted] = list(zip(batch.places, ids, batch.drafts, strict=True))
     async with parts.database.reading() as reader:
         wanted, _ = await fill(reader, account_id, wanted, parts.link_rules, asked.now_ms)
+        wanted = _hinted(wanted, parts.reply_hints)
         phones = {draft.phone for draft in batch.drafts}
         known = await subscribers.addresses(reader, account_id, way.bot_links, phones)
+        unwilling = await optouts.among(reader, account_id, _phones_of_advertising(wanted))
     shown = []
     for _, _, draft in wanted:
         plan, (message, _) = way.planner.begin(draft, known.get(draft.phone, NO_ADDRESSES))
+        if unwilling and draft.phone in unwilling and draft.type.is_advertising:
+            message, _ = way.planner.refuse(draft, plan)
         shown.append(preview.describe(draft, plan, message, parts.fittings, parts.currency))
     return Response(_whole(shown, batch), media_type="application/json")
 

@@ -20,7 +20,7 @@ from cascade.core.message import Status
 from cascade.core.timeline import TAKEN, Entry, Mark
 from cascade.core.times import iso
 from cascade.core.words import Channel, MessageType, Reason
-from cascade.store import flashcalls, links, messages
+from cascade.store import flashcalls, links, messages, surveys
 from cascade.store.database import Reader
 from cascade.store.links import Clicks
 from cascade.store.messages import Key, Record
@@ -113,11 +113,12 @@ async def get_status(message_id: str, request: Request, caller: ReadCaller) -> R
 
 
 class Seen(NamedTuple):
-    """A message, how its short links were followed, and what is told of its flash call."""
+    """A message, how its short links were followed, what is told of its flash call, and the answer to its survey."""
 
     record: Record
     links: Sequence[Clicks]
     flashcall: Mapping[str, Any] = NO_CALL
+    survey: str | None = None
 
 
 async def find(parts: Parts, account_id: int, message_id: str) -> Seen:
@@ -131,9 +132,12 @@ async def find(parts: Parts, account_id: int, message_id: str) -> Seen:
         call = NO_CALL
         if record is not None and record.message.type is MessageType.FLASHCALL:
             call = await _call(parts, reader, key)
+        answer = None
+        if record is not None and record.message.type is MessageType.VIBER_SURVEY:
+            answer = await surveys.answer(reader, key)
     if record is None:
         raise not_found()
-    return Seen(record, clicks, call)
+    return Seen(record, clicks, call, None if answer is None else answer.option)
 
 
 async def _call(parts: Parts, reader: Reader, key: Key) -> Mapping[str, Any]:
@@ -157,9 +161,9 @@ def key_of(account_id: int, message_id: str) -> Key | None:
         return None
 
 
-def describe(seen: Seen, currency: str, *, survey: str | None = None) -> dict[str, Any]:
+def describe(seen: Seen, currency: str) -> dict[str, Any]:
     """The contract's status object, with ours beside it. What is not known (None) has no key."""
-    record, followed, call = seen
+    record, followed, call, survey = seen
     message = record.message
     channels = _by_channel(record)
     known: dict[str, Any] = {} if survey is None else {"survey": survey}

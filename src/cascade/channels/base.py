@@ -27,11 +27,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a provider told us, of messages and of people."""
+    """What a provider told us, of messages and of people. `ignored` holds a word for each thing that is of no use to
+    us or not to be believed, to be counted by."""
 
     receipts: Sequence[Receipt] = ()
     inbound: Sequence[Inbound] = ()
     answer: Answer = Answer()
+    ignored: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.receipts or self.inbound or self.ignored)
 
 
 TakeHeard = Callable[[Heard], Awaitable[None]]
@@ -110,6 +115,15 @@ class ChecksDigits(Protocol):
 
     async def check_digits(self, provider_id: str, typed: str) -> bool | None:
         """Whether the number that called is the one typed; None: the provider did not say. Never raises."""
+        ...
+
+
+@runtime_checkable
+class Replies(Protocol):
+    """A transport that has something to say at once to a person who told us something."""
+
+    async def reply(self, inbound: Inbound, *, is_known: bool) -> None:
+        """`is_known`: we know the phone that belongs to their address. Never raises."""
         ...
 
 

@@ -32,6 +32,7 @@ from cascade.core.attempt import (
 )
 from cascade.core.content import Content
 from cascade.core.errors import ProviderUnreachableError
+from cascade.core.inbound import Inbound
 from cascade.core.secret import Secret
 from cascade.core.words import MessageType, Reason
 
@@ -160,6 +161,55 @@ class RevokesByHttp(Protocol):
 
 
 @runtime_checkable
+class RepliesByHttp(Protocol):
+    """An adapter that has something to say at once to a person who told us something."""
+
+    def reply_request(self, inbound: Inbound, *, is_known: bool) -> HttpRequest | None:
+        """`is_known`: we know the phone that belongs to their address. None: nothing is said."""
+        ...
+
+
+@runtime_checkable
+class SetsWebhook(Protocol):
+    """An adapter whose provider is told by request where to call us."""
+
+    def set_webhook(self, url: str) -> HttpRequest: ...
+
+    def webhook_refusal(self, response: HttpResponse) -> str | None:
+        """Why the provider did not take it; None when it did. Raises `ValueError` when the answer is no JSON."""
+        ...
+
+
+NOTHING = Heard()
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What one look brought. `next` is what to ask for after it; `problem`: why it brought nothing, if it did not."""
+
+    heard: Heard = NOTHING
+    next: int | None = None
+    problem: str | None = None
+
+
+@runtime_checkable
+class Polls(Protocol):
+    """An adapter whose provider can be asked for news, where it has no way to call us."""
+
+    def before_polls(self) -> HttpRequest:
+        """What must be said first, and again after a problem."""
+        ...
+
+    def poll_request(self, next: int | None) -> HttpRequest:  # noqa: A002
+        """It is answered when there is news, or after some seconds. `next` confirms what came before it."""
+        ...
+
+    def polled(self, response: HttpResponse) -> Polled:
+        """What the answer means. Whatever it raises means a problem."""
+        ...
+
+
+@runtime_checkable
 class ShowsItself(Protocol):
     """An adapter whose provider says whose credentials these are."""
 
@@ -168,6 +218,10 @@ class ShowsItself(Protocol):
     def account(self, response: HttpResponse) -> Health:
         """What the answer means. Never asked about a 3xx or a 5xx; whatever it raises means not well."""
         ...
+
+
+BESIDE = 2
+"""Connections beyond the window, so that a long poll or a reply keeps no message from going out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +304,18 @@ class HttpTransport:
             raise LookupError("this provider calls nobody")
         return self.adapter.hear(callback)
 
+    async def reply(self, inbound: Inbound, *, is_known: bool) -> None:
+        """See `Replies`."""
+        if not isinstance(self.adapter, RepliesByHttp):
+            return
+        try:
+            request = self.adapter.reply_request(inbound, is_known=is_known)
+            if request is not None:
+                answer = await self.fetch(request)
+                self._log.info("person_replied", kind=inbound.kind.value, status=answer.status)
+        except Exception as fault:  # a courtesy that was not done; what they told us is taken in all the same
+            self._log.warning("reply_lost", kind=inbound.kind.value, error=type(fault).__name__)
+
     async def revoke(self, sent: Sent) -> Revocation:
         """See `Revokes`."""
         if not isinstance(self.adapter, RevokesByHttp):
@@ -302,7 +368,9 @@ class HttpTransport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._settings.window, keepalive_timeout=self._settings.keep_alive_s, ttl_dns_cache=60
+                    limit=self._settings.window + BESIDE,
+                    keepalive_timeout=self._settings.keep_alive_s,
+                    ttl_dns_cache=60,
                 ),
                 timeout=aiohttp.ClientTimeout(total=self._settings.total_s, connect=self._settings.connect_s),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -1,4 +1,4 @@
-"""Viber REST Bot API: one message to one subscriber of the bot, and the signed callbacks about it.
+"""Viber REST Bot API: one message to one subscriber of the bot, and the signed callbacks about it and of people.
 
 How content is fitted:
 - a picture or a video goes as such with the text beside it; where Viber would not take it (text over 512, a link that
@@ -10,6 +10,9 @@ How content is fitted:
 - a survey's options are keyboard buttons: the person is seen to answer with the option's own words, and `tracking_data`
   brings the message's id back with the answer.
 
+Nothing proves that a contact is the sender's own. One is believed only as the answer to our own question, which is
+known by a mark in `tracking_data` that is made for that person.
+
 Viber answers HTTP 200 whatever happens: the result is the body's `status`.
 
 Sources: https://developers.viber.com/docs/api/rest-bot-api, https://developers.viber.com/docs/tools/keyboards,
@@ -20,18 +23,19 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from html import escape
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import orjson
 import structlog
 
-from cascade.channels.base import Callback, Capabilities, Health, Heard
+from cascade.channels.base import Answer, Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Change, Fitted
 from cascade.channels.http import HttpRequest, HttpResponse, header, redact
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
 from cascade.core.content import Content, Media
 from cascade.core.errors import ForgedCallbackError, MalformedCallbackError
+from cascade.core.inbound import Inbound, InboundKind
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.secret import Secret
 from cascade.core.words import Channel, MessageType, Reason
@@ -43,6 +47,7 @@ MAX_TEXT = 7000
 MAX_CAPTION = 512
 MAX_URL = 2000
 MAX_SENDER = 28
+MAX_USER_ID = 255
 MAX_BUTTON = 250
 MAX_FILE_NAME = 256
 MAX_REQUEST_BYTES = 30 * 1024
@@ -83,17 +88,31 @@ REFUSALS = {  # `status` -> what it means; any other is a general error
 OK = 0
 TOO_MANY_REQUESTS = 12  # also after 100 messages to one person in an hour without a reply
 
+ASK_TEXT = "To get our messages here, please share your phone number."
+ASK_BUTTON = "Share my number"
+THANKS_TEXT = "Thank you!"
+ASKED = "phone:"  # how the tracking data of our question for a phone begins
+
 STATES = {"delivered": ReceiptState.DELIVERED, "seen": ReceiptState.READ, "failed": ReceiptState.FAILED}
-OTHER_EVENTS = frozenset({"webhook", "subscribed", "unsubscribed", "conversation_started", "message"})
+OTHER_EVENTS = frozenset({"webhook"})
 
 
 @dataclass(frozen=True)
 class ViberBot:
-    """`avatar` is the https link of the picture beside the sender's name; None: the bot's own."""
+    """`avatar` is the https link of the picture beside the sender's name; None: the bot's own. `welcome` greets
+    who opens the bot, before they can be written to; None: nothing does. `asks_phone`: who is asked to share their
+    phone, when the bot does not know it: nobody, those who come, or all who write. `name` is the sender of these
+    texts."""
 
     token: Secret
     base_url: str = BASE_URL
     avatar: str | None = None
+    welcome: str | None = None
+    asks_phone: Literal["never", "start", "always"] = "never"
+    ask_text: str = ASK_TEXT
+    ask_button: str = ASK_BUTTON
+    thanks_text: str = THANKS_TEXT
+    name: str = "Bot"
 
     capabilities: ClassVar[Capabilities] = Capabilities(Channel.VIBER_BOT, has_receipts=True)
 
@@ -139,7 +158,7 @@ class ViberBot:
         return Rejected(REFUSALS.get(status, Reason.PROVIDER_REFUSED), detail)
 
     def hear(self, callback: Callback) -> Heard:
-        """What a callback says about messages: nothing, or one receipt.
+        """What a callback says: nothing, a receipt, or something of a person.
 
         Raises `ForgedCallbackError` without a valid signature, `MalformedCallbackError` on anything undocumented.
         """
@@ -150,13 +169,85 @@ class ViberBot:
         try:
             said = orjson.loads(callback.body)
             event = said["event"]
-            if event not in STATES:
-                if event not in OTHER_EVENTS:
-                    log.warning("event_unknown", channel=Channel.VIBER_BOT.value, event_name=redact(str(event)))
-                return Heard()
-            return Heard([receipt(said)])
-        except (ValueError, TypeError, LookupError) as error:
+            if event in STATES:
+                return Heard([receipt(said)])
+            return self._hear_person(event, said)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise MalformedCallbackError(f"not a Viber callback: {type(error).__name__}") from error
+
+    def _hear_person(self, event: str, said: dict[str, Any]) -> Heard:
+        match event:
+            case "message":
+                one = self._message(said)
+                return Heard(inbound=[one]) if isinstance(one, Inbound) else Heard(ignored=[one])
+            case "subscribed":
+                person = said["user"]
+                started = Inbound(event_id(said), InboundKind.STARTED, user_id_of(person), profile=profile_of(person))
+                return Heard(inbound=[started])
+            case "unsubscribed":
+                return Heard(
+                    inbound=[Inbound(event_id(said), InboundKind.STOPPED, user_id_of({"id": said["user_id"]}))]
+                )
+            case "conversation_started":
+                return Heard(answer=self._welcome(user_id_of(said["user"])), ignored=["conversation_started"])
+        if event not in OTHER_EVENTS:
+            log.warning("event_unknown", channel=Channel.VIBER_BOT.value, event_name=redact(str(event)))
+        return Heard()
+
+    def _message(self, said: dict[str, Any]) -> Inbound | str:
+        person, given = said["sender"], said["message"]
+        address, profile = user_id_of(person), profile_of(person)
+        tracking = given.get("tracking_data") or None
+        if given["type"] == "contact":
+            if tracking is None or not hmac.compare_digest(str(tracking).encode(), self._mark_for(address).encode()):
+                return "foreign_contact"
+            phone = str(given["contact"]["phone_number"])
+            return Inbound(event_id(said), InboundKind.CONTACT, address, phone=phone, profile=profile)
+        text = given.get("text")
+        if not isinstance(text, str) or not text:
+            return "no_text"
+        is_ours = isinstance(tracking, str) and not tracking.startswith(ASKED)
+        payload = tracking if is_ours else None
+        return Inbound(event_id(said), InboundKind.TEXT, address, text, payload=payload, profile=profile)
+
+    def reply_request(self, inbound: Inbound, *, is_known: bool) -> HttpRequest | None:
+        """Thanks for a contact; a request for one from whom we cannot know."""
+        if inbound.kind is InboundKind.CONTACT:
+            text = {"type": "text", "text": self.thanks_text}
+            return self._post("send_message", {"receiver": inbound.address, "sender": self._sender} | text)
+        is_asked = self.asks_phone == "always" or (self.asks_phone == "start" and inbound.kind is InboundKind.STARTED)
+        if is_known or not is_asked or inbound.kind not in (InboundKind.STARTED, InboundKind.TEXT):
+            return None
+        question = self._question(inbound.address, self.ask_text)
+        return self._post("send_message", {"receiver": inbound.address} | question)
+
+    @property
+    def _sender(self) -> dict[str, Any]:
+        return {"name": self.name[:MAX_SENDER]} | ({"avatar": self.avatar} if self.avatar else {})
+
+    def _welcome(self, address: str) -> Answer:
+        """Viber shows one message that the answer to `conversation_started` holds."""
+        if self.welcome is None:
+            return Answer()
+        plain = {"sender": self._sender, "type": "text", "text": self.welcome}
+        shown = plain if self.asks_phone == "never" else self._question(address, self.welcome)
+        return Answer(body=orjson.dumps(shown))
+
+    def _question(self, address: str, text: str) -> dict[str, Any]:
+        button = {"Columns": 6, "Rows": 1, "Text": label(self.ask_button)}
+        button |= {"ActionType": "share-phone", "ActionBody": "share-phone"}
+        return {
+            "sender": self._sender,
+            "type": "text",
+            "text": text,
+            "tracking_data": self._mark_for(address),
+            "min_api_version": SILENT_API_VERSION,
+            "keyboard": {"Type": "keyboard", "DefaultHeight": False, "Buttons": [button]},
+        }
+
+    def _mark_for(self, address: str) -> str:
+        made = hmac.new(self.token.reveal().encode(), f"{ASKED}{address}".encode(), hashlib.sha256)
+        return f"{ASKED}{made.hexdigest()[:32]}"
 
     def set_webhook(self, url: str) -> HttpRequest:
         """Ask Viber to call `url`, which must answer its `webhook` event with 200 before this request is answered.
@@ -281,3 +372,20 @@ def token_text(token: object) -> str:
     if type(token) is int or (isinstance(token, str) and token.isascii() and token.isdigit()):
         return str(token)
     raise ValueError("message_token is neither a number nor digits")
+
+
+def event_id(said: dict[str, Any]) -> str:
+    return f"{said['event']}:{token_text(said['message_token'])}"
+
+
+def user_id_of(user: dict[str, Any]) -> str:
+    """Raises `ValueError` when there is none."""
+    id_ = user["id"]
+    if not isinstance(id_, str) or not id_ or len(id_) > MAX_USER_ID:
+        raise ValueError("the user has no id")
+    return id_
+
+
+def profile_of(user: dict[str, Any]) -> dict[str, str]:
+    fields = ("name", "country", "language", "avatar")
+    return {name: user[name][:2048] for name in fields if isinstance(user.get(name), str) and user[name]}

@@ -26,7 +26,18 @@ from cascade.core.secret import Secret
 from cascade.core.words import Channel
 from cascade.sandbox.app import Sandbox, SandboxSettings
 from cascade.serve import Gateway, freeze_memory, http_server, listen, now_ms, open_seal
-from cascade.settings import BotApi, Engine, Http, PriceEntry, ProviderLink, RouteStep, Settings, Store, Webhooks
+from cascade.settings import (
+    Engine,
+    Http,
+    PriceEntry,
+    ProviderLink,
+    RouteStep,
+    Settings,
+    Store,
+    TelegramApi,
+    ViberApi,
+    Webhooks,
+)
 from cascade.store import accounts, console
 from cascade.store.console import Role
 
@@ -170,8 +181,8 @@ def demo_settings(port: int, home: Path, rcs_key: str) -> Settings:
             "http": Http(host=HOST, port=port, public_url=f"http://{HOST}:{port}"),
             "engine": Engine(drain_s=3),
             "webhooks": Webhooks(allow=["127.0.0.0/8", "::1", "localhost"], allow_http=True, ports=[]),
-            "telegram_bot": BotApi(base_url=sandbox, rate_per_s=30),
-            "viber_bot": BotApi(base_url=sandbox),
+            "telegram_bot": TelegramApi(base_url=sandbox),
+            "viber_bot": ViberApi(base_url=sandbox),
             "prices": [
                 PriceEntry(channel=channel, price=Decimal(price))
                 for channel, price in (

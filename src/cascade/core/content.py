@@ -33,7 +33,8 @@ class Button:
 class Content:
     """`text` is complete: placeholders were replaced when the message was accepted; empty for a flash call.
 
-    `options` are the answers of a survey, in order; empty for every other type. `native` holds what only one provider
+    `options` are the answers of a survey, in order; empty for every other type. `reply_hint` says how to answer where
+    they can only be listed. `native` holds what only one provider
     has and the client wrote for it, under the contract's names: that provider's adapter knows each of them, and no
     other adapter is given any.
     """
@@ -43,6 +44,7 @@ class Content:
     media: Media | None = None
     buttons: tuple[Button, ...] = ()
     native: Mapping[str, Any] | None = None
+    reply_hint: str = ""
 
     @property
     def is_text(self) -> bool:
@@ -78,10 +80,12 @@ class Said(NamedTuple):
 
 
 def plain_text(content: Content) -> str:
-    """The content as text alone: options as numbered lines, then links, the buttons last."""
+    """The content as text alone: options as numbered lines and how to answer, then links, the buttons last."""
     if content.is_text:
         return content.text
     lines = [content.text, *(f"{number}. {option}" for number, option in enumerate(content.options, 1))]
+    if content.options:
+        lines.append(content.reply_hint)
     if content.media is not None:
         lines += [link for link in (content.media.image, content.media.video, content.media.file) if link]
     text = "\n".join(line for line in lines if line)
@@ -101,6 +105,7 @@ def varied(content: Content, variant: Variant | None) -> Content:
         content.media if variant.media is None else None if variant.media == Media() else variant.media,
         content.buttons if variant.buttons is None else variant.buttons,
         variant.native,
+        content.reply_hint,
     )
 
 
@@ -114,6 +119,8 @@ def encode_extras(content: Content, variants: Sequence[Variant | None] = ()) -> 
     extras: dict[str, Any] = {}
     if content.options:
         extras["options"] = content.options
+        if content.reply_hint:
+            extras["hint"] = content.reply_hint
     if content.media is not None:
         extras["media"] = _encode_media(content.media)
     if content.buttons:
@@ -134,6 +141,7 @@ def for_step(text: str, extras: str | None, step: int) -> Said:
         options=tuple(values.get("options", ())),
         media=Media(**values["media"]) if "media" in values else None,
         buttons=_decode_buttons(values.get("buttons", ())),
+        reply_hint=values.get("hint", ""),
     )
     said = values.get("steps", {}).get(str(step))
     if said is None:

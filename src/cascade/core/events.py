@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from cascade.core.flashcalls import Verdict
+from cascade.core.inbound import Inbound, InboundKind
 from cascade.core.message import Message, State, Status
 from cascade.core.timeline import Entry
 from cascade.core.words import Channel, Reason
@@ -110,6 +111,33 @@ def clicked(about: Told, message: Message, at_ms: int, url: str, clicks: int) ->
     """People followed a short link of the message; `at_ms` is when the first of these `clicks` came."""
     channel = _channel(message, message.step if message.delivered_step is None else message.delivered_step)
     return _happened(about, message, EventType.LINK_CLICKED, at_ms, channel, {"url": url, "clicks": clicks})
+
+
+def survey_answered(about: Told, message: Message, at_ms: int, option: str, place: int, channel: Channel) -> Happened:
+    """The person chose the option at that place, counted from 0, by way of that channel."""
+    return _happened(
+        about, message, EventType.SURVEY_ANSWERED, at_ms, channel, {"answer": option, "answerNumber": place + 1}
+    )
+
+
+def inbound_received(
+    account_id: int, inbound: Inbound, channel: Channel, link: str, phone: str | None, about: Told | None, at_ms: int
+) -> Happened:
+    """A person told us something. `about`: the message that it answers; `phone` None: it is not known."""
+    said = {"text": inbound.text, "payload": inbound.payload} if inbound.kind is not InboundKind.TAP else {}
+    reference = (
+        {} if about is None else {"messageId": str(UUID(bytes=about.message_id)), "trackinId": about.tracking_id}
+    )
+    data = {
+        "kind": inbound.kind.value,
+        "channel": channel.value,
+        "link": link,
+        "phone": phone,
+        "address": inbound.address,
+        **{name: value for name, value in said.items() if value is not None},
+        **reference,
+    }
+    return Happened(account_id, None if about is None else about.message_id, EventType.INBOUND_RECEIVED, at_ms, data)
 
 
 def flashcall_completed(about: Told, message: Message, at_ms: int, result: Verdict, checks: int) -> Happened:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+PART = "part"
+"""In `profile`: of a text that came in several parts, `<reference>:<parts>:<number>`, counted from 1."""
+
 
 class InboundKind(StrEnum):
     TEXT = "text"  # wrote something
@@ -20,7 +23,9 @@ class Inbound:
 
     `payload` is what we hid behind a button or in tracking data, as it came back: the person's program may forge it.
     `reply_to` is the provider's id of the message that this one answers, None where the provider does not say.
-    `phone` of a shared contact is as it was given; `profile` what else the provider says of the person, by its names.
+    Of a person who began, it is the word that the link to the bot carried.
+    `phone` of a shared contact is as it was given; `profile` what else the provider says of the person, by the
+    contract's names (section 4), and of a long SMS which part this is: see `PART`.
     """
 
     id: str

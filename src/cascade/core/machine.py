@@ -85,6 +85,12 @@ class Cancelled(NamedTuple):
     at_ms: int
 
 
+class OptedOut(NamedTuple):
+    """The person wants no more advertising. What a provider has cannot be called back, but nothing follows it."""
+
+    at_ms: int
+
+
 class Rescheduled(NamedTuple):
     """The client gives it another hour, now at the earliest; its time to live moves along. Too late once it has
     begun."""
@@ -93,7 +99,9 @@ class Rescheduled(NamedTuple):
     begins_at_ms: int
 
 
-Event = Begun | Claimed | Settled | ReceiptCame | DeadlinePassed | LinkDown | Revoked | Cancelled | Rescheduled
+Event = (
+    Begun | Claimed | Settled | ReceiptCame | DeadlinePassed | LinkDown | Revoked | Cancelled | OptedOut | Rescheduled
+)
 Decision = tuple[Message, list[Entry]]
 
 REVOKE_MS = 20_000
@@ -139,6 +147,9 @@ def decide(message: Message, event: Event) -> Decision:
             if not message.has_begun:
                 cancelled = Entry(at_ms, message.step, 0, Mark.CANCELLED, Reason.CANCELLED)
                 return _end(message, Status.PERMANENT_ERROR), [cancelled]
+        case OptedOut(at_ms):
+            if message.type.is_advertising and not message.is_final:
+                return _opted_out(message, at_ms)
         case Rescheduled(at_ms, begins_at_ms):
             if not message.has_begun:
                 return _reschedule(message, at_ms, max(begins_at_ms, at_ms))
@@ -152,7 +163,7 @@ def may_move_on(event: Event) -> bool:
             return isinstance(outcome, Rejected | Retry | AnswerLost)
         case ReceiptCame(state=state):
             return state is ReceiptState.FAILED
-        case Claimed() | Cancelled() | Rescheduled():
+        case Claimed() | Cancelled() | OptedOut() | Rescheduled():
             return False
     return True
 
@@ -422,6 +433,16 @@ def _next_step(message: Message, at_ms: int, entries: list[Entry]) -> Decision:
                 step_ends_at_ms=ends_at_ms,
             ), entries
     return _fail(message, Status.UNDELIVERABLE if message.attempt else Status.PERMANENT_ERROR), entries
+
+
+def _opted_out(message: Message, at_ms: int) -> Decision:
+    entry = Entry(at_ms, message.step, 0, Mark.SKIPPED, Reason.OPTED_OUT)
+    if message.state in (State.SCHEDULED, State.QUEUED):
+        return _fail(message, Status.UNDELIVERABLE if message.attempt else Status.PERMANENT_ERROR), [entry]
+    if message.state in (State.WAITING, State.REVOKING) and at_ms < message.expires_at_ms:
+        # It is out of our hands. With its time to live over, this step ends as it would have, and no other begins.
+        return message._replace(expires_at_ms=at_ms), []
+    return message, []
 
 
 def _has_later_link(message: Message) -> bool:

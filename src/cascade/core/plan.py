@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cascade.core.content import Variant, varied
 from cascade.core.directory import Links, PlannedStep, resolve
 from cascade.core.draft import Draft, Wishes
-from cascade.core.machine import Begun, decide
+from cascade.core.machine import Begun, OptedOut, decide
 from cascade.core.message import NO_ADDRESSES, Message, State
 from cascade.core.prices import Prices
 from cascade.core.route import Route
@@ -106,6 +106,11 @@ class Planner:
         if start is None or start[0].route is not plan.route:  # an id is good only for as long as its route lives
             start = self._starts[key] = self._start(draft, plan.route, addresses)
         return start
+
+    def refuse(self, draft: Draft, plan: Plan) -> Start:
+        """The message as it is stored when the person wants no advertising: at its end before it began."""
+        expires_at_ms = (draft.scheduled_at_ms or self._now_ms) + draft.ttl_s * 1000
+        return decide(Message(draft.type, plan.route, expires_at_ms), OptedOut(self._now_ms))
 
     def _start(self, draft: Draft, route: Route, addresses: Mapping[str, str]) -> Start:
         begins_at_ms = draft.scheduled_at_ms

@@ -36,6 +36,11 @@ class MessageType(StrEnum):
         return self in (MessageType.TRANSACTION, MessageType.FLASHCALL)
 
     @property
+    def is_advertising(self) -> bool:
+        """Not to be sent to a person who asked for no more of it."""
+        return not self.is_urgent
+
+    @property
     def repeats_unknown(self) -> bool:
         """Better twice than never: repeated when nobody knows whether the first send went out (contract, section 7)."""
         return self.is_urgent
@@ -46,6 +51,7 @@ class Reason(StrEnum):
 
     NO_CHANNEL = "no_channel"  # the account has no such channel
     NOT_SUBSCRIBED = "not_subscribed"  # the person never talked to the bot, or left it
+    OPTED_OUT = "opted_out"  # the person asked for no more advertising from this account
     CONTENT_UNFIT = "content_unfit"  # the channel cannot carry this content
     UNKNOWN_RECIPIENT = "unknown_recipient"  # the provider knows no such person
     BLOCKED = "blocked"  # the person refuses messages from this sender

@@ -17,6 +17,12 @@ ATTEMPTS = Counter("cascade_attempts", "What became of attempts and steps.", ["c
 FINISHED = Counter("cascade_messages_finished", "Messages that reached a final status.", ["status"])
 RECEIPTS = Counter("cascade_receipts", "Receipts taken in.", ["link"])
 INBOUND = Counter("cascade_inbound", "What people told us: texts, taps, contacts, comings and goings.", ["link"])
+INBOUND_IGNORED = Counter("cascade_inbound_ignored", "What we have no use for or do not believe.", ["link", "why"])
+INBOUND_UNOWNED = Counter("cascade_inbound_unowned", "What people told us that belongs to no account.", ["link"])
+SURVEY_ANSWERS = Counter(
+    "cascade_survey_answers", "Answers to surveys: counted, repeated, late, or forged and refused.", ["standing"]
+)
+OPT_OUTS = Counter("cascade_opt_outs", "Persons who wanted no more advertising, or wanted it again.", ["wish"])
 RECEIPTS_UNMATCHED = Counter("cascade_receipts_unmatched", "Receipts given up: they never matched a message.")
 DELIVERIES = Counter("cascade_webhook_tries", "Tries to deliver an event, by what became of the delivery.", ["state"])
 WEBHOOKS = Gauge("cascade_webhooks", "Webhooks by how they do: working, failing or disabled.", ["state"])

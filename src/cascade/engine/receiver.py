@@ -62,8 +62,12 @@ class Receiver:
             await self._take(link, heard, _leave)
         metrics.RECEIPTS.labels(link).inc(len(heard.receipts))
         metrics.INBOUND.labels(link).inc(len(heard.inbound))
+        for why in heard.ignored:
+            metrics.INBOUND_IGNORED.labels(link, why).inc()
 
     async def _take(self, link: str, heard: Heard, decide: Decide) -> None:
+        if not (heard.receipts or heard.inbound):
+            return
         now_ms = self._now_ms()
         async with self._database.transaction() as tx:
             if heard.receipts:

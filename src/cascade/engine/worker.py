@@ -7,15 +7,18 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from cascade.channels.base import Capabilities, Heard, Revokes, Transport
+from cascade.channels.base import Capabilities, Heard, Replies, Revokes, Transport
 from cascade.channels.fitting import Fitting
+from cascade.core.directory import Directory
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
 from cascade.core.node import ALONE, Role, Share
+from cascade.core.replies import Wishes
 from cascade.core.turns import Lane
 from cascade.engine import dispatcher as dispatchers
 from cascade.engine import metrics
 from cascade.engine.clicks import ClickCounter
+from cascade.engine.correspondent import Correspondent
 from cascade.engine.dispatcher import Dispatcher, Held
 from cascade.engine.janitor import Janitor, Keep
 from cascade.engine.notifier import Notifier
@@ -68,6 +71,7 @@ class Worker:
         self._dispatchers: dict[str, Dispatcher] = {}
         self._notifier: Notifier | None = None
         self._clicks: ClickCounter | None = None
+        self._correspondent: Correspondent | None = None
         self._statistician = Statistician(database, now_ms)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._poll = asyncio.Event()
@@ -171,6 +175,12 @@ class Worker:
         self._clicks = clicks
         self._spawn("clicks", clicks.run)
 
+    def add_correspondent(self, directory: Callable[[], Directory], wishes: Wishes) -> None:
+        self._correspondent = Correspondent(
+            self._database, directory, self._replying, wishes, self._now_ms, lambda: self.share
+        )
+        self._spawn("correspondent", self._correspondent.run)
+
     def add_janitor(self, keep: Keep) -> None:
         self._spawn("janitor", Janitor(self._database, keep, self._now_ms, lambda: self.share).run)
 
@@ -210,6 +220,8 @@ class Worker:
     async def take_heard(self, link: str, heard: Heard) -> None:
         """Store what a provider told us; when this returns it is safe."""
         await self._receiver.take(link, heard)
+        if heard.inbound and self._correspondent is not None:
+            self._correspondent.wake()
 
     def _links_down(self) -> frozenset[str]:
         others = frozenset[str]() if self._ownership is None else self._ownership.links_down()
@@ -225,6 +237,8 @@ class Worker:
             stopping.append(self._notifier.stop(grace_s))
         if self._clicks is not None:
             stopping.append(self._clicks.stop(grace_s))
+        if self._correspondent is not None:
+            stopping.append(self._correspondent.stop(grace_s))
         stopping.append(self._revoker.stop(grace_s))
         await asyncio.gather(*stopping)
         is_written = await self._is_soon(self._recorder.idle(), grace_s)
@@ -248,6 +262,11 @@ class Worker:
         """Any node may ask, whoever sends through the link."""
         setup = self._setups.get(link)
         return setup.transport if setup is not None and isinstance(setup.transport, Revokes) else None
+
+    def _replying(self, link: str) -> Replies | None:
+        """Any node may speak, whoever sends through the link."""
+        setup = self._setups.get(link)
+        return setup.transport if setup is not None and isinstance(setup.transport, Replies) else None
 
     def _up(self) -> dict[str, bool]:
         return {name: not dispatcher.is_down for name, dispatcher in self._dispatchers.items()}

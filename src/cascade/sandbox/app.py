@@ -135,7 +135,7 @@ class Sandbox:
         directory = None
         if settings.gateway_url is not None:
             directory = Directory(self._session, settings.gateway_url, settings.gateway_key)
-        phones = Phones(self.people, (self.telegram_bot, self.viber_bot), directory)
+        phones = Phones(self.people, (self.telegram_bot, self.viber_bot), directory, self.smsc)
 
         app = web.Application(client_max_size=UPLOAD_LIMIT_BYTES, middlewares=[self._delayed])
         app.add_routes(self.viber_bot.routes())

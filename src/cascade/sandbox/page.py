@@ -24,6 +24,7 @@ TITLES = {
     "flashcall": "Calls",
 }
 BOTS = ("telegram_bot", "viber_bot")
+WRITTEN = (*BOTS, "sms")
 SIGNS = {  # the path of a drawing, 24 by 24
     "image": "M3 5h18v14H3zM6 16l4-5 3 3 2-2 3 4zM16 9a1.5 1.5 0 1 1 0 .1z",
     "video": "M3 5h18v14H3zM10 9v6l5-3z",
@@ -114,7 +115,15 @@ def screen(person: Person, channel: str) -> str:
 <div class="chat" id="chat-{channel}" role="log" aria-label="{title}: what reached it" tabindex="0" data-live>
 {chat}</div>
 {f'<footer id="acts-{channel}" data-live>{acts(channel, behaves)}</footer>' if channel in BOTS else ""}
+{writing(channel) if channel in WRITTEN else ""}
 </section>"""
+
+
+def writing(channel: str) -> str:
+    return (
+        f'<form class="write" data-channel="{channel}"><input name="text" maxlength="1000" required autocomplete="off" '
+        f'aria-label="Write by {TITLES[channel]}" placeholder="Write"><button>Send</button></form>'
+    )
 
 
 def acts(channel: str, behaves: Behaviour) -> str:

@@ -52,6 +52,15 @@ document.addEventListener("click", (event) => {
   acts[button.dataset.do]();
 });
 
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("form.write");
+  if (!form) return;
+  event.preventDefault();
+  const text = form.elements.text.value;
+  form.reset();
+  ask("POST", `${person()}/write`, {channel: form.dataset.channel, text});
+});
+
 document.addEventListener("change", (event) => {
   if (event.target.matches("select[data-channel]")) ask("PUT", person(), behaviours());
 });

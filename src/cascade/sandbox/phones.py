@@ -11,6 +11,7 @@ from cascade.sandbox.directory import Directory, DirectoryRefusedError
 from cascade.sandbox.page import CONTENT_SECURITY_POLICY, FILES, asset, render
 from cascade.sandbox.people import CHANNELS, Behaviour, People, Person, Received, normal_phone
 
+MOST_WRITTEN = 1_000
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 
@@ -28,7 +29,15 @@ class BotTwin(Protocol):
 
     def answer(self, person: Person, received: Received, option: str) -> None: ...
 
+    def say(self, person: Person, text: str) -> None: ...
+
     def share_contact(self, person: Person, owner: Person) -> None: ...
+
+
+class Writes(Protocol):
+    """A channel where a person can write what they like."""
+
+    def say(self, person: Person, text: str) -> None: ...
 
 
 class ProblemError(Exception):
@@ -45,9 +54,12 @@ class ProblemError(Exception):
 class Phones:
     """`/people…` and the page at `/`. `directory` is None when no gateway is to be told of subscribers."""
 
-    def __init__(self, people: People, bots: Iterable[BotTwin], directory: Directory | None) -> None:
+    def __init__(
+        self, people: People, bots: Iterable[BotTwin], directory: Directory | None, sms: Writes | None = None
+    ) -> None:
         self._people = people
         self._bots = {bot.channel: bot for bot in bots}
+        self._writes: dict[str, Writes] = {**self._bots, **({} if sms is None else {"sms": sms})}
         self._directory = directory
 
     def routes(self) -> list[web.RouteDef]:
@@ -60,6 +72,7 @@ class Phones:
             web.get("/people/{phone}/inbox", said(self._inbox)),
             web.delete("/people/{phone}/inbox", said(self._empty)),
             web.post("/people/{phone}/answer", said(self._answer)),
+            web.post("/people/{phone}/write", said(self._write)),
             web.post("/people/{phone}/share-contact", said(self._share_contact)),
         ]
 
@@ -123,6 +136,21 @@ class Phones:
         answered = received.by or self._bots[channel]
         answered.answer(person, received, option)
         return {"channel": channel, "option": option, "provider_id": received.provider_id}
+
+    async def _write(self, request: web.Request) -> Any:
+        """Write to a bot, or by SMS to whoever wrote last. Whoever was absent from the bot talks to it by this."""
+        phone = phone_in_path(request)
+        body = await body_of(request)
+        channel, text = str(body.get("channel")), body.get("text")
+        if channel not in self._writes:
+            raise ProblemError(400, "channel", "not a channel where a person can write", self._writes)
+        if not isinstance(text, str) or not 1 <= len(text) <= MOST_WRITTEN:
+            raise ProblemError(400, "text", f"write 1 to {MOST_WRITTEN} characters")
+        person = self._people.get(phone) if channel not in self._bots else self._bots[channel].join(phone)
+        if channel in self._bots and not is_there(person.on(channel)):
+            person.behaviours[channel] = Behaviour.DELIVERS
+        self._writes[channel].say(person, text)
+        return {"channel": channel, "text": text}
 
     async def _share_contact(self, request: web.Request) -> Any:
         """Share the phone with the bots, or with `phone` in the body somebody else's, as a forger would.

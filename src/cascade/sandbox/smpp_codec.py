@@ -205,6 +205,8 @@ _GSM_OCTETS = _GSM_BASIC + "\ufffd" * 128
 _GSM_EXTENSION = dict(zip("\nΛ()/<=>¡e", "\f^{}\\[~]|€", strict=True))  # by the basic character of the same code
 _ESCAPED = re.compile("\x1b(.?)", re.DOTALL)
 
+_GSM_CODES = {ord(sign): code for code, sign in enumerate(_GSM_BASIC) if sign != "\x1b"}
+
 _GSM, _ASCII, _LATIN_1, _BINARY, _UCS_2 = range(5)
 _ALPHABETS = {0: _GSM, 1: _ASCII, 2: _BINARY, 3: _LATIN_1, 4: _BINARY, 8: _UCS_2}
 _ALPHABETS |= {0x10 + message_class: _GSM for message_class in range(4)}
@@ -336,3 +338,29 @@ def encode_tlv(tag: int, value: bytes) -> bytes:
 def encode_receipt(source: Address, destination: Address, text: bytes, tlvs: bytes) -> bytes:
     """The body of a deliver_sm that carries a receipt (esm_class 0x04, data_coding 0)."""
     return b"\0%c%c%b\0%c%c%b\0\x04\0\0\0\0\0\0\0\0%c%b%b" % (*source, *destination, len(text), text, tlvs)
+
+
+def encode_replies(source: Address, destination: Address, text: str, reference: int) -> list[bytes]:
+    """The bodies of the deliver_sm that carry what a person wrote; a long text comes in parts."""
+    try:
+        octets, data_coding, room = codecs.charmap_encode(text, "strict", _GSM_CODES)[0], 0, 153
+    except UnicodeEncodeError:
+        octets, data_coding, room = text.encode("utf-16-be"), 8, 134
+    if len(octets) <= (160 if data_coding == 0 else 140):
+        return [_reply(source, destination, 0, data_coding, octets)]
+    pieces = [octets[start : start + room] for start in range(0, len(octets), room)]
+    return [
+        _reply(
+            source,
+            destination,
+            0x40,
+            data_coding,
+            bytes((5, 0, 3, reference % 256, len(pieces), number)) + piece,
+        )
+        for number, piece in enumerate(pieces, 1)
+    ]
+
+
+def _reply(source: Address, destination: Address, esm_class: int, data_coding: int, octets: bytes) -> bytes:
+    head = b"\0%c%c%b\0%c%c%b\0" % (*source, *destination)
+    return head + b"%c\0\0\0\0\0\0%c\0%c%b" % (esm_class, data_coding, len(octets), octets)

@@ -17,7 +17,8 @@ from typing import cast
 import structlog
 
 from cascade.sandbox import smpp_codec as smpp
-from cascade.sandbox.people import Behaviour, People, Received, iso_now, normal_phone
+from cascade.sandbox.people import Behaviour, People, Person, Received, iso_now, normal_phone
+from cascade.sandbox.twin import NUMBERED
 
 log = structlog.get_logger()
 
@@ -419,6 +420,7 @@ class Smsc:
         self._style = receipts or ReceiptStyle()
         self._keep_inbox = keep_inbox
         self._accounts: dict[bytes, Account] = {}
+        self._replies = 0
         self._messages: dict[bytes, Message] = {}
         self._parts: dict[tuple[object, ...], dict[int, Message]] = {}
         self._last_number = time.time_ns() // 1000  # so that a restarted sandbox gives no id twice
@@ -614,9 +616,30 @@ class Smsc:
             revoked=any(one.revoked for one in in_order),
             provider_id=self._style.id_form.in_answer(in_order[0].number).decode(),
         )
+        entry.account, entry.by = message.account.system_id.decode("latin-1"), self
+        entry.replies = {option: number for number, option in NUMBERED.findall(entry.text)}
         for one in in_order:
             one.entry = entry
         self._people.get(message.phone).inbox.append(entry)
+
+    def answer(self, person: Person, received: Received, option: str) -> None:
+        """The person answers a numbered text with the option's number."""
+        self.say(person, received.replies[option])
+
+    def say(self, person: Person, text: str) -> None:
+        """The person writes to whoever wrote to them last, by SMS: a deliver_sm, or several for a long text. Nobody has
+        written: to whoever bound first."""
+        entries = [entry for entry in person.inbox if entry.by is self]
+        name = entries[-1].account.encode("latin-1") if entries else next(iter(self._accounts), b"")
+        account = self._accounts.get(name)
+        if account is None:
+            return
+        sender = entries[-1].sender.encode("latin-1") if entries else b"1000"
+        self._replies += 1
+        phone = smpp.Address(1, 1, person.phone.removeprefix("+").encode())
+        for body in smpp.encode_replies(phone, smpp.Address(0, 0, sender), text, self._replies):
+            account.due.append(Receipt(account, body))
+        account.flush()
 
     def _flush(self) -> None:
         for account in self._accounts.values():

@@ -209,6 +209,18 @@ class TelegramBot:
         }
         self._update(bot, "callback_query", query)
 
+    def say(self, person: Person, text: str) -> None:
+        """Write to the bots."""
+        for bot in self._bots.values():
+            message = {
+                "message_id": next(self._message_ids),
+                "from": user_of(person),
+                "chat": chat_of(person),
+                "date": int(time.time()),
+                "text": text,
+            }
+            self._update(bot, "message", message)
+
     def share_contact(self, person: Person, owner: Person) -> None:
         """Send a contact to the bots. Telegram vouches for it, by `user_id`, only where it knows the owner."""
         contact: dict[str, Any] = {"phone_number": owner.phone.removeprefix("+"), "first_name": owner.name}

@@ -211,6 +211,11 @@ class ViberBot:
         bot = next(bot for bot in self._bots.values() if bot.id == received.account)
         self._say(bot, person, {"type": "text", "text": received.replies[option]})
 
+    def say(self, person: Person, text: str) -> None:
+        """Write to the bots."""
+        for bot in self._bots.values():
+            self._say(bot, person, {"type": "text", "text": text})
+
     def share_contact(self, person: Person, owner: Person) -> None:
         """Send a contact to the bots. Nothing in it proves whose it is, as with Viber."""
         contact = {"name": owner.name, "phone_number": owner.phone.removeprefix("+")}

@@ -32,6 +32,7 @@ LINKS = "DELETE FROM short_link WHERE account_id = ? AND message_id IN (*)"
 ADDRESSES = "SELECT link, address FROM subscriber WHERE account_id = ? AND phone = ?"
 SUBSCRIBER = "DELETE FROM subscriber WHERE account_id = ? AND link = ? AND phone = ?"
 LAST_CALLER = "DELETE FROM last_caller WHERE account_id = ? AND phone = ?"
+OPT_OUT = "DELETE FROM opt_out WHERE account_id = ? AND phone = ?"
 LOST = "SELECT link, recipient, message_id, attempt FROM lost_answer WHERE account_id = ? AND recipient IN (*)"
 LOST_GONE = "DELETE FROM lost_answer WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?"
 EVENTS = "SELECT id, message_id, body FROM event WHERE account_id = ? AND id > ? ORDER BY id LIMIT ?"
@@ -89,6 +90,7 @@ async def erase(database: Database, account_id: int, phone: str, asked: Asked, n
     async with database.transaction() as tx:
         await tx.many(SUBSCRIBER, [(account_id, link, phone) for link, _ in addresses])
         await tx.execute(LAST_CALLER, (account_id, phone))
+        await tx.execute(OPT_OUT, (account_id, phone))
         erased = Erased(blanked, len(keys) - blanked, len(addresses), events, inbound)
         if not erased.unfinished:
             await tx.execute(DONE, (account_id, phone))

@@ -1,10 +1,22 @@
 """What people told us, as it came: stored before the provider is told that we have it, and worked by the engine."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from cascade.core.inbound import Inbound
-from cascade.store.database import Transaction
+from cascade.core.inbound import Inbound, InboundKind
+from cascade.core.node import ALONE, Share
+from cascade.store.database import Reader, Row, Statement, Transaction
+
+
+class Told(NamedTuple):
+    """One thing in the inbox. `id` is ours."""
+
+    id: int
+    link: str
+    inbound: Inbound
+    received_at_ms: int
+
 
 # A provider repeats a call that it did not see answered: the first one counts.
 ADD = """
@@ -12,6 +24,24 @@ ADD = """
         due_at_ms)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (link, provider_id) DO NOTHING
 """
+_COLUMNS = "id, link, provider_id, kind, address, text, payload, reply_to, phone, profile, received_at_ms"
+DUE = f"SELECT {_COLUMNS} FROM inbound WHERE due_at_ms <= ? ORDER BY due_at_ms, id LIMIT ?"  # noqa: S608
+DUE_SHARE = f"""
+    SELECT {_COLUMNS} FROM inbound WHERE due_at_ms <= ? AND id % ? = ? ORDER BY due_at_ms, id LIMIT ?
+"""  # noqa: S608
+WAITING = f"""
+    SELECT {_COLUMNS} FROM inbound WHERE due_at_ms IS NOT NULL AND link = ? AND address = ?
+"""  # noqa: S608
+# On PostgreSQL it also holds the rows until the end of the transaction: of two nodes the second one finds them done.
+DONE = Statement(
+    "UPDATE inbound SET due_at_ms = NULL WHERE id = ? AND due_at_ms IS NOT NULL",
+    """
+    WITH wanted (id, place) AS MATERIALIZED (SELECT * FROM unnest(?::bigint[]) WITH ORDINALITY)
+    UPDATE inbound SET due_at_ms = NULL FROM wanted
+    WHERE inbound.id = wanted.id AND inbound.due_at_ms IS NOT NULL RETURNING wanted.place
+    """,
+)
+POSTPONE = "UPDATE inbound SET due_at_ms = ? WHERE id = ?"
 
 
 async def add(tx: Transaction, link: str, came: Sequence[Inbound], now_ms: int) -> None:
@@ -28,7 +58,7 @@ async def add(tx: Transaction, link: str, came: Sequence[Inbound], now_ms: int) 
                 _storable(one.payload),
                 _storable(one.reply_to),
                 _storable(one.phone),
-                json.dumps(dict(one.profile), ensure_ascii=False),
+                _storable(json.dumps(dict(one.profile), ensure_ascii=False)),
                 now_ms,
                 now_ms,
             )
@@ -37,6 +67,37 @@ async def add(tx: Transaction, link: str, came: Sequence[Inbound], now_ms: int) 
     )
 
 
+async def due(reader: Reader, now_ms: int, limit: int, share: Share = ALONE) -> list[Told]:
+    """The oldest to be worked now; of several nodes each is given its share."""
+    if share.count == 1:
+        rows = await reader.rows(DUE, (now_ms, limit))
+    else:
+        rows = await reader.rows(DUE_SHARE, (now_ms, share.count, share.index, limit))
+    return [_told(row) for row in rows]
+
+
+async def waiting(reader: Reader, link: str, address: str) -> list[Told]:
+    """What is still to be worked of one person."""
+    return [_told(row) for row in await reader.rows(WAITING, (link, address))]
+
+
+async def done(tx: Transaction, ids: Iterable[int]) -> set[int]:
+    """They are worked; those among them that were not before."""
+    wanted = sorted(ids)
+    were_due = await tx.each(DONE, [(id_,) for id_ in wanted])
+    return {id_ for id_, was_due in zip(wanted, were_due, strict=True) if was_due}
+
+
+async def postpone(tx: Transaction, ids: Iterable[int], due_at_ms: int) -> None:
+    await tx.many(POSTPONE, [(due_at_ms, id_) for id_ in ids])
+
+
+def _told(row: Row) -> Told:
+    id_, link, provider_id, kind, address, text, payload, reply_to, phone, profile, received_at_ms = row
+    inbound = Inbound(provider_id, InboundKind(kind), address, text, payload, reply_to, phone, json.loads(profile))
+    return Told(id_, link, inbound, received_at_ms)
+
+
 def _storable(text: str | None) -> str | None:
-    """PostgreSQL's texts hold no NUL."""
-    return text and text.replace("\0", "")
+    """PostgreSQL's texts hold no NUL, and no half of a surrogate pair."""
+    return text and text.replace("\0", "").encode("utf-8", "replace").decode()

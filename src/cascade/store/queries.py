@@ -82,13 +82,14 @@ class Backlog(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One line of a bot's directory. `profile` is JSON."""
+    """One line of a bot's directory. `profile` is JSON; `stopped_at_ms` is since when the person has left the bot."""
 
     link: str
     phone: str
     address: str
     profile: str
     updated_at_ms: int
+    stopped_at_ms: int | None = None
 
 
 COLUMNS = """message.id, message.tracking_id, message.batch_id, message.sender, message.phone, message.type,
@@ -116,11 +117,11 @@ BACKLOGS = """
     WHERE state = 'queued' GROUP BY account_id, link, is_urgent ORDER BY account_id, link, is_urgent
 """
 SUBSCRIBERS = """
-    SELECT link, phone, address, profile, updated_at_ms FROM subscriber
+    SELECT link, phone, address, profile, updated_at_ms, stopped_at_ms FROM subscriber
     WHERE account_id = ? AND link = ? AND phone > ? ORDER BY phone LIMIT ?
 """
 SUBSCRIBER = """
-    SELECT link, phone, address, profile, updated_at_ms FROM subscriber
+    SELECT link, phone, address, profile, updated_at_ms, stopped_at_ms FROM subscriber
     WHERE account_id = ? AND link = ? AND phone = ? AND phone > ? LIMIT ?
 """
 DIMENSIONS = {

@@ -23,6 +23,7 @@ FORGET = Statement(
     postgres=_FORGET.format(among="= ANY(ARRAY", lock="FOR UPDATE SKIP LOCKED)"),
 )
 WITH_MESSAGE = {
+    "survey_answer": "DELETE FROM survey_answer WHERE account_id = ? AND message_id IN (*)",
     "flashcall": "DELETE FROM flashcall WHERE account_id = ? AND message_id IN (*)",
     "short_link": "DELETE FROM short_link WHERE account_id = ? AND message_id IN (*)",
 }

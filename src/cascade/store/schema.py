@@ -95,7 +95,39 @@ subscriber = Table(
     Column("address", Text, nullable=False),
     Column("profile", Text, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
+    Column("stopped_at_ms", BigInteger),  # since when the person has left or blocked the bot
     PrimaryKeyConstraint("account_id", "link", "phone"),
+    Index("subscriber_by_address", "account_id", "link", "address"),
+    sqlite_with_rowid=False,
+)
+
+# Who wants no more advertising from an account. `link` is where they said so; NULL: the account did.
+opt_out = Table(
+    "opt_out",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("link", Text),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "phone"),
+    sqlite_with_rowid=False,
+)
+
+# What people answered. `inbound_id` 0: the answer that counts, of which a message has at most one. Any other is the
+# number of what came too late or after it.
+survey_answer = Table(
+    "survey_answer",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("inbound_id", BigInteger, nullable=False),
+    Column("standing", Text, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("option", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("link", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "message_id", "inbound_id"),
     sqlite_with_rowid=False,
 )
 

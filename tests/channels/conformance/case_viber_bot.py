@@ -44,7 +44,6 @@ CASE = Case(
     has_no={
         "revoked": "Viber takes nothing back",
         "replayed": "the signature has no age",
-        "answered": "what people write to the bot is not heard yet",
     },
     sandbox={"viber_tokens": (TOKEN,)},
     address=user_id_of,

@@ -1,6 +1,6 @@
 """`/v1/subscribers`: whom the account's bots can write to."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NotRequired
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -48,6 +48,7 @@ class SubscriberShown(TypedDict):
     address: Annotated[str, Field(description="The chat id or Viber user id")]
     profile: Annotated[dict[str, Any], Field(description="What else was told of the person")]
     updatedAt: str
+    stoppedAt: NotRequired[Annotated[str, Field(description="Since when the person has left or blocked the bot")]]
 
 
 class Page(TypedDict):
@@ -105,7 +106,7 @@ def _bots(parts: Parts, caller: Caller, query: WhichBots) -> dict[str, Bot]:
 
 
 def _show(entry: Entry, bot: Bot) -> dict[str, Any]:
-    return {
+    shown = {
         "link": entry.link,
         "channel": bot.channel.value,
         "phone": entry.phone,
@@ -113,3 +114,4 @@ def _show(entry: Entry, bot: Bot) -> dict[str, Any]:
         "profile": orjson.loads(entry.profile),
         "updatedAt": iso(entry.updated_at_ms),
     }
+    return shown if entry.stopped_at_ms is None else shown | {"stoppedAt": iso(entry.stopped_at_ms)}

@@ -13,6 +13,7 @@ import structlog
 
 from cascade.channels.base import Capabilities, Health, Heard, Settle, TakeHeard
 from cascade.channels.smpp import pdu, statuses
+from cascade.channels.smpp.inbound import read_inbound
 from cascade.channels.smpp.message import Composer
 from cascade.channels.smpp.receipts import answer_id, is_receipt, read_receipt
 from cascade.channels.smpp.session import BindRefusedError, Session
@@ -20,6 +21,7 @@ from cascade.channels.smpp.settings import BindMode, Receipts, SmppSettings
 from cascade.channels.smpp.throttle import Throttle
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import ConfigError
+from cascade.core.inbound import Inbound
 from cascade.core.words import Channel, Reason
 
 _SUBMITTING = {BindMode.TRANSCEIVER: pdu.BIND_TRANSCEIVER, BindMode.PAIR: pdu.BIND_TRANSMITTER}
@@ -233,16 +235,19 @@ class SmppTransport:
             self._part_ended(sending)
 
     async def take_deliveries(self, deliveries: Sequence[pdu.Delivery]) -> None:
-        receipts = []
+        receipts, inbound, ignored = [], [], []
         for delivery in deliveries:
-            if not is_receipt(delivery):
-                self._log.info("inbound_ignored", esm_class=delivery.esm_class)
-                continue
-            receipt = read_receipt(delivery, self._settings)
-            if receipt is not None:
-                receipts.append(receipt)
-        if receipts and self._take is not None:
-            await self._take(Heard(receipts))
+            if is_receipt(delivery):
+                receipt = read_receipt(delivery, self._settings)
+                if receipt is not None:
+                    receipts.append(receipt)
+            elif isinstance(said := read_inbound(delivery, self._settings.default_alphabet), Inbound):
+                inbound.append(said)
+            else:
+                ignored.append(said)
+        heard = Heard(receipts, inbound, ignored=ignored)
+        if heard and self._take is not None:
+            await self._take(heard)
 
     # -- the window ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,53 @@
+"""Who wants no more advertising from an account, on no channel."""
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from cascade.store.database import Reader, Statement, Transaction, unnest
+
+
+class OptOut(NamedTuple):
+    """`link` is where the person said so; None: the account entered it."""
+
+    phone: str
+    link: str | None
+    at_ms: int
+
+
+ADD = Statement(
+    "INSERT INTO opt_out (account_id, phone, link, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    f"""
+    INSERT INTO opt_out (account_id, phone, link, at_ms) SELECT * FROM {unnest("bigint", "text", "text", "bigint")}
+    ON CONFLICT DO NOTHING
+    """,  # noqa: S608 - constants only
+)
+REMOVE = "DELETE FROM opt_out WHERE account_id = ? AND phone = ?"
+ANY = "SELECT 1 FROM opt_out WHERE account_id = ? LIMIT 1"
+AMONG = "SELECT phone FROM opt_out WHERE account_id = ? AND phone IN (*)"
+LIST = "SELECT phone, link, at_ms FROM opt_out WHERE account_id = ? AND phone > ? ORDER BY phone LIMIT ?"
+ONE = "SELECT phone, link, at_ms FROM opt_out WHERE account_id = ? AND phone = ?"
+
+
+async def add(tx: Transaction, account_id: int, some: Iterable[OptOut]) -> int:
+    """Remember these; how many are new. The first word of a person counts."""
+    in_order = sorted(some, key=lambda one: one.phone)  # so that two nodes never wait for each other
+    return await tx.many(ADD, [(account_id, *one) for one in in_order])
+
+
+async def remove(tx: Transaction, account_id: int, phone: str) -> bool:
+    """Whether there was one."""
+    return await tx.execute(REMOVE, (account_id, phone)) > 0
+
+
+async def among(reader: Reader, account_id: int, phones: Collection[str]) -> frozenset[str]:
+    """Those of the phones that want no advertising. An account without opt-outs costs one look."""
+    if not phones or not await reader.rows(ANY, (account_id,)):
+        return frozenset()
+    return frozenset(phone for (phone,) in await reader.rows(AMONG, (account_id, list(phones))))
+
+
+async def page(reader: Reader, account_id: int, phone: str | None, after: str, limit: int) -> list[OptOut]:
+    """Up to `limit` of the account's behind that phone, or the one of `phone`."""
+    if phone is not None:
+        return [OptOut(*row) for row in await reader.rows(ONE, (account_id, phone))]
+    return [OptOut(*row) for row in await reader.rows(LIST, (account_id, after, limit))]

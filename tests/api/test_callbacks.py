@@ -8,10 +8,12 @@ import pytest
 
 from cascade.api.callbacks import MAX_BYTES
 from cascade.channels.base import Heard
+from cascade.channels.telegram_bot import TelegramBot
 from cascade.core.errors import StoreUnavailableError
+from cascade.core.secret import Secret
 from cascade.core.words import Channel
 
-from .doors import PATIENCE_S, VIBER, Doors
+from .doors import PATIENCE_S, TELEGRAM, VIBER, Doors
 
 DELIVERED = {"event": "delivered", "timestamp": 1_700_000_000_000, "message_token": 4_912_661_846_655_238_145}
 FORGED = {
@@ -28,7 +30,13 @@ MALFORMED: dict[str, Any] = {
 }
 WITHOUT_RECEIPT: dict[str, Any] = {
     "the webhook's own test": {"event": "webhook", "timestamp": 1},
-    "a person's message": {"event": "message", "timestamp": 1, "sender": {"id": "x"}, "message": {"text": "hi"}},
+    "a person's message": {
+        "event": "message",
+        "timestamp": 1,
+        "message_token": 4912661846655238146,
+        "sender": {"id": "x"},
+        "message": {"type": "text", "text": "hi"},
+    },
     "a word of tomorrow": {"event": "teleported", "timestamp": 1},
 }
 
@@ -65,7 +73,7 @@ async def test_one_that_tells_of_no_message_is_acknowledged(doors: Doors, case: 
     assert await receipts(doors) == []
 
 
-@pytest.mark.parametrize("link", ["nobody", "sms.smpp", "telegram_bot.1", "viber_bot.999", "nobody/secret"])
+@pytest.mark.parametrize("link", ["nobody", "sms.smpp", "viber_bot.999", "nobody/secret"])
 async def test_a_link_that_takes_none_is_not_found(doors: Doors, link: str) -> None:
     assert (await doors.call("POST", f"/callbacks/{link}", DELIVERED, headers={})).status == 404
 
@@ -107,3 +115,36 @@ async def test_while_the_store_is_away_the_provider_is_asked_to_repeat(doors: Do
 async def test_a_huge_one_is_refused(doors: Doors) -> None:
     answer = await doors.viber_callback(b" " * (MAX_BYTES + 1))
     assert (answer.status, answer.error["code"]) == (400, "BODY_TOO_LARGE")
+
+
+SECRET = TelegramBot(Secret(TELEGRAM)).webhook_secret
+UPDATE = {
+    "update_id": 7,
+    "message": {
+        "message_id": 1,
+        "date": 1,
+        "chat": {"id": 501112233, "type": "private"},
+        "from": {"id": 501112233},
+        "text": "hello",
+    },
+}
+UPDATES = {
+    "with the webhook's secret": (SECRET, UPDATE, 200, ["update:7"]),
+    "that is of no use to us": (SECRET, {"update_id": 8, "edited_message": {}}, 200, []),
+    "without a secret": (None, UPDATE, 403, []),
+    "with the secret of another bot": (TelegramBot(Secret("1:x")).webhook_secret, UPDATE, 403, []),
+    "that is none": (SECRET, {"hello": 1}, 400, []),
+}
+
+
+@pytest.mark.parametrize(("secret", "update", "status", "stored"), UPDATES.values(), ids=UPDATES)
+async def test_an_update_of_telegram(
+    doors: Doors, secret: str | None, update: Any, status: int, stored: list[str]
+) -> None:
+    """Twice, as Telegram does when our answer is lost: it is one."""
+    headers = {} if secret is None else {"X-Telegram-Bot-Api-Secret-Token": secret}
+    for _ in range(2):
+        path = f"/callbacks/{doors.bot(Channel.TELEGRAM_BOT, TELEGRAM).link}"
+        assert (await doors.call("POST", path, update, headers=headers)).status == status
+    async with doors.gateway.database.reading() as reader:
+        assert [id_ for (id_,) in await reader.rows("SELECT provider_id FROM inbound")] == stored

@@ -4,6 +4,7 @@ and after a queue has been filled and emptied over and over.
     python -m bench.growth                              # 0 and 1,000,000 stored, both engines; about five minutes
     python -m bench.growth --stored 0 10000000          # ten million: half an hour, 15 GB of disk
     python -m bench.growth --churn-s 3600               # an hour of churn: the queue at its end as at its start
+    python -m bench.growth --retention                  # what clients notice while old messages are deleted
     python -m bench.growth --partitions 0 30 90         # what partitions by time would cost PostgreSQL
 
 One JSON line a figure. CPU is that of this process and of the PostgreSQL it talks to. A cost is the median of its
@@ -13,6 +14,7 @@ rounds, and the stores that are compared take turns: so neighbours on the machin
 import argparse
 import asyncio
 import gc
+import itertools
 import json
 import statistics
 import tempfile
@@ -27,9 +29,13 @@ import uvloop
 
 from bench.store import LANE, T0, claim, given, postgres, settle, store
 from bench.stored import fill
-from cascade.store import engines, messages, schema, versions
+from cascade.core.node import ALONE
+from cascade.engine.janitor import Janitor, Keep
+from cascade.store import accounts, engines, messages, schema, versions
 from cascade.store.database import Database
-from cascade.store.ids import first_id
+from cascade.store.eras import Eras
+from cascade.store.ids import first_id, new_ids
+from cascade.store.messages import Key, NewMessage
 
 CONNECTIONS = 16
 SET = 500
@@ -37,6 +43,9 @@ ROUNDS = 15
 SETS_A_ROUND = 10
 CHURN_WINDOW_S = 10.0
 DAY_MS = 86_400_000
+OLD_MESSAGES = 200_000
+RETENTION_S = 15.0
+PACE_S = 0.005
 
 
 class Cpu:
@@ -66,9 +75,21 @@ class Cpu:
         return used
 
 
+CLOCK = itertools.count(T0, 10)
+ERAS = Eras()
+
+
+def fresh() -> list[NewMessage]:
+    """A set accepted ten milliseconds after the one before, in its era, as a gateway does; the queue's time stands."""
+    at_ms = next(CLOCK)
+    era = ERAS.take(1, at_ms, SET)
+    ids = new_ids(at_ms, SET)
+    return [one._replace(key=Key(1, id_), era=era) for one, id_ in zip(given(SET), ids, strict=True)]
+
+
 async def life(database: Database, cpu: Cpu, sets: int) -> dict[str, float]:
     """Microseconds of CPU a message: stored, claimed, recorded."""
-    new = [[one._replace(era=T0) for one in given(SET)] for _ in range(sets)]
+    new = [fresh() for _ in range(sets)]
     spent = {}
     begun = cpu.read()
     for some in new:
@@ -198,6 +219,39 @@ async def partitions(place: Callable[[str], str], counts: Sequence[int]) -> None
     await measure(stores)
 
 
+async def retention(engine: str, url: str) -> None:
+    """Small transactions at a steady pace: how long each takes, first alone and then while the janitor deletes."""
+    await _ready(url)
+    await fill(url, OLD_MESSAGES, T0 - 40 * DAY_MS)
+    database = engines.database(url, CONNECTIONS)
+    await database.open(owner=True)
+    async with database.transaction() as tx:
+        await accounts.add_account(tx, "bench", T0)
+    keep = Keep(30 * DAY_MS, 30 * DAY_MS, None)
+    tidying = asyncio.create_task(asyncio.sleep(0))
+    try:
+        for name in ("alone", "deleting"):
+            if name == "deleting":
+                tidying = asyncio.create_task(Janitor(database, keep, lambda: T0, lambda: ALONE).tidy())
+            waits = []
+            begun_at_s = time.perf_counter()
+            while time.perf_counter() - begun_at_s < RETENTION_S:
+                some = given(10)
+                started_at_s = time.perf_counter()
+                await store(database, some)
+                waits.append(time.perf_counter() - started_at_s)
+                await asyncio.sleep(PACE_S)
+            for part, value in (("p50", statistics.median(waits)), ("p99", statistics.quantiles(waits, n=100)[98])):
+                say(f"retention_{engine}_{name}_{part}", value * 1000, "ms")
+        async with database.reading() as reader:
+            [(left,)] = await reader.rows("SELECT count(*) FROM message WHERE accepted_at_ms < ?", (T0,))
+        say(f"retention_{engine}_deleted", (OLD_MESSAGES - left) / RETENTION_S, "messages/s")
+    finally:
+        tidying.cancel()
+        await asyncio.gather(tidying, return_exceptions=True)
+        await database.close()
+
+
 async def _partition(url: str, count: int) -> None:
     connection = await asyncpg.connect(url)
     for statement in schema.postgres_tables():
@@ -228,6 +282,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=["sqlite", "postgres"], action="append")
     parser.add_argument("--stored", type=int, nargs="*", default=[0, 1_000_000])
     parser.add_argument("--churn-s", type=float, default=0)
+    parser.add_argument("--retention", action="store_true")
     parser.add_argument("--partitions", type=int, nargs="*")
     parser.add_argument("--home", help="where the stores lie; they are left there")
     options = parser.parse_args()
@@ -245,6 +300,8 @@ def main() -> None:
         work: list[Any] = []
         if options.partitions is not None:
             work.append(partitions(of_postgres, options.partitions))
+        elif options.retention:
+            work += [retention(engine, places[engine]("retention")) for engine in chosen]
         elif options.churn_s:
             work += [churn(engine, places[engine]("churn"), options.churn_s) for engine in chosen]
         else:

@@ -15,8 +15,8 @@ from cascade.store.erasure import Asked
 
 log = structlog.get_logger()
 
-LARGEST_SET = 200
-"""Messages deleted by one transaction: on SQLite some milliseconds, in which nobody else is served."""
+LARGEST_SET = 50
+"""Messages deleted by one transaction: on SQLite a millisecond or two, in which nobody else is served."""
 SWEPT_SET = 1_000
 REST = 10
 LEAST_REST_S = 0.05

@@ -3,10 +3,12 @@
 Each is decoration beside a table or figures that say the same in words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from markupsafe import Markup, escape
+
+from cascade.core.words import Channel
 
 WIDTH: Final = 1_000
 BAR: Final = 14
@@ -56,17 +58,18 @@ def bar(part: float, whole: float, css: str) -> Markup:
     ).format(css, f"{share:.2f}")
 
 
-def stack(parts: Sequence[tuple[float, str]], whole: float) -> Markup:
-    """Several parts of one whole behind each other."""
+def stack(parts: Mapping[Channel, int], whole: float) -> Markup:
+    """What each channel has of one whole, behind each other in their colours."""
     pieces = []
     x = 0.0
-    for part, css in parts:
+    for channel, part in parts.items():
         width = 100 * part / whole if whole else 0
-        if width > 0:
-            pieces.append(
-                Markup('<rect class="{}" x="{}" width="{}" height="8"/>').format(css, f"{x:.2f}", f"{width:.2f}")
+        pieces.append(
+            Markup('<rect class="c-{}" x="{}" width="{}" height="8"/>').format(
+                channel.value, f"{x:.2f}", f"{width:.2f}"
             )
-            x += width
+        )
+        x += width
     return Markup(
         '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
         '<rect class="bar-track" width="100" height="8"/>{}</svg>'

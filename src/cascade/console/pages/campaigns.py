@@ -77,7 +77,7 @@ async def live(page: Page) -> Response:
 
 
 async def _campaign(page: Page) -> dict[str, Any]:
-    account_id, tag = _named(page)
+    account_id, tag = named(page)
     counts: Counts = page.request.app.state.counts
     progress = await counts.progress(page, account_id, tag)
     if progress is None:
@@ -85,7 +85,8 @@ async def _campaign(page: Page) -> dict[str, Any]:
     return {"account_id": account_id, "tag": tag, "progress": progress}
 
 
-def _named(page: Page) -> tuple[int, str]:
+def named(page: Page) -> tuple[int, str]:
+    """The account and the tag that the path names."""
     given = page.request.path_params
     account_id = int_or_missing(given, "account_id")
     if account_id not in page.parts.directory().accounts:
@@ -95,7 +96,7 @@ def _named(page: Page) -> tuple[int, str]:
 
 async def cancel(page: Page) -> Response:
     """Whatever of it has not begun."""
-    account_id, tag = _named(page)
+    account_id, tag = named(page)
     now_ms = page.parts.now_ms()
     before_id = first_id(now_ms + 1)
     after_id = b""

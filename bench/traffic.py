@@ -44,6 +44,7 @@ def settings(ports: Ports, *, receipts: str = "every", sms: bool = True) -> str:
 base_url = "http://{HOST}:{ports.telegram_bot}"
 window = 100
 rate_per_s = 1000000
+updates = "off"
 [webhooks]
 allow = ["{HOST}"]
 allow_http = true

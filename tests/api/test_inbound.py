@@ -9,9 +9,13 @@ import pytest
 import standardwebhooks
 from aiohttp import web
 
+from cascade.core.directory import ApiKey
+from cascade.core.secret import Secret
 from cascade.core.words import Channel
+from cascade.serve import now_ms
+from cascade.store import accounts
 
-from .doors import HOST, PATIENCE_S, PHONE, POLL_S, TELEGRAM, VIBER, Answer, Doors
+from .doors import HOST, OTHER_KEY, PATIENCE_S, PHONE, POLL_S, TELEGRAM, VIBER, Answer, Doors
 
 OPTIONS = ["Good", "Bad", "So so"]
 BOTS = {"telegram_bot": TELEGRAM, "viber_bot": VIBER}
@@ -321,3 +325,40 @@ async def test_a_survey_that_is_none(doors: Doors) -> None:
     for survey in (id_, "no-such-tag"):
         answer = await doors.call("GET", f"/v1/surveys/{survey}")
         assert (answer.status, answer.error["code"]) == (404, "NOT_FOUND")
+
+
+async def test_on_a_shared_link_it_is_for_who_wrote_last(town: Town) -> None:
+    """STOP concerns that account alone."""
+    other = {"X-Authorization-Key": OTHER_KEY}
+    async with town.doors.gateway.database.transaction() as tx:
+        account_id = await accounts.add_account(tx, "other", now_ms())
+        await accounts.add_key(tx, ApiKey(account_id, "first"), Secret(OTHER_KEY), now_ms())
+    await town.doors.gateway.refresh()
+    await town.doors.until(await town.doors.send_one(id="ours", route=["sms"]), "delivered")
+    id_ = await town.doors.send_one(id="theirs", route=["sms"], headers=other)
+    async with asyncio.timeout(PATIENCE_S):
+        while (await town.doors.status(id_, other))["deliverystatus"] != "delivered":  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)
+    await town.act("write", channel="sms", text="STOP")
+
+    async def opted_out() -> list[int]:
+        async with town.doors.gateway.database.reading() as reader:
+            return [one for (one,) in await reader.rows("SELECT account_id FROM opt_out")]
+
+    await town.becomes(opted_out, [account_id])
+    await town.doors.until(await town.doors.send_one(id="ours again", messageType="promo", text="Sale!"), "delivered")
+
+
+async def test_a_late_answer_changes_nothing(town: Town) -> None:
+    id_ = await town.survey("sms", tags=["spring"])
+    await town.doors.until(id_, "delivered")
+    async with town.doors.gateway.database.transaction() as tx:
+        await tx.execute("UPDATE message SET expires_at_ms = ?", (now_ms() - 1,))
+    await town.act("write", channel="sms", text="2")
+
+    async def late() -> int:
+        return int((await town.get("/v1/surveys/spring"))["late"])
+
+    await town.becomes(late, 1)
+    assert "survey" not in await town.doors.status(id_)
+    assert town.shop.count("survey.answered") == 0

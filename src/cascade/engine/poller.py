@@ -50,7 +50,9 @@ class Poller:
                 self._log.warning("poll_refused", detail=polled.problem)
                 is_ready = False
             except ProviderUnreachableError as error:
-                self._log.warning("poll_failed", error=str(error))
+                # One that breaks off is nothing: the next brings what it would have brought.
+                say = self._log.info if pause_s == SHORTEST_PAUSE_S else self._log.warning
+                say("poll_failed", error=str(error))
             except StoreUnavailableError as error:
                 self._log.error("inbound_delayed", error=str(error))
             await asyncio.sleep(pause_s)

@@ -362,3 +362,13 @@ async def test_a_late_answer_changes_nothing(town: Town) -> None:
     await town.becomes(late, 1)
     assert "survey" not in await town.doors.status(id_)
     assert town.shop.count("survey.answered") == 0
+
+
+async def test_a_webhook_that_somebody_set_is_taken_away(town: Town) -> None:
+    """Telegram then answers polls with 409 and brings us nothing; what was written meanwhile comes once it is gone."""
+    assert town.doors.sandbox is not None
+    url = f"{town.doors.sandbox.url}/bot{TELEGRAM}/setWebhook"
+    async with town.doors.session.post(url, json={"url": f"http://{HOST}:9/elsewhere"}) as answer:
+        assert answer.status == 200
+    await town.act("write", channel="telegram_bot", text="hello?")
+    assert (await town.shop.hears("inbound.received", text="hello?"))["channel"] == "telegram_bot"

@@ -37,11 +37,12 @@ ELSEWHERE = {  # how a command begins: why it is not run here
     "pg_restore ": "the backup of a service",
     "createdb ": "the backup of a service",
     "psql ": "the backup of a service",
+    "cascade serve -c cascade.toml --role": "one of several nodes on PostgreSQL: tests/bench/test_nodes.py",
     "CASCADE_COPY_TO=": "copies into a PostgreSQL: tests/cli/test_store.py does",
     "pip install dist/": "make clients makes it, and tests/acceptance/test_sdks.py uses it",
     "npm install ./dist": "the same",
 }
-SERVES = re.compile(r"(?:\.venv/bin/)?cascade serve ")
+SERVES = re.compile(r"((?:\w+=\S+ )*)(?:\.venv/bin/)?cascade serve\b([^#]*)")
 MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 ABBREVIATED = re.compile(r"\b01[0-9a-f]{2}[0-9a-f-]*…")
 PEOPLE = "Name,Mobile,Code\nОлена,0501112233,1111\nІван,0671112233,2222\n"
@@ -109,8 +110,8 @@ class Reader:
         command = ABBREVIATED.sub(self.seen, command)
         if command.startswith("export "):
             return  # what it sets is set already, to the demo
-        if SERVES.match(command):
-            self.serve(command.split()[2:])
+        if serves := SERVES.match(command):
+            self.serve(serves[2].split(), dict(word.split("=", 1) for word in serves[1].split()))
             return
         ended = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", command],
@@ -128,12 +129,12 @@ class Reader:
         for match in MESSAGE_ID.finditer(ended.stdout):
             self.seen = match[0]
 
-    def serve(self, arguments: list[str]) -> None:
+    def serve(self, arguments: list[str], variables: dict[str, str]) -> None:
         """Serve until it is ready, then end it as an operator would."""
         given = {name: value for name, value in self.variables.items() if name.startswith("CASCADE_")}
         for name in ("CASCADE_URL", "CASCADE_KEY"):
             given.pop(name)
-        with cascade(self.home, "serve", *arguments, **given) as process:
+        with cascade(self.home, "serve", *arguments, **given | variables) as process:
             process.wait_for("gateway_ready")
             code, _ = process.stop()
         assert code == 0

@@ -65,7 +65,7 @@ def test_a_client_of_the_public_api_reaches_everyone(client: Callable[[], list[s
     (message_id,) = re.findall(r"^Message ID: ([0-9a-f-]{36})$", ended.stdout, re.MULTILINE)
     assert "Sent 100 messages" in ended.stdout
     status = city.until(message_id, "delivered", within_s=WITHIN_S)
-    assert (status["trackinId"], status["channel"]) == ("order-12345", "sms")
+    assert (status["trackinId"], status["channel"]) == ("order-12345", "viber_business")
     assert [received["text"] for received in city.inbox(ORDER_PHONE)] == ["Your order has been confirmed"]
     deadline = time.monotonic() + WITHIN_S
     missing = dict(BULK)

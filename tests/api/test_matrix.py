@@ -12,6 +12,7 @@ from cascade.store import accounts
 
 from .doors import AUTH, OTHER_KEY, OTHER_VIBER, TELEGRAM, VIBER, Doors, message
 
+TIME = re.compile(rb"\d{4}-\d\d-\d\dT[0-9:.]+Z")
 OPEN = {"/health/live", "/health/ready", "/s/{code}"}
 """Doors for everybody: they tell nothing of an account."""
 IDS = {
@@ -21,12 +22,14 @@ IDS = {
     "tag": "nobody-used-this",
     "phone": "+380999999999",
     "token": "no-such-token",
+    "survey": "nobody-asked-this",
 }
 BODIES: dict[str, Any] = {  # what each door takes, so that it is not the body that is refused
     "/v1/webhooks/{webhook_id}": {"types": ["message.delivered"]},
     "/v1/webhooks/{webhook_id}/redeliver": {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"},
     "/v1/messages/{message_id}/reschedule": {"scheduledSent": "2026-01-01T00:00:00Z"},
     "/v1/tags/{tag}/reschedule": {"scheduledSent": "2026-01-01T00:00:00Z"},
+    "/v1/flashcalls/{message_id}/check": {"digits": "456789"},
     "/api/tg_bot/{token}": {"id": 1, "phone": "+380501112233"},
     "/api/viber_bot/{token}": {"id": "u1", "phone": "+380501112233"},
 }
@@ -116,8 +119,9 @@ async def test_what_is_another_accounts_is_as_if_it_were_not_there(doors: Doors)
         body = BODIES.get(path)
         real = await doors.call(method, path_with(path, **ours), body, headers=theirs)
         made_up = await doors.call(method, path_with(path), body, headers=theirs)
-        assert (real.status, real.body) == (made_up.status, made_up.body), f"{method} {path}"
+        alike = made_up.body.replace(IDS["phone"].encode(), ours["phone"].encode())
+        assert (real.status, TIME.sub(b"", real.body)) == (made_up.status, TIME.sub(b"", alike)), f"{method} {path}"
         # What concerns all of a tag or of a person finds nothing to do, and says so.
-        assert real.status == 404 or "/tags/" in path or "/people/" in path, (
+        assert real.status == 404 or any(word in path for word in ("/tags/", "/people/", "/opt-outs/", "/surveys")), (
             f"{method} {path}: {real.status} {real.body!r}"
         )

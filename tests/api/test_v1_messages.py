@@ -307,7 +307,7 @@ async def test_a_message_that_waits_in_its_lane_is_cancelled_and_keeps_its_place
     assert {name: hastened[name] for name in before} == before
     assert (await change(doors, message_id, "cancel"))["deliverystatus"] == "permanenterror"
     async with doors.gateway.database.reading() as reader:
-        assert await reader.rows("SELECT state, link FROM message") == [("final", None)]
+        assert await reader.rows("SELECT state, link FROM message") == [("final", "telegram_bot.1")]
 
 
 async def test_cancelling_races_with_sending_and_one_of_them_wins(city: Doors) -> None:

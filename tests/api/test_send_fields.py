@@ -151,7 +151,7 @@ async def test_a_survey_passes_telegram_and_rcs_over(shop: Doors) -> None:
     survey: dict[str, Any] = {"messageType": "viber_survey", "text": "Well?", "surveyOptions": ["Yes", "No"]}
     status = await shop.until(await shop.send_one(**survey), "delivered")
     assert list(status["extendedStatuses"]) == ["viber_bot", "viber_business", "sms"]
-    assert [one["text"] for one in await inbox(shop)] == ["Well?\n1. Yes\n2. No"]
+    assert [one["text"] for one in await inbox(shop)] == ["Well?\n1. Yes\n2. No\nReply 1-2"]
 
 
 async def test_what_was_delivered_is_what_it_costs(shop: Doors) -> None:

@@ -50,9 +50,9 @@ def record(message: Message, *entries: Entry) -> Record:
     return Record(Key(1, ID.bytes), "order-12345", "Shop", "+380501112233", T0, None, message, list(entries), 123_456)
 
 
-def shown(message: Message, *entries: Entry, links: Sequence[Clicks] = (), **known: Any) -> dict[str, Any]:
+def shown(message: Message, *entries: Entry, links: Sequence[Clicks] = (), survey: str | None = None) -> dict[str, Any]:
     """The status object; it is checked to be what the OpenAPI document says."""
-    status: Any = describe(Seen(record(message, *entries), links), "USD", **known)
+    status: Any = describe(Seen(record(message, *entries), links, survey=survey), "USD")
     assert TypeAdapter(StatusShown).validate_python(status) == status
     return dict(status)
 

@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install system-packages run test check clients docs bench profile chaos migration
+.PHONY: install system-packages run test coverage check clients docs bench profile chaos migration
 
 # pip without --group (before 25.1) cannot read dependency groups, so pip itself comes first.
 $(VENV)/.installed: pyproject.toml
@@ -21,6 +21,10 @@ run: install
 	$(BIN)/cascade demo
 
 test: install
+	$(BIN)/python -m pytest -n 2
+
+# The same, and which lines it reached: a fifth slower.
+coverage: install
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
 
 check: install

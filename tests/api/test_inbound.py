@@ -1,6 +1,7 @@
 """What people tell the account, from their phones to its webhook and back into what it may send: over real sockets."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -36,12 +37,13 @@ class Shop:
 
     async def hears(self, type_: str, **data: Any) -> dict[str, Any]:
         """The first event of that type with such data."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                for event in self.told:
-                    if event["type"] == type_ and data.items() <= event["data"].items():
-                        return dict(event["data"])
-                await asyncio.sleep(POLL_S)
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            for event in self.told:
+                if event["type"] == type_ and data.items() <= event["data"].items():
+                    return dict(event["data"])
+            assert time.monotonic() < deadline, [event["type"] for event in self.told]
+            await asyncio.sleep(POLL_S)
 
     def count(self, type_: str) -> int:
         return sum(event["type"] == type_ for event in self.told)

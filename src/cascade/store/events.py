@@ -17,6 +17,17 @@ ADD = """
     INSERT INTO event (account_id, id, message_id, type, body, created_at_ms) VALUES (?, ?, ?, ?, ?, ?)
 """
 
+# On PostgreSQL whoever records a try of an earlier event and whoever adds a later one wait for each other: else the
+# recorder would not see the new row, nor the adder that it need not wait, and it would stand until the lease's end. A
+# statement of its own, so that the next one sees what was waited for.
+HOLD = Statement(
+    sqlite="SELECT 1 WHERE FALSE AND ? AND ? AND ?",
+    postgres="""
+        SELECT 1 FROM delivery WHERE account_id = ? AND webhook_id = ? AND message_id = ? AND state = 'pending'
+        ORDER BY event_id FOR UPDATE
+    """,
+)
+
 # Behind an earlier event of the same message that is under way or waits for its next try, it waits as long.
 _DELIVER = """
     INSERT INTO delivery (account_id, webhook_id, event_id, message_id, state, due_at_ms)
@@ -49,6 +60,8 @@ async def add_for(tx: Transaction, one: Happened, webhook_ids: Sequence[str]) ->
     await tx.execute(ADD, (one.account_id, event_id, one.message_id, one.type.value, body, one.at_ms))
     for webhook_id in webhook_ids:
         key = (one.account_id, webhook_id)
+        if one.message_id is not None:
+            await tx.rows(HOLD, (*key, one.message_id))
         await tx.execute(DELIVER, (event_id, one.message_id, *key, one.message_id, one.at_ms, *key))
     tx.deliveries_ready([(one.account_id, webhook_id) for webhook_id in webhook_ids])
     return event_id

@@ -173,7 +173,6 @@ def _utf16(text: str) -> bytes:
     return text.encode("utf-16-be", "replace")
 
 
-@lru_cache(maxsize=256)
 @lru_cache(maxsize=1024)
 def _relative(window_s: int) -> str:
     """SMPP 3.4, 7.1.1.2. Only days and less, since months have no fixed length."""

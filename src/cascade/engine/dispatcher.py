@@ -1,7 +1,7 @@
 """Serves one link: claims what is due in its lanes, in turns, as fast as the link may go, and hands it over.
 
-Nothing is claimed that could not be put on the wire at once, so a message found `sending` after a crash really may
-have been sent.
+Nothing is claimed that the transport has no room for, so a message found `sending` after a crash really may have been
+sent (docs/decisions/0004).
 """
 
 import asyncio

@@ -46,7 +46,7 @@ LONG = "a" * 400  # three parts
 
 async def test_a_message_is_accepted_under_the_smscs_id() -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port) as ours:
-        assert await ours.room() == 10
+        assert await ours.room() == 11
         ours.send(attempt())
         submit = await smsc.request()
         assert submit.submit.short_message == b"Hi"
@@ -127,6 +127,28 @@ async def test_no_more_is_unanswered_than_the_window() -> None:
         assert ours.transport.unanswered == 1
 
 
+async def test_an_eighth_of_the_window_waits_for_the_next_answers() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, window=8) as ours:
+        assert await ours.room() == 9
+        ours.send(*(attempt(number=number) for number in range(9)))
+        first, *_ = await smsc.requests(8)
+        assert (ours.transport.room(), ours.transport.unanswered, smsc.waiting) == (0, 8, 0)
+        first.peer.send(first.answer("1"))
+        ninth = await smsc.request()
+        assert (ours.transport.room(), ours.transport.unanswered) == (1, 8)
+        first.peer.send(ninth.answer("9"))
+        assert await ours.outcome(8) == Accepted(("9",))
+
+
+async def test_what_waits_goes_back_when_no_answers_come() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, window=8, response_timeout_s=0.05) as ours:
+        await ours.room(9)
+        ours.send(*(attempt(number=number) for number in range(9)))
+        assert await ours.outcomes(*range(9)) == [AnswerLost("no answer in time")] * 8 + [NotSent()]
+        await smsc.requests(8)
+        assert smsc.waiting == 0
+
+
 async def test_parts_over_the_window_wait_inside() -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=2) as ours:
         await ours.room()
@@ -141,7 +163,7 @@ async def test_parts_over_the_window_wait_inside() -> None:
 
 async def test_long_messages_make_the_room_smaller() -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=12) as ours:
-        assert await ours.room() == 12
+        assert await ours.room() == 13
         for number in range(40):
             ours.send(attempt(LONG, number=number))
             parts = await smsc.requests(3)
@@ -267,6 +289,16 @@ async def test_throttling_closes_the_room_for_a_while() -> None:
             first.peer.send(*(submit.answer("1") for submit in await smsc.requests(5)))
             await ours.outcomes(*range(start, start + 5))
         assert await ours.room() == 6
+
+
+async def test_what_waits_goes_back_when_the_smsc_asks_for_less() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, window=8) as ours:
+        await ours.room(9)
+        ours.send(*(attempt(number=number) for number in range(9)))
+        first, *_ = await smsc.requests(8)
+        first.peer.send(first.answer(status=0x58))
+        assert await ours.outcome(8) == NotSent()
+        assert ours.transport.room() == 0
 
 
 async def test_parts_wait_out_the_pause() -> None:
@@ -420,7 +452,7 @@ async def test_after_the_peers_unbind_we_bind_again() -> None:
         assert (await smsc.request(UNBIND_RESP)).sequence == 77
         assert await ours.outcome() == AnswerLost("the connection ended")
         await smsc.peer()
-        assert await ours.room() == 10
+        assert await ours.room() == 11
 
 
 async def test_not_bound_says_the_smsc_so_we_bind_again() -> None:
@@ -500,7 +532,7 @@ async def test_an_unexpected_answer_is_ignored() -> None:
         peer = await smsc.peer()
         peer.send(frame(0x80000004, 999, b"1\0"), frame(0x80000008, 999), frame(ENQUIRE_LINK, 8))
         await smsc.request(ENQUIRE_LINK_RESP)
-        assert await ours.room() == 10
+        assert await ours.room() == 11
 
 
 async def test_a_pair_of_binds_sends_by_one_and_receives_by_the_other() -> None:
@@ -765,7 +797,7 @@ async def test_a_link_that_went_to_another_node_may_come_back() -> None:
         await ours.transport.stop(0.0)
         assert ours.transport.room() == 0
         ours.start()
-        assert await ours.room() == 10
+        assert await ours.room() == 11
         ours.send(attempt())
         submit = await smsc.request()
         submit.peer.send(submit.answer("00A1"))

@@ -32,6 +32,9 @@ _BINDS = {
 
 log = structlog.get_logger()
 
+AHEAD = 8
+"""One place of the window in so many has its next attempt waiting here: see decision 4."""
+
 
 class _Sending:
     """One attempt on its way. `written` and `answered` count parts; `failure` is the gravest so far."""
@@ -73,6 +76,11 @@ class _Sending:
         return self.failure
 
 
+def _is_whole(sending: _Sending) -> bool:
+    """Nothing of it has left: it can be sent later, or another way, as if it had never been here."""
+    return sending.written == 0
+
+
 def _gravity(failure: Rejected | Retry | AnswerLost) -> int:
     return (AnswerLost, Retry, Rejected).index(type(failure))
 
@@ -85,7 +93,8 @@ class SmppTransport:
     """One account at one SMSC.
 
     `room` counts attempts, the window counts parts: with long messages in the traffic fewer attempts are let in, and
-    the parts over the window wait here, at most one window of attempts. `random_unit` gives the jitter (0 to 1), `now`
+    the parts over the window wait here, at most one window of attempts. An eighth of a window more may wait for the
+    next answers (docs/decisions/0004), and is given back when none come. `random_unit` gives the jitter (0 to 1), `now`
     the time for absolute validity periods (aware UTC). Raises ConfigError when the CA file cannot be read.
     """
 
@@ -135,7 +144,9 @@ class SmppTransport:
         self._keepers = [asyncio.create_task(self._keep_bound(command)) for command in _BINDS[self._settings.bind]]
 
     def room(self) -> int:
-        free = 0 if self._queue or self._is_stopping else self._free_slots()
+        if self._is_stopping or not self._is_open():
+            return 0
+        free = self._free_slots() + self._throttle.window // AHEAD - len(self._queue)
         return max(1, round(free / self._parts_per_attempt)) if free > 0 else 0
 
     def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:
@@ -182,7 +193,7 @@ class SmppTransport:
         self._is_stopping = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_s
-        self._give_back(lambda sending: sending.written == 0)
+        self._give_back(_is_whole)
         try:
             async with asyncio.timeout_at(deadline):
                 await self._all_settled.wait()
@@ -222,6 +233,7 @@ class SmppTransport:
         sending, _ = token
         sending.fail(AnswerLost("no answer in time"))
         self._part_ended(sending)
+        self._give_back(_is_whole)
 
     def session_progressed(self) -> None:
         self._fill_window()
@@ -254,16 +266,18 @@ class SmppTransport:
     def _submitting_session(self) -> Session[tuple[_Sending, int]] | None:
         return self._sessions.get(_SUBMITTING[self._settings.bind])
 
-    def _free_slots(self) -> int:
+    def _is_open(self) -> bool:
         session = self._submitting_session()
-        if session is None or not session.is_ready:
-            return 0
-        return 0 if self._throttle.is_paused else self._throttle.window - session.unanswered
+        return session is not None and session.is_ready and not self._throttle.is_paused
+
+    def _free_slots(self) -> int:
+        return max(self._throttle.window - self.unanswered, 0) if self._is_open() else 0
 
     def _slow_down(self) -> None:
         pause_s = self._throttle.slow_down()
         if pause_s is not None:
             self._log.warning("throttle_started", seconds=pause_s)
+            self._give_back(_is_whole)
             self._resume_timer = asyncio.get_running_loop().call_later(pause_s, self._resume)
 
     def _resume(self) -> None:

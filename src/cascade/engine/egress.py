@@ -1,38 +1,41 @@
 """HTTP to addresses that clients name: never into the operator's own network, whatever a name resolves to.
 
-What is checked is what is connected to: the addresses that the resolver here has checked are the ones that aiohttp
-gets, with no second look-up in which a name could change its mind (DNS rebinding).
+What is checked is what is connected to: the addresses that were checked here are the ones that a connection gets, with
+no second look-up in which a name could change its mind (DNS rebinding).
 """
 
 import asyncio
 import socket
-import time
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
-
+from cascade.channels import http1
+from cascade.channels.http1 import AddressInfo, Fault, Origin, Response
 from cascade.core.targets import TargetRefusedError, Targets
 
 CONNECT_S = 5.0
 MOST_TARGETS = 10_000
 MOST_ANSWER_BYTES = 4_096
-HEADERS = {"User-Agent": "cascade", "Accept-Encoding": "identity"}
+KEEP_ALIVE_S = 4.0
+HEADERS = {
+    "User-Agent": "cascade",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+}
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 """host, port -> its addresses; raises `OSError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """`status` None: no answer came, and `error` says why. `body` is its beginning. `retry_after_s` None: not said."""
 
     status: int | None
     error: str | None = None
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     retry_after_s: int | None = None
     duration_ms: int = 0
 
@@ -43,32 +46,6 @@ async def look_up(host: str, port: int) -> list[str]:
     return [str(address[0]) for *_, address in found]
 
 
-class _CheckedResolver(AbstractResolver):
-    def __init__(self, targets: Targets, lookup: Lookup) -> None:
-        self._targets = targets
-        self._lookup = lookup
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        addresses = await self._lookup(host, port)
-        self._targets.check_addresses(host, addresses)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in addresses
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held open."""
-
-
 class Egress:
     """Open within a running loop. Connections have no common limit: a slow address must not take them from others."""
 
@@ -76,24 +53,20 @@ class Egress:
         self._targets = targets
         self._timeout_s = timeout_s
         self._lookup = lookup
-        self._good: dict[str, URL] = {}
-        self._session: aiohttp.ClientSession
+        self._good: dict[str, tuple[Origin, bytes]] = {}
+        self._client: http1.Client
 
     async def open(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                resolver=_CheckedResolver(self._targets, self._lookup),
-                use_dns_cache=False,
-                keepalive_timeout=4,
-            ),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s, connect=min(CONNECT_S, self._timeout_s)),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=HEADERS,
+        self._client = http1.Client(
+            self._checked_addresses,
+            total_s=self._timeout_s,
+            connect_s=min(CONNECT_S, self._timeout_s),
+            keep_alive_s=KEEP_ALIVE_S,
+            most_body_bytes=MOST_ANSWER_BYTES,
         )
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._client.close()
 
     async def check(self, url: str) -> None:
         """Whether it may be called, as far as can be told now; raises `TargetRefusedError`."""
@@ -105,61 +78,63 @@ class Egress:
             raise TargetRefusedError("The host's name does not resolve") from None
         self._targets.check_addresses(target.host, addresses)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send these bytes. No redirect is followed; of the answer a few kilobytes are read. Raises nothing."""
-        begun_s = time.monotonic()
-        answer = await self._post(url, headers, body)
-        return Answer(
-            answer.status,
-            answer.error,
-            answer.body,
-            answer.retry_after_s,
-            round((time.monotonic() - begun_s) * 1000),
-        )
-
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def send(self, url: str, headers: Mapping[str, str], body: bytes, done: Callable[[Answer], None]) -> None:
+        """Post this JSON; `done` is called once, later, whatever comes of it, and must not raise. No redirect is
+        followed; of the answer a few kilobytes are read."""
+        loop = asyncio.get_running_loop()
         try:
-            target = self._target(url)
-            async with self._session.post(target, headers=headers, data=body, allow_redirects=False) as answer:
-                beginning = await self._beginning(answer)
-                return Answer(answer.status, None, beginning, retry_after_s(answer.headers.get("Retry-After")))
+            origin, start = self._target(url)
         except TargetRefusedError as refusal:
-            return Answer(None, str(refusal))
-        except TimeoutError:
-            return Answer(None, f"No answer within {self._timeout_s:g} s")
-        except aiohttp.ClientConnectorDNSError:
-            return Answer(None, "The host's name does not resolve")
-        except aiohttp.ClientConnectorCertificateError:
-            return Answer(None, "The certificate is not valid for this host")
-        except aiohttp.ClientConnectorError:
-            return Answer(None, "No connection")
-        except Exception as fault:  # only its type: its text may hold the URL
-            return Answer(None, f"The connection broke ({type(fault).__name__})")
+            loop.call_soon(done, Answer(None, str(refusal)))
+            return
+        begun_s = loop.time()
 
-    def _target(self, url: str) -> URL:
+        def answered(came: Response | Fault) -> None:
+            duration_ms = round((loop.time() - begun_s) * 1000)
+            if isinstance(came, Fault):
+                done(Answer(None, self._why(came), duration_ms=duration_ms))
+            else:  # the status has come, and that is what counts: a body cut off is no failure
+                after_s = retry_after_s(came.header(b"retry-after"))
+                done(Answer(came.status, None, came.body, after_s, duration_ms))
+
+        self._client.send(origin, http1.whole(start + http1.lines(headers), body), answered)
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """The same, to be awaited. Raises nothing."""
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.send(url, headers, body, lambda answer: None if answered.done() else answered.set_result(answer))
+        return await answered
+
+    def _why(self, fault: Fault) -> str:
+        match fault.error:
+            case TargetRefusedError() as refusal:
+                return str(refusal)
+            case http1.UnknownHostError():
+                return "The host's name does not resolve"
+            case ssl.SSLCertVerificationError():
+                return "The certificate is not valid for this host"
+            case _ if not fault.has_left:
+                return "No connection"
+            case TimeoutError():
+                return f"No answer within {self._timeout_s:g} s"
+        return f"The connection broke ({type(fault.error).__name__})"  # its text may hold the URL
+
+    def _target(self, url: str) -> tuple[Origin, bytes]:
         """Of the few URLs that are called again and again, what is always true is found once: to which addresses a name
         leads is checked with each connection."""
         target = self._good.get(url)
         if target is None:
-            target = URL(self._targets.check_url(url).url, encoded=True)
+            where = http1.place(self._targets.check_url(url).url)
+            target = where.origin, http1.head("POST", where, HEADERS)
             if len(self._good) >= MOST_TARGETS:
                 self._good.clear()
             self._good[url] = target
         return target
 
-    async def _beginning(self, answer: aiohttp.ClientResponse) -> bytes:
-        """The body's first kilobytes. The status has come, and that is what counts: a body cut off is no failure."""
-        parts = bytearray()
-        try:
-            while len(parts) < MOST_ANSWER_BYTES and (
-                part := await answer.content.read(MOST_ANSWER_BYTES - len(parts))
-            ):
-                parts += part
-            if not answer.content.at_eof():
-                answer.close()
-        except (aiohttp.ClientError, TimeoutError):
-            answer.close()
-        return bytes(parts)
+    async def _checked_addresses(self, host: str, port: int) -> list[AddressInfo]:
+        addresses = await self._lookup(host, port)
+        self._targets.check_addresses(host, addresses)
+        return [http1.address_info(address, port) for address in addresses]
 
 
 def retry_after_s(value: str | None) -> int | None:

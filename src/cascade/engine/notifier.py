@@ -240,7 +240,6 @@ class Notifier:
             body = _body(webhook, unit)
             id_ = unit[0].batch_id or unit[0].event_id
             headers = {
-                "Content-Type": "application/json",
                 "webhook-id": id_,
                 "webhook-timestamp": str(at_ms // 1000),
                 "webhook-signature": sign(secrets, id_, at_ms // 1000, body),

@@ -1,10 +1,12 @@
 """What every HTTP channel is promised, whatever its provider does: one outcome a send, and no secret in a log."""
 
 import asyncio
+import gzip
 import logging
 import math
 import socket
 import ssl
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -167,6 +169,16 @@ async def stalling(request: web.Request) -> web.StreamResponse:
     return await silent(request)
 
 
+def packing(body: bytes, coding: str) -> Handler:
+    """Packs its answer although it was asked not to."""
+
+    async def pack(request: web.Request) -> web.StreamResponse:
+        assert request.headers["Accept-Encoding"] == "identity"
+        return web.Response(body=body, headers={"Content-Encoding": coding})
+
+    return pack
+
+
 HUGE = '{"id": "7", "why": "' + "x" * 300_000 + '"}'
 DOWN = Retry(Reason.PROVIDER_DOWN)
 REFUSED = Rejected(Reason.PROVIDER_REFUSED)
@@ -191,6 +203,12 @@ ANSWERS = {  # what the provider does, what the attempt comes to
     "200 with a list": (answering(200, "[1]"), AnswerLost()),
     "200 with an empty body": (answering(200, ""), AnswerLost()),
     "200 over 256 KB": (answering(200, HUGE), AnswerLost()),
+    "200 packed as gzip": (packing(gzip.compress(b'{"id": "7"}'), "gzip"), Accepted(("7",))),
+    "200 packed as deflate": (packing(zlib.compress(b'{"id": "7"}'), "deflate"), Accepted(("7",))),
+    "200 over 256 KB, packed into less": (packing(gzip.compress(HUGE.encode()), "gzip"), AnswerLost()),
+    "200 said to be packed": (packing(b'{"id": "7"}', "gzip"), AnswerLost()),
+    "200 packed and cut off": (packing(gzip.compress(b'{"id": "7"}')[:-4], "gzip"), AnswerLost()),
+    "200 packed in another way": (packing(b'{"id": "7"}', "br"), AnswerLost()),
     "404 that is no JSON": (answering(404, "not here"), REFUSED),
     "400 over 256 KB": (answering(400, HUGE), REFUSED),
 }
@@ -275,8 +293,19 @@ async def test_a_connection_too_slow_to_open_may_be_tried_again(logged: list[Mut
             assert bare(await desk.outcome_of(an_attempt())) == DOWN
 
 
-async def test_a_base_url_that_is_none_is_misconfigured(logged: list[MutableMapping[str, Any]]) -> None:
-    async with link_to("provider") as desk:
+NO_URLS = [
+    "provider",
+    "ftp://provider",
+    "http://",
+    "http://provider:99999",
+    "http://pro vider",
+    "http://provider/a\r\nb",
+]
+
+
+@pytest.mark.parametrize("base_url", NO_URLS)
+async def test_a_base_url_that_is_none_is_misconfigured(base_url: str, logged: list[MutableMapping[str, Any]]) -> None:
+    async with link_to(base_url) as desk:
         assert bare(await desk.outcome_of(an_attempt())) == Rejected(Reason.MISCONFIGURED, is_ours=True)
 
 
@@ -302,6 +331,13 @@ async def test_the_request_arrives_as_the_adapter_said_it() -> None:
     async with serving(answer) as base_url, link_to(base_url) as desk:
         await desk.outcome_of(an_attempt("Привіт 👋"))
     assert seen == {"to": PHONE, "text": "Привіт 👋", "token": TOKEN, "type": "application/json"}
+
+
+async def test_a_token_that_would_end_its_header_never_leaves(logged: list[MutableMapping[str, Any]]) -> None:
+    desk = Desk(HttpTransport(Provider("http://127.0.0.1:1", Secret("secret\r\nX-Other: 1")), "shop-sms"))
+    desk.transport.start(desk.on_room, nobody)
+    assert bare(await desk.outcome_of(an_attempt())) == Rejected(Reason.MISCONFIGURED, is_ours=True)
+    await desk.transport.stop(0)
 
 
 async def test_what_the_provider_says_is_kept_without_secret_and_phone(logged: list[MutableMapping[str, Any]]) -> None:
@@ -448,6 +484,70 @@ async def test_fetch_raises_when_no_whole_answer_came(handler: Handler) -> None:
         with pytest.raises(ProviderUnreachableError) as caught:
             await desk.transport.fetch(HttpRequest("GET", f"{base_url}/{TOKEN}/me"))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("method", "asked"), [("GET", 2), ("DELETE", 2), ("POST", 1)])
+async def test_only_what_may_be_done_twice_is_asked_again(method: str, asked: int) -> None:
+    """The first request crosses the end of its connection: nobody knows whether it was taken."""
+    methods = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        methods.append(request.method)
+        if len(methods) == 1:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"id": "7"})
+
+    async with serving(answer) as base_url, link_to(base_url) as desk:
+        if asked == 2:
+            assert (await desk.transport.fetch(HttpRequest(method, base_url))).status == 200
+        else:
+            with pytest.raises(ProviderUnreachableError):
+                await desk.transport.fetch(HttpRequest(method, base_url))
+    assert methods == [method] * asked
+
+
+async def test_stop_leaves_nobody_waiting_for_an_answer() -> None:
+    gate = Gate()
+    async with serving(gate.handle) as base_url, link_to(base_url) as desk:
+        fetching = asyncio.create_task(desk.transport.fetch(HttpRequest("POST", base_url)))
+        await gate.reached_by(1)
+        await desk.transport.stop(0)
+        async with asyncio.timeout(10):
+            with pytest.raises(ProviderUnreachableError):
+                await fetching
+        gate.is_open.set()
+
+
+async def test_what_is_asked_beside_the_messages_opens_two_connections_at_most() -> None:
+    gate = Gate()
+    settings = replace(PATIENT, window=1, total_s=0.4)
+    async with serving(gate.handle) as base_url, link_to(base_url, settings) as desk:
+        fetching = [asyncio.create_task(desk.transport.fetch(HttpRequest("POST", base_url))) for _ in range(5)]
+        answers = await asyncio.gather(*fetching, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [ProviderUnreachableError] * 5
+        assert gate.most_inside == 1 + 2
+        gate.is_open.set()
+
+
+async def test_a_host_is_looked_up_once_for_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, asked = asyncio.get_running_loop(), []
+    look_up = loop.getaddrinfo
+
+    async def counted(host: str, port: int, **how: int) -> object:
+        asked.append(host)
+        return await look_up("127.0.0.1", port, **how)
+
+    async with serving(answering(200, '{"id": "7"}')) as base_url:
+        monkeypatch.setattr(loop, "getaddrinfo", counted)
+        async with link_to(base_url.replace("127.0.0.1", "provider.test")) as desk:
+            desk.send(*(an_attempt(number=n) for n in range(1, 5)))
+            async with asyncio.timeout(10):
+                while len(desk.settled) < 4:
+                    desk.has_settled.clear()
+                    await desk.has_settled.wait()
+    assert [outcome for _, outcome in desk.settled] == [Accepted(("7",))] * 4
+    assert asked == ["provider.test"]
 
 
 CONTENTS = {

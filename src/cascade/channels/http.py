@@ -1,23 +1,26 @@
 """HTTP out, for every channel that speaks it: connections, time-outs, logging and the hiding of secrets, once for all.
 
 An adapter translates an attempt into a request and an answer into an outcome; whatever can go wrong between the two is
-settled here. The client library (aiohttp) is known to this file alone, and to flashcall/asterisk for its websocket.
+settled here. The client itself is `channels/http1`.
 """
 
 import asyncio
 import math
 import re
+import socket
+import zlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 from urllib.parse import urlencode
 
-import aiohttp
 import orjson
 import structlog
 
+from cascade.channels import http1
 from cascade.channels.base import Callback, Capabilities, Health, Heard, Hears, Settle, TakeHeard
+from cascade.channels.http1 import AddressInfo, Fault, Place, Response
 from cascade.core.attempt import (
     Accepted,
     AnswerLost,
@@ -42,15 +45,17 @@ HIDDEN = "***"
 MAX_DETAIL = 200
 LONGEST_RETRY_AFTER_S = 86_400.0
 PHONE = re.compile(r"\+?\d(?:[ ().-]{0,2}\d){6,}")
-HEADERS = {"User-Agent": "cascade", "Accept-Encoding": "identity"}  # small answers; none can unpack into a huge one
-
+HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "cascade"}  # answers are small
+WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
+REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
+"""What may be asked twice, when its answer was lost."""
+TARGET = re.compile(r"/[!\"$-~]*")
+"""All that follows the host, where it can stand in a request as it is."""
+ADDRESSES_KEPT_S = 60.0
 TOKEN_USED = 0.9  # of its life: a request under way must not see it end
 
-NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""Refused, no such host, TLS not agreed, or too slow at any of it: no byte of the request was sent."""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # changed by nobody, and not frozen: that would take several times as long
 class HttpRequest:
     """At most one of `json`, `form` and `body` is given. Its repr shows nothing that could be secret or personal."""
 
@@ -70,7 +75,7 @@ class HttpRequest:
         return self.body, None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class HttpResponse:
     """`is_whole` is False when the body was cut off or too long: then no adapter sees it."""
 
@@ -255,7 +260,15 @@ class HttpTransport:
         self._log = log.bind(link=link)
         values = (getattr(adapter, each.name) for each in fields(adapter))
         self._secrets = tuple(value.reveal() for value in values if isinstance(value, Secret) and value)
-        self._session: aiohttp.ClientSession | None = None
+        self._client: http1.Client | None = None
+        self._places = asyncio.Semaphore(settings.window + BESIDE)
+        self._hosts: dict[str, Place] = {}
+        self._known_addresses: dict[tuple[str, int], tuple[list[AddressInfo], float]] = {}
+        self._looking_up = asyncio.Lock()
+        # Asked once: what an adapter can do takes longer to find out than all else that is done for a send.
+        self._needs_token = adapter if isinstance(adapter, NeedsToken) else None
+        self._checks_first = adapter if isinstance(adapter, ChecksFirst) else None
+        self._tries_again = adapter if isinstance(adapter, TriesAgain) else None
         self._token: tuple[Token, float] | None = None
         self._token_asked = asyncio.Lock()
         self._under_way: set[asyncio.Task[Outcome]] = set()
@@ -360,21 +373,19 @@ class HttpTransport:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-            if self._session is not None:
-                await self._session.close()
-                self._session = None
+            if self._client is not None:
+                client, self._client = self._client, None
+                await client.close()
 
     def _open(self) -> None:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._settings.window + BESIDE,
-                    keepalive_timeout=self._settings.keep_alive_s,
-                    ttl_dns_cache=60,
-                ),
-                timeout=aiohttp.ClientTimeout(total=self._settings.total_s, connect=self._settings.connect_s),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=HEADERS,
+        if self._client is None:
+            settings = self._settings
+            self._client = http1.Client(
+                self._addresses,
+                total_s=settings.total_s,
+                connect_s=settings.connect_s,
+                keep_alive_s=settings.keep_alive_s,
+                most_body_bytes=settings.max_answer_bytes,
             )
 
     def _settling(self, attempt: Attempt, settle: Settle) -> Callable[[asyncio.Task[Outcome]], None]:
@@ -394,56 +405,59 @@ class HttpTransport:
         refused = None
         try:
             unfit = self.adapter.fits(attempt.content, attempt.type)
-            refused = None if unfit is not None else await self._check(attempt)
+            if unfit is None and self._checks_first is not None:
+                refused = await self._check(self._checks_first, attempt)
             request = Rejected(unfit) if unfit is not None else refused or self.adapter.request(attempt)
         except Exception as fault:  # an adapter's bug costs one step, never the message
             request = Rejected(Reason.CONTENT_UNFIT, f"no request could be made of it: {type(fault).__name__}")
         if isinstance(request, Rejected) and request is not refused:
             request = replace(request, is_ours=True)
         answer = await self._exchange(request) if isinstance(request, HttpRequest) else request
-        if isinstance(answer, HttpResponse) and (plainer := self._second_try(attempt, answer)) is not None:
-            answer = await self._exchange(plainer)
+        if self._tries_again is not None and isinstance(answer, HttpResponse):
+            plainer = self._second_try(self._tries_again, attempt, answer)
+            if plainer is not None:
+                answer = await self._exchange(plainer)
         status = None
         if isinstance(answer, HttpResponse):
             status, outcome = answer.status, self._judge(answer)
         else:
             outcome = answer
-        if isinstance(outcome, Retry):
-            outcome = replace(outcome, after_s=_bearable_s(outcome.after_s))
         if isinstance(outcome, Accepted | Delivered):
             return outcome
+        if isinstance(outcome, Retry):
+            outcome = replace(outcome, after_s=_bearable_s(outcome.after_s))
         if not isinstance(outcome, NotSent) and outcome.detail is not None:
             outcome = replace(outcome, detail=redact(outcome.detail, attempt.address, *self._secrets))
         self._report(attempt, outcome, status)
         return outcome
 
-    def _second_try(self, attempt: Attempt, response: HttpResponse) -> HttpRequest | None:
-        if not isinstance(self.adapter, TriesAgain) or response.status >= 500 or not response.is_whole:
+    def _second_try(self, adapter: TriesAgain, attempt: Attempt, response: HttpResponse) -> HttpRequest | None:
+        if response.status >= 500 or not response.is_whole:
             return None
         try:
-            return self.adapter.second_try(attempt, response)
+            return adapter.second_try(attempt, response)
         except Exception:  # `_judge` will say what was wrong with the answer
             return None
 
-    async def _check(self, attempt: Attempt) -> Rejected | None:
+    async def _check(self, adapter: ChecksFirst, attempt: Attempt) -> Rejected | None:
         """What a question before the send says against it. No answer says nothing."""
-        if not isinstance(self.adapter, ChecksFirst) or (asking := self.adapter.check_request(attempt)) is None:
+        if (asking := adapter.check_request(attempt)) is None:
             return None
         answer = await self._exchange(asking)
         if not isinstance(answer, HttpResponse) or answer.status >= 500 or 300 <= answer.status < 400:
             return None
         try:
-            return self.adapter.checked(attempt, answer)
+            return adapter.checked(attempt, answer)
         except Exception:  # the send itself will tell
             return None
 
     async def _exchange(self, request: HttpRequest) -> HttpResponse | Rejected | Retry | AnswerLost:
         """One request and its answer, with the provider's token where it wants one; a token refused is renewed once."""
-        if not isinstance(self.adapter, NeedsToken):
+        if self._needs_token is None:
             return await self._request(request)
         answer: HttpResponse | Rejected | Retry | AnswerLost = Retry(Reason.PROVIDER_DOWN)
         for _ in range(2):
-            token = await self._valid_token(self.adapter)
+            token = await self._valid_token(self._needs_token)
             if not isinstance(token, Token):
                 return token
             bearer = {"Authorization": f"Bearer {token.value.reveal()}"}
@@ -475,41 +489,62 @@ class HttpTransport:
             return token
 
     async def _request(self, request: HttpRequest) -> HttpResponse | Rejected | Retry | AnswerLost:
-        if self._session is None:
+        if self._client is None:
             return Retry(Reason.PROVIDER_DOWN, detail="the link is not started")
         try:
             content, content_type = request.content()
         except (TypeError, ValueError) as fault:
             return Rejected(Reason.CONTENT_UNFIT, f"cannot be encoded: {type(fault).__name__}", is_ours=True)
-        headers = request.headers if content_type is None else {"Content-Type": content_type, **request.headers}
+        if content is None and request.method in WITH_CONTENT:
+            content = b""
+        headers = HEADERS if content_type is None else HEADERS | {"Content-Type": content_type}
         try:
-            async with self._session.request(
-                request.method, request.url, data=content, headers=headers, allow_redirects=False
-            ) as answer:
-                body = await self._body(answer)
-                return HttpResponse(answer.status, answer.headers, body or b"", is_whole=body is not None)
-        except NEVER_LEFT as fault:
-            return Retry(Reason.PROVIDER_DOWN, detail=type(fault).__name__)
-        except aiohttp.InvalidURL:
-            return Rejected(Reason.MISCONFIGURED, "the provider's address is not a URL", is_ours=True)
-        except Exception as fault:  # only its type: its text may hold the URL, and the URL the token
-            return AnswerLost(type(fault).__name__)
+            place = self._place(request.url)
+            octets = http1.whole(http1.head(request.method, place, {**headers, **request.headers}), content)
+        except ValueError:
+            return Rejected(Reason.MISCONFIGURED, "the provider's address or credentials fit no request", is_ours=True)
+        answer = await self._ask(self._client, place, octets)
+        if isinstance(answer, Fault) and _may_have_crossed_an_end(answer) and request.method in REPEATABLE:
+            answer = await self._ask(self._client, place, octets)
+        if isinstance(answer, Fault):  # only its type: its text may hold the URL, and the URL the token
+            error = type(answer.error).__name__
+            return AnswerLost(error) if answer.has_left else Retry(Reason.PROVIDER_DOWN, detail=error)
+        return _response(answer, self._settings.max_answer_bytes)
 
-    async def _body(self, answer: aiohttp.ClientResponse) -> bytes | None:
-        """The whole body, or None when it was cut off, too slow or too long; then its connection is not used again."""
-        parts = []
-        room = self._settings.max_answer_bytes
+    async def _ask(self, client: http1.Client, place: Place, octets: bytes) -> Response | Fault:
+        if self._places.locked():
+            try:
+                async with asyncio.timeout(self._settings.connect_s):
+                    await self._places.acquire()
+            except TimeoutError as error:
+                return Fault(error, has_left=False)
+        else:
+            await self._places.acquire()
         try:
-            while part := await answer.content.read(room + 1):
-                parts.append(part)
-                room -= len(part)
-                if room < 0:
-                    answer.close()
-                    return None
-        except (aiohttp.ClientError, TimeoutError):
-            answer.close()
-            return None
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            return await client.ask(place.origin, octets)
+        finally:
+            self._places.release()
+
+    def _place(self, url: str) -> Place:
+        """Of the few hosts that are asked again and again, what is always true is found once. Raises `ValueError`."""
+        slash = url.find("/", url.find("://") + 3)
+        if slash < 0 or not TARGET.fullmatch(url, slash):
+            return http1.place(url)
+        known = self._hosts.get(url[:slash])
+        if known is None:
+            known = self._hosts[url[:slash]] = http1.place(url[: slash + 1])
+        return Place(known.origin, known.authority, url[slash:])
+
+    async def _addresses(self, host: str, port: int) -> list[AddressInfo]:
+        async with self._looking_up:  # many connections, one question
+            now_s = asyncio.get_running_loop().time()
+            known = self._known_addresses.get((host, port))
+            if known is not None and now_s < known[1]:
+                return known[0]
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = cast(list[AddressInfo], found)
+            self._known_addresses[host, port] = addresses, now_s + ADDRESSES_KEPT_S
+            return addresses
 
     def _judge(self, response: HttpResponse) -> Outcome:
         if response.status >= 500:
@@ -532,6 +567,32 @@ class HttpTransport:
                 self._log.info("attempt_deferred", reason=reason.value, after_s=after_s, detail=detail, **about)
             case AnswerLost(detail):
                 self._log.warning("answer_lost", reason=Reason.NO_ANSWER.value, detail=detail, **about)
+
+
+def _may_have_crossed_an_end(fault: Fault) -> bool:
+    """Of a connection that was kept: the request went out as the other side hung up."""
+    return fault.has_left and not isinstance(fault.error, TimeoutError)
+
+
+def _response(answer: Response, most_bytes: int) -> HttpResponse:
+    status, headers, body, is_whole = answer
+    named = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(headers)}  # the first counts
+    if is_whole and body and (coding := named.get("content-encoding")) is not None:
+        unpacked = _unpacked(body, coding.strip().lower(), most_bytes)
+        return HttpResponse(status, named, unpacked or b"", unpacked is not None)
+    return HttpResponse(status, named, body if is_whole else b"", is_whole)
+
+
+def _unpacked(body: bytes, coding: str, most_bytes: int) -> bytes | None:
+    """What a server packed that was asked not to; None when it is too long, cut off or packed some other way."""
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        return body if coding == "identity" else None
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        unpacked = unpacking.decompress(body, most_bytes + 1)
+    except zlib.error:
+        return None
+    return unpacked if unpacking.eof and len(unpacked) <= most_bytes else None
 
 
 def _unreadable(response: HttpResponse, how: str) -> Outcome:

@@ -142,6 +142,7 @@ class Client:
         self._idle: dict[Origin, deque[_Connection]] = {}  # of each the one unused for longest first
         self._connecting: set[asyncio.Task[None]] = set()
         self._connections: set[_Connection] = set()
+        self._asked: set[asyncio.Future[Response | Fault]] = set()
         self._under_way: dict[Exchange, None] = {}  # in the order of their deadlines
         self._deadline: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None
@@ -175,9 +176,11 @@ class Client:
                 answered.set_result(answer)
 
         exchange = self.send(origin, request, done)
+        self._asked.add(answered)
         try:
             return await answered
         finally:
+            self._asked.discard(answered)
             self.abandon(exchange)
 
     def abandon(self, exchange: Exchange) -> None:
@@ -188,7 +191,10 @@ class Client:
                 exchange.connection.abandon()
 
     async def close(self) -> None:
-        """What is under way is abandoned."""
+        """What is under way is abandoned; who awaits an answer gets a `Fault`."""
+        for answered in self._asked:
+            if not answered.done():
+                answered.set_result(Fault(ConnectionAbortedError(), has_left=True))
         for exchange in list(self._under_way):
             self.abandon(exchange)
         for task in self._connecting:

@@ -15,7 +15,7 @@ from cascade.channels.base import Capabilities, Health, Settle, TakeHeard
 from cascade.channels.flashcall.asterisk.call import RESERVE_S, Call, Do, told
 from cascade.channels.flashcall.asterisk.settings import AsteriskSettings, filled
 from cascade.channels.flashcall.calls import Calls, Live, now_s, unfit
-from cascade.channels.http import HEADERS, NEVER_LEFT, basic
+from cascade.channels.http import HEADERS, basic
 from cascade.core.attempt import Attempt, NotSent, Outcome
 from cascade.core.words import Channel
 
@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 HEARTBEAT_S = 20.0
 MOST_ANSWER_BYTES = 64 * 1024
+NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""Refused, no such host, TLS not agreed, or too slow at any of it: no octet of the request was sent."""
 OURS = "cascade-"
 """How the name of each of our channels begins."""
 STRAYS = frozenset({"ChannelStateChange", "StasisStart"})

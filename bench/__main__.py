@@ -34,6 +34,7 @@ SCENARIOS: dict[str, Scenario] = {
     "webhooks": delivery.through_webhooks,
     "slow_smsc": delivery.behind_a_slow_smsc,
     "telegram": delivery.through_telegram,
+    "http_channels": delivery.over_http,
     "million": million.once,
     "nodes": nodes.engines,
 }

@@ -19,12 +19,14 @@ SLOW_S = 0.02
 
 
 class Walk(NamedTuple):
-    """`mark` is what the timeline says of a message whose walk has ended."""
+    """`mark` is what the timeline says of a message whose walk has ended. `again`: the name of a second walk, to the
+    same phones through the same gateway."""
 
     name: str
     channel: str
     mark: str
     settings: str
+    again: str | None = None
 
 
 async def through_smpp(scale: Scale, home: Path) -> list[Sample]:
@@ -88,25 +90,44 @@ async def behind_a_slow_smsc(scale: Scale, home: Path) -> list[Sample]:
 async def through_telegram(scale: Scale, home: Path) -> list[Sample]:
     with far_end() as providers:
         walk = Walk("telegram_bot", "telegram_bot", "delivered", traffic.settings(providers.ports, sms=False))
-        return await _measure(walk, providers, home, scale.telegram_messages)
+        return await _measure(walk, providers, home, scale.http_messages)
+
+
+async def over_http(scale: Scale, home: Path) -> list[Sample]:
+    """Until each message is accepted: receipts come by callback, and are not sent. The first message by RCS asks
+    whether the phone can be reached, so it is two requests."""
+    samples = []
+    with far_end() as providers:
+        common = traffic.settings(providers.ports, sms=False)
+        for walk in (
+            Walk("viber_bot", "viber_bot", "accepted", common),
+            Walk("viber_business", "viber_business", "accepted", common + traffic.infobip(providers.ports)),
+            Walk("rcs_first", "rcs", "accepted", common + traffic.google(providers.ports), again="rcs"),
+        ):
+            samples += await _measure(walk, providers, home / walk.name, scale.http_messages)
+    return samples
 
 
 async def _measure(walk: Walk, providers: FarEnd, home: Path, count: int) -> list[Sample]:
     gateway = Gateway(home, walk.settings)
-    is_bot = walk.channel == "telegram_bot"
-    await gateway.prepare({"telegram_bot": traffic.TELEGRAM_TOKEN} if is_bot else {})
+    bots = {channel: token for channel, token in traffic.BOTS.items() if channel == walk.channel}
+    await gateway.prepare(bots)
     await gateway.start()
+    samples = []
     try:
-        if is_bot:
-            await traffic.subscribe(gateway, 0, count)
-        requests = list(traffic.batches(gateway.key, count, BATCH))
-        began_s, cpu_s, far_cpu_s = time.perf_counter(), gateway.cpu_s(), providers.cpu_s()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(ask_all(gateway.port, requests, CONNECTIONS))
-            tasks.create_task(
-                gateway.until_metric("cascade_attempts_total", count, LONGEST_S, channel=walk.channel, mark=walk.mark)
-            )
-        return _samples(walk.name, count, began_s, gateway.cpu_s() - cpu_s, providers.cpu_s() - far_cpu_s)
+        for channel in bots:
+            await traffic.subscribe(gateway, channel, 0, count)
+        for name, reached in ((walk.name, count), (walk.again, 2 * count)):
+            if name is None:
+                break
+            requests = list(traffic.batches(gateway.key, count, BATCH, name=name))
+            began_s, cpu_s, far_cpu_s = time.perf_counter(), gateway.cpu_s(), providers.cpu_s()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(ask_all(gateway.port, requests, CONNECTIONS))
+                labels = {"channel": walk.channel, "mark": walk.mark}
+                tasks.create_task(gateway.until_metric("cascade_attempts_total", reached, LONGEST_S, **labels))
+            samples += _samples(name, count, began_s, gateway.cpu_s() - cpu_s, providers.cpu_s() - far_cpu_s)
+        return samples
     finally:
         await gateway.kill()
 

@@ -1,5 +1,5 @@
-"""The far end of a bench, in a process of its own: the sandbox's SMSC, the least of a Telegram Bot API, and whoever is
-told by webhooks.
+"""The far end of a bench, in a process of its own: the sandbox's SMSC, the least of those who are sent to over HTTP,
+and whoever is told by webhooks.
 
 All note when each message's first octets came, on the monotonic clock that all processes of a machine share.
 """
@@ -10,12 +10,13 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from multiprocessing.connection import Connection
 from typing import ClassVar, NamedTuple
 
 import uvloop
 
-from bench.http_send import Provider
+from bench.http_send import Provider, answer_of
 from cascade.sandbox.people import People
 from cascade.sandbox.smsc import Account, Smsc
 
@@ -28,16 +29,18 @@ URGENT = b"Your code is"
 
 
 class Ports(NamedTuple):
+    """`http`: Telegram, Viber, Infobip and Google's RCS."""
+
     smsc: int
-    telegram_bot: int
+    http: int
     webhook: int = 0
 
 
 class Arrivals(NamedTuple):
-    """When messages came: at the SMSC (`urgent`: those of them that are), at the Telegram Bot API, by webhook."""
+    """When messages came: at the SMSC (`urgent`: those of them that are), at a provider over HTTP, by webhook."""
 
     smsc: list[int]
-    telegram_bot: list[int]
+    http: list[int]
     webhook: list[int]
     urgent: list[int]
 
@@ -57,9 +60,27 @@ class NotingSmsc(Smsc):
 
 
 class NotingProvider(Provider):
-    """Notes the arrival of every request's first octets."""
+    """Notes the arrival of every request's first octets. Who takes a message calls it by the id that it came with, or
+    by the next number."""
 
     arrivals_ns: ClassVar[list[int]] = []
+    numbers: ClassVar[Iterator[int]] = count(1)
+
+    def answer(self, head: bytes, body: bytes) -> bytes:
+        path = head.split(b" ", 2)[1]
+        if path.startswith(b"/v1/phones/"):
+            if b"/capabilities?" in path:
+                return answer_of(b'{"features":["RICHCARD_STANDALONE"]}')
+            given = path.partition(b"messageId=")[2].partition(b"&")[0]
+            return answer_of(b'{"name":"phones/x/agentMessages/%b"}' % given)
+        if path.startswith(b"/pa/"):
+            return answer_of(b'{"status":0,"status_message":"ok","message_token":%d}' % next(self.numbers))
+        if path.startswith(b"/viber/"):
+            given = body.partition(b'"messageId":"')[2].partition(b'"')[0]
+            return answer_of(b'{"messages":[{"messageId":"%b","status":{"groupName":"PENDING"}}]}' % given)
+        if path == b"/token":
+            return answer_of(b'{"access_token":"bench","expires_in":3600}')
+        return super().answer(head, body)
 
     def data_received(self, data: bytes) -> None:
         if not self._buffer:

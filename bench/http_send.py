@@ -26,13 +26,17 @@ from cascade.core.words import MessageType
 ANSWER_BODY = (
     b'{"ok":true,"result":{"message_id":4711,"date":1700000000,"chat":{"id":1000,"type":"private"},"text":"x"}}'
 )
-ANSWER = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER_BODY) + ANSWER_BODY
-)
+
+
+def answer_of(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+ANSWER = answer_of(ANSWER_BODY)
 
 
 class Provider(asyncio.Protocol):
-    """The least that speaks HTTP: every request that came whole gets the same answer."""
+    """The least that speaks HTTP: every request that came whole gets the same answer, that of Telegram."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own is none by inheritance
@@ -43,10 +47,13 @@ class Provider(asyncio.Protocol):
         head, end, rest = self._buffer.partition(b"\r\n\r\n")
         if not end:
             return
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
         if len(rest) >= length:
             self._buffer = rest[length:]
-            self._transport.write(ANSWER)
+            self._transport.write(self.answer(head, rest[:length]))
+
+    def answer(self, head: bytes, body: bytes) -> bytes:
+        return ANSWER
 
 
 def serve(ready: "multiprocessing.connection.Connection[int, int]") -> None:

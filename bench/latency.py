@@ -21,13 +21,13 @@ async def once(scale: Scale, home: Path) -> list[Sample]:
     samples = []
     with far_end() as providers:
         gateway = Gateway(home, traffic.settings(providers.ports))
-        await gateway.prepare({"telegram_bot": traffic.TELEGRAM_TOKEN})
+        await gateway.prepare({"telegram_bot": traffic.BOTS["telegram_bot"]})
         await gateway.start()
         try:
             samples += await _measure("sms", gateway, providers, scale)
             # Others than those before: a repeat of the same message would not be sent.
             first = scale.calm_messages + WARM_UP
-            await traffic.subscribe(gateway, first, first)
+            await traffic.subscribe(gateway, "telegram_bot", first, first)
             samples += await _measure("telegram_bot", gateway, providers, scale, first=first)
         finally:
             await gateway.kill()
@@ -48,7 +48,7 @@ async def _measure(channel: str, gateway: Gateway, providers: FarEnd, scale: Sca
     async with asyncio.timeout(LAST_ONES_S):
         while True:
             arrivals = providers.arrivals_ns()
-            arrived_ns += arrivals.smsc if channel == "sms" else arrivals.telegram_bot
+            arrived_ns += arrivals.smsc if channel == "sms" else arrivals.http
             if len(arrived_ns) >= len(posted_ns):
                 break
             await asyncio.sleep(0.05)

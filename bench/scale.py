@@ -17,10 +17,10 @@ class Scale(NamedTuple):
     smpp_messages: int
     webhook_messages: int
     slow_messages: int
-    telegram_messages: int
+    http_messages: int
     waiting_messages: int
     urgent_messages: int
 
 
-FULL = Scale(3, 250, 50.0, 200.0, 1_000, 12_000, 100_000, 40_000, 20_000, 20_000, 10_000, 1_000_000, 100)
+FULL = Scale(3, 250, 50.0, 200.0, 1_000, 12_000, 100_000, 40_000, 20_000, 20_000, 20_000, 1_000_000, 100)
 QUICK = Scale(1, 100, 50.0, 200.0, 200, 2_000, 20_000, 5_000, 2_000, 5_000, 2_000, 20_000, 20)

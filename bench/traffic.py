@@ -1,15 +1,19 @@
 """The messages that the benches send, and the settings that their gateways have in common."""
 
+import json
 from collections.abc import Iterator
 
 import orjson
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bench.far_end import Ports
 from bench.gateway import Gateway
 from bench.http_client import HOST, request
 
 SEND_PATH = "/api/CascadeMessage/send_message/async"
-TELEGRAM_TOKEN = "1000000001:bench-telegram-key"
+BOTS = {"telegram_bot": "1000000001:bench-telegram-key", "viber_bot": "bench-viber-token"}
+"""Channel to token."""
 TEXT = "Your order #12345 has been confirmed and will arrive tomorrow."
 TTL_S = 86_400
 MOST_SUBSCRIBERS = 5_000
@@ -19,12 +23,13 @@ def phone(number: int) -> str:
     return f"+38050{number:07d}"
 
 
-def batches(key: str, count: int, batch: int, *, first: int = 0) -> Iterator[bytes]:
-    """Requests that together send `count` transaction messages to as many phones, beginning with number `first`."""
+def batches(key: str, count: int, batch: int, *, first: int = 0, name: str = "bench") -> Iterator[bytes]:
+    """Requests that together send `count` transaction messages to as many phones, beginning with number `first`. `name`
+    begins their ids."""
     for start in range(first, first + count, batch):
         messages = [
             {
-                "id": f"bench-{number}",
+                "id": f"{name}-{number}",
                 "fromName": "YourBrand",
                 "toPhone": phone(number),
                 "messageType": "transaction",
@@ -41,10 +46,13 @@ def settings(ports: Ports, *, receipts: str = "every", sms: bool = True) -> str:
     smpp = f'[smpp]\nhost = "{HOST}"\nport = {ports.smsc}\nsystem_id = "bench"\nwindow = 100\nreceipts = "{receipts}"\n'
     return f"""
 [telegram_bot]
-base_url = "http://{HOST}:{ports.telegram_bot}"
+base_url = "http://{HOST}:{ports.http}"
 window = 100
 rate_per_s = 1000000
 updates = "off"
+[viber_bot]
+base_url = "http://{HOST}:{ports.http}"
+window = 100
 [webhooks]
 allow = ["{HOST}"]
 allow_http = true
@@ -54,12 +62,48 @@ level = "warning"
 {smpp if sms else ""}"""
 
 
-async def subscribe(gateway: Gateway, first: int, count: int) -> None:
-    """Let the Telegram bot know `count` phones, beginning with number `first`."""
+def infobip(ports: Ports) -> str:
+    """TOML of a provider of Viber Business."""
+    return f"""
+[providers.infobip]
+kind = "viber_business.infobip"
+base_url = "http://{HOST}:{ports.http}"
+api_key = "bench-api-key"
+callback_secret = "bench-callback-secret"
+window = 100
+"""
+
+
+def google(ports: Ports) -> str:
+    """TOML of RCS by Google, with a key made for it."""
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    account = {
+        "client_email": "bench@example.com",
+        "private_key": pem,
+        "token_uri": f"http://{HOST}:{ports.http}/token",
+    }
+    return f"""
+[providers.google]
+kind = "rcs.google"
+agent_id = "bench"
+client_token = "bench-client-token"
+service_account = '{json.dumps(account)}'
+base_url = "http://{HOST}:{ports.http}"
+window = 100
+"""
+
+
+async def subscribe(gateway: Gateway, channel: str, first: int, count: int) -> None:
+    """Let the channel's bot know `count` phones, beginning with number `first`."""
+    door = {"telegram_bot": "tg_bot", "viber_bot": "viber_bot"}[channel]
     for start in range(first, first + count, MOST_SUBSCRIBERS):
         numbers = range(start, min(start + MOST_SUBSCRIBERS, first + count))
-        users = [{"id": 10_000_000 + number, "phone": phone(number)} for number in numbers]
-        answer = await gateway.ask("POST", f"/api/tg_bot/{TELEGRAM_TOKEN}", orjson.dumps(users))
+        id_of = int if channel == "telegram_bot" else str
+        users = [{"id": id_of(10_000_000 + number), "phone": phone(number)} for number in numbers]
+        answer = await gateway.ask("POST", f"/api/{door}/{BOTS[channel]}", orjson.dumps(users))
         if answer.status != 200:
             raise RuntimeError(f"the gateway refused its subscribers: {answer.body[:300]!r}")
 

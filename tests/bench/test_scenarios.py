@@ -21,10 +21,11 @@ TINY = Scale(
     smpp_messages=500,
     webhook_messages=100,
     slow_messages=1_000,
-    telegram_messages=200,
+    http_messages=200,
     waiting_messages=5_000,
     urgent_messages=3,
 )
+HTTP_WALKS = ("telegram_bot", "viber_bot", "viber_business", "rcs_first", "rcs")
 FIGURES = {
     "accept_to_provider_sms_p50",
     "accept_to_provider_sms_p99",
@@ -41,7 +42,7 @@ FIGURES = {
     *(f"accept_batch_{batch}{kind}" for batch in (1, 100, 1000) for kind in ("", "_cpu")),
     *(
         f"delivery_{name}{kind}"
-        for name in ("smpp", "smpp_with_receipts", "smpp_with_webhooks", "telegram_bot")
+        for name in ("smpp", "smpp_with_receipts", "smpp_with_webhooks", *HTTP_WALKS)
         for kind in ("", "_cpu", "_provider_cpu")
     ),
     *(f"nodes_2_engines{kind}" for kind in ("", "_cpu", "_doors_cpu", "_postgres_cpu")),

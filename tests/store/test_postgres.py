@@ -9,15 +9,19 @@ import asyncpg
 import pytest
 
 from cascade.core.errors import ConfigError, StoreUnavailableError
+from cascade.core.events import EventType, Happened, Listener
 from cascade.core.message import State
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.turns import Lane
-from cascade.store import accounts, batches, deliveries, messages, receipts, repeats, subscribers
+from cascade.store import accounts, batches, deliveries, events, messages, receipts, repeats, subscribers, webhooks
 from cascade.store import postgres as engine
 from cascade.store.database import Database, Statement
+from cascade.store.deliveries import State as DeliveryState
+from cascade.store.deliveries import Tried
 from cascade.store.messages import Change, Key
 from cascade.store.postgres import SETTINGS, PostgresDatabase, shown, translate
 from cascade.store.versions import HEAD
+from cascade.store.webhooks import Format, Webhook
 
 from .given import BULK, T0, URGENT, add, change, claim, counts, key, load, new, numbers, queued, record, urgent
 
@@ -79,6 +83,10 @@ SEARCHES: dict[str, str | Statement] = {
     "addresses": subscribers.ADDRESSES,
     "claim of a webhook": deliveries.CLAIM,
     "claim of a batch": deliveries.CLAIM_BATCH,
+    "what messages have pending": deliveries.PENDING_OF,
+    "delivery": Statement("", deliveries.ADD.postgres),
+    "tries": deliveries.RECORD,
+    "followers": deliveries.FOLLOW,
     "repeats": repeats.FIND,
     "old repeats": repeats.PURGE,
     "old requests": repeats.PURGE_REQUESTS,
@@ -243,6 +251,90 @@ async def test_batch_numbers_of_two_nodes_differ(node: Open) -> None:
     takers = [batches.BatchNumbers(await node()) for _ in range(2)]
     taken = await asyncio.gather(*(taker.take() for taker in takers * 10))
     assert len(set(taken)) == 20
+
+
+HOOK = (1, "wh_a")
+
+
+async def listen(*nodes: Database) -> None:
+    async with nodes[0].transaction() as tx:
+        await webhooks.add(tx, Webhook(*HOOK, "https://shop.example/", None, Format.STANDARD, (), 1, None, T0))
+    for database in nodes:
+        database.listeners = {1: (Listener(HOOK[1], None),)}
+
+
+async def tell(database: Database, *about: int) -> None:
+    async with database.transaction() as tx:
+        await events.add(tx, [Happened(1, key(n).id, EventType.READ, T0, {}) for n in about])
+
+
+async def take(database: Database, now_ms: int = T0, limit: int = 1_000) -> list[deliveries.Claimed]:
+    async with database.transaction() as tx:
+        return await deliveries.claim(tx, HOOK, limit, now_ms, now_ms + 30_000)
+
+
+def arrived(some: list[deliveries.Claimed]) -> list[Tried]:
+    return [Tried(one, DeliveryState.DELIVERED, T0, T0, 5, 200, "ok", None) for one in some]
+
+
+async def test_an_event_added_while_the_last_one_is_recorded_does_not_wait_for_its_lease(node: Open) -> None:
+    first, second = await node(), await node()
+    await listen(first, second)
+    await tell(first, 1, 2)
+    claimed = await take(first)
+    async with first.transaction() as tx:
+        await deliveries.record(tx, arrived(claimed))
+        telling = asyncio.create_task(tell(second, 2, 1))
+        await waiting_for_a_lock(first)
+    await telling
+    assert len(await take(first)) == 2
+
+
+async def test_a_record_sees_the_event_that_was_being_added(node: Open) -> None:
+    first, second = await node(), await node()
+    await listen(first, second)
+    await tell(first, 1, 2)
+    claimed = await take(first)
+
+    async def write() -> None:
+        async with second.transaction() as tx:
+            await deliveries.record(tx, arrived(claimed))
+
+    async with first.transaction() as tx:
+        await events.add(tx, [Happened(1, key(n).id, EventType.READ, T0, {}) for n in (2, 1)])
+        recording = asyncio.create_task(write())
+        await waiting_for_a_lock(first)
+    await recording
+    assert len(await take(first)) == 2
+
+
+async def test_adders_claimers_and_recorders_of_two_nodes_do_not_lock_each_other_out(node: Open) -> None:
+    nodes = [await node(), await node()]
+    await listen(*nodes)
+    numbers = list(range(40))
+    told = 0
+    seen: dict[int, list[str]] = {}
+
+    async def add_all(database: Database, order: list[int]) -> None:
+        nonlocal told
+        for _ in range(5):
+            await tell(database, *order)
+            told += len(order)
+
+    async def deliver(database: Database) -> None:
+        while not all(adder.done() for adder in adders) or sum(map(len, seen.values())) < told:
+            claimed = await take(database, limit=30)
+            for one in claimed:
+                seen.setdefault(int.from_bytes(one.message_id or b"", "big"), []).append(one.event_id)
+            async with database.transaction() as tx:
+                await deliveries.record(tx, arrived(claimed[::-1]))
+
+    ways = [numbers, numbers[::-1]]
+    async with asyncio.timeout(4 * PATIENCE_S):
+        adders = [asyncio.create_task(add_all(database, way)) for database in nodes for way in ways]
+        await asyncio.gather(*adders, *(deliver(database) for database in nodes))
+    assert {n: len(set(ids)) for n, ids in seen.items()} == dict.fromkeys(numbers, 20)
+    assert sum(map(len, seen.values())) == told, "none was taken twice"
 
 
 # Wake-ups

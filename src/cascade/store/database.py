@@ -49,27 +49,38 @@ def unnest(*types: str) -> str:
 @dataclass(frozen=True, eq=False)
 class Insertion:
     """Inserts a set of rows. `own` columns have a value in each of them, `shared` ones the same in all; both map a
-    column to PostgreSQL's type of it. `and_then`: what follows, such as ON CONFLICT.
+    column to PostgreSQL's type of it. `and_then`: what follows, such as ON CONFLICT. `only_if`: a condition without
+    which nothing is inserted; it names shared columns in braces for their values.
     """
 
     table: str
     own: Mapping[str, str]
     and_then: str = ""
     shared: Mapping[str, str] = field(default_factory=dict)
+    only_if: str = ""
 
     @cache  # noqa: B019 - there are a dozen of these, all of them constants
     def sqlite(self, rows: int) -> str:
         """For that many rows: first the shared values, then those of each row."""
         shared = [f"?{place}" for place in range(1, len(self.shared) + 1)]
         places = count(len(shared) + 1)
+        if self.only_if:
+            values = ", ".join(f"({', '.join(f'?{next(places)}' for _ in self.own)})" for _ in range(rows))
+            own = f"SELECT {', '.join([*shared, 'own.*'])} FROM (VALUES {values}) AS own WHERE {self._condition('?')}"  # noqa: S608 - constants only
+            return f"INSERT INTO {self._into} {own} {self.and_then}"
         values = ", ".join(f"({', '.join([*shared, *(f'?{next(places)}' for _ in self.own)])})" for _ in range(rows))
-        return f"INSERT INTO {self._into} VALUES {values} {self.and_then}"  # noqa: S608 - constants only
+        return f"INSERT INTO {self._into} VALUES {values} {self.and_then}"  # noqa: S608
 
     @cached_property
     def postgres(self) -> str:
         """For a set of any size: first the shared values, then an array for each of the other columns."""
         shared = "".join(f"?::{type_}, " for type_ in self.shared.values())
-        return f"INSERT INTO {self._into} SELECT {shared}own.* FROM {unnest(*self.own.values())} AS own {self.and_then}"  # noqa: S608 - constants only
+        own = f"SELECT {shared}own.* FROM {unnest(*self.own.values())} AS own"  # noqa: S608 - constants only
+        where = f"WHERE {self._condition('$')}" if self.only_if else ""
+        return f"INSERT INTO {self._into} {own} {where} {self.and_then}"
+
+    def _condition(self, sign: str) -> str:
+        return self.only_if.format(**{column: f"{sign}{place}" for place, column in enumerate(self.shared, 1)})
 
     @property
     def _into(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from cascade.store.database import Reader, Row, Statement, Transaction, WebhookKey, unnest
+from cascade.store.database import Insertion, Reader, Row, Statement, Transaction, WebhookKey, unnest
 
 
 class State(StrEnum):
@@ -17,6 +17,15 @@ class State(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"  # given up
+
+
+class New(NamedTuple):
+    """A delivery to add, unless its webhook is disabled. `message_id` None: it waits for no other."""
+
+    webhook: WebhookKey
+    event_id: str
+    message_id: bytes | None
+    at_ms: int
 
 
 class Claimed(NamedTuple):
@@ -67,6 +76,26 @@ class Listed(NamedTuple):
 
 OF_MESSAGE = "INDEXED BY delivery_of_message"
 """SQLite knows nothing of how many deliveries a webhook has, and would walk through all of them by the primary key."""
+
+ADD = Insertion(
+    "delivery",
+    own={"event_id": "text", "message_id": "bytea", "state": "text", "due_at_ms": "bigint"},
+    shared={"account_id": "bigint", "webhook_id": "text"},
+    only_if="""EXISTS (
+        SELECT 1 FROM webhook WHERE account_id = {account_id} AND id = {webhook_id} AND is_enabled = TRUE)""",
+)
+
+# What messages have pending, and when it is due. On PostgreSQL whoever records a try of an earlier event and whoever
+# adds a later one wait for each other here: else the recorder would not see the new row, nor the adder that it need not
+# wait, and it would stand until the lease's end.
+_PENDING_OF = """
+    SELECT message_id, due_at_ms FROM delivery {of_message}
+    WHERE account_id = ? AND webhook_id = ? AND state = 'pending' AND message_id IN (*) ORDER BY event_id {lock}
+"""
+PENDING_OF = Statement(
+    sqlite=_PENDING_OF.format(of_message=OF_MESSAGE, lock=""),
+    postgres=_PENDING_OF.format(of_message="", lock="FOR UPDATE"),
+)
 
 _CLAIM = """
     UPDATE delivery SET due_at_ms = ?, tries = tries + 1, fence = fence + 1, batch_id = {batch}
@@ -123,26 +152,32 @@ DUE = """
     FROM webhook WHERE is_enabled = TRUE
 """
 
-RECORD = """
-    UPDATE delivery SET state = ?, due_at_ms = ?, tried_at_ms = ?, duration_ms = ?, http_status = ?, answer = ?,
-        error = ?
-    WHERE account_id = ? AND webhook_id = ? AND event_id = ? AND fence = ?
-"""
-
-# Those of the same message that were never tried: they wait for this one, or no longer do.
-FOLLOW = Statement(
-    sqlite=f"""
-        UPDATE delivery {OF_MESSAGE} SET due_at_ms = ?
-        WHERE account_id = ? AND webhook_id = ? AND message_id = ? AND state = 'pending' AND tries = 0
-    """,  # noqa: S608 - constants only
+RECORD = Statement(
+    sqlite="""
+        UPDATE delivery SET state = ?, due_at_ms = ?, tried_at_ms = ?, duration_ms = ?, http_status = ?, answer = ?,
+            error = ?
+        WHERE account_id = ? AND webhook_id = ? AND event_id = ? AND fence = ?
+    """,
     postgres=f"""
-        UPDATE delivery SET due_at_ms = settled.due_at_ms
-        FROM {unnest("bigint", "bigint", "text", "bytea")}
-            AS settled (due_at_ms, account_id, webhook_id, message_id)
-        WHERE delivery.account_id = settled.account_id AND delivery.webhook_id = settled.webhook_id
-            AND delivery.message_id = settled.message_id AND delivery.state = 'pending' AND delivery.tries = 0
-    """,  # noqa: S608
+        UPDATE delivery SET state = tried.state, due_at_ms = tried.due_at_ms, tried_at_ms = tried.tried_at_ms,
+            duration_ms = tried.duration_ms, http_status = tried.http_status, answer = tried.answer, error = tried.error
+        FROM {
+        unnest("text", "bigint", "bigint", "integer", "integer", "text", "text", "bigint", "text", "text", "bigint")
+    }
+            AS tried (state, due_at_ms, tried_at_ms, duration_ms, http_status, answer, error,
+                account_id, webhook_id, event_id, fence)
+        WHERE delivery.account_id = tried.account_id AND delivery.webhook_id = tried.webhook_id
+            AND delivery.event_id = tried.event_id AND delivery.fence = tried.fence
+    """,  # noqa: S608 - constants only
 )
+
+# Those of the same messages that were never tried: they wait for these, or no longer do.
+_FOLLOW = """
+    UPDATE delivery {of_message} SET due_at_ms = ?
+    WHERE account_id = ? AND webhook_id = ? AND state = 'pending' AND tries = 0 AND message_id IN (*)
+    RETURNING event_id
+"""
+FOLLOW = Statement(sqlite=_FOLLOW.format(of_message=OF_MESSAGE), postgres=_FOLLOW.format(of_message=""))
 
 BODIES = "SELECT id, body FROM event WHERE account_id = ? AND id IN (*)"
 
@@ -187,6 +222,25 @@ def first_id_at(at_ms: int) -> str:
     return f"msg_{max(at_ms, 0):012x}"
 
 
+async def add(tx: Transaction, new: Sequence[New]) -> None:
+    """Behind an earlier event of the same message that is under way or waits for its next try, one waits as long."""
+    by_webhook: dict[WebhookKey, list[New]] = {}
+    for one in new:
+        by_webhook.setdefault(one.webhook, []).append(one)
+    for webhook in sorted(by_webhook):
+        some = by_webhook[webhook]
+        message_ids = {one.message_id for one in some if one.message_id is not None}
+        waits: dict[bytes | None, int] = {}
+        if message_ids:
+            waits = dict(await tx.rows(PENDING_OF, (*webhook, list(message_ids))))
+        rows = []
+        for _, event_id, message_id, at_ms in some:
+            due_at_ms = at_ms if message_id is None else waits.setdefault(message_id, at_ms)
+            rows.append((event_id, message_id, State.PENDING.value, due_at_ms))
+        await tx.insert(ADD, rows, webhook)
+    tx.deliveries_ready(by_webhook)
+
+
 async def claim(tx: Transaction, webhook: WebhookKey, limit: int, now_ms: int, lease_ends_at_ms: int) -> list[Claimed]:
     """Take up to `limit` due deliveries, none of them behind an earlier one of its message. Ordered by event."""
     parameters = (lease_ends_at_ms, *webhook, *webhook, now_ms, limit)
@@ -223,33 +277,20 @@ async def due(reader: Reader) -> dict[WebhookKey, int]:
 
 async def record(tx: Transaction, tried: Sequence[Tried]) -> None:
     """Write down how tries ended. One whose lease ran out and was taken by another holder is left to that one."""
+    in_order = sorted(tried, key=_key)  # so that two transactions never wait for each other
     await tx.many(
         RECORD,
         [
-            (
-                one.state.value,
-                one.due_at_ms,
-                one.at_ms,
-                one.duration_ms,
-                one.http_status,
-                one.answer,
-                one.error,
-                one.claimed.account_id,
-                one.claimed.webhook_id,
-                one.claimed.event_id,
-                one.claimed.fence,
-            )
-            for one in tried
+            (state.value, due_at_ms, at_ms, duration_ms, http_status, answer, error, *one[:3], one.fence)
+            for one, state, due_at_ms, at_ms, duration_ms, http_status, answer, error in in_order
         ],
     )
-    await tx.many(
-        FOLLOW,
-        [
-            (one.due_at_ms, one.claimed.account_id, one.claimed.webhook_id, one.claimed.message_id)
-            for one in tried
-            if one.claimed.message_id is not None
-        ],
-    )
+    followed: dict[tuple[int, str, int], list[bytes]] = {}
+    for one, _, due_at_ms, *_ in in_order:
+        if one.message_id is not None:
+            followed.setdefault((one.account_id, one.webhook_id, due_at_ms), []).append(one.message_id)
+    for (account_id, webhook_id, due_at_ms), message_ids in followed.items():
+        await tx.rows(FOLLOW, (due_at_ms, account_id, webhook_id, message_ids))
 
 
 async def page(reader: Reader, webhook: WebhookKey, state: State | None, before_id: str, limit: int) -> list[Listed]:
@@ -305,6 +346,10 @@ async def _with_bodies(tx: Transaction, webhook: WebhookKey, rows: list[Row]) ->
     bodies: dict[str, bytes] = dict(await tx.rows(BODIES, (webhook[0], list(map(_event_of, rows)))))
     rows.sort(key=_event_of)
     return [Claimed._make((*row, bodies[_event_of(row)])) for row in rows]
+
+
+def _key(tried: Tried) -> tuple[int, str, str]:
+    return tried.claimed[:3]
 
 
 def _event_of(row: Row) -> str:

@@ -461,13 +461,18 @@ class HttpTransport:
             if not isinstance(token, Token):
                 return token
             bearer = {"Authorization": f"Bearer {token.value.reveal()}"}
-            answer = await self._request(replace(request, headers={**request.headers, **bearer}))
+            carrying = HttpRequest(
+                request.method, request.url, {**request.headers, **bearer}, request.json, request.form, request.body
+            )
+            answer = await self._request(carrying)
             if not (isinstance(answer, HttpResponse) and answer.status == 401):
                 break
             self._token = None
         return answer
 
     async def _valid_token(self, adapter: NeedsToken) -> Token | Rejected | Retry:
+        if self._token is not None and asyncio.get_running_loop().time() < self._token[1]:
+            return self._token[0]
         async with self._token_asked:  # many attempts, one question
             now_s = asyncio.get_running_loop().time()
             if self._token is not None and now_s < self._token[1]:

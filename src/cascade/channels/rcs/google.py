@@ -21,8 +21,8 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 import time
-import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +33,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from uuid_utils import UUID, uuid4, uuid5
 
 from cascade.channels import jwt
 from cascade.channels.base import Answer, Callback, Capabilities, Heard
@@ -64,7 +65,8 @@ CARDS = "RICHCARD_STANDALONE"
 REACHABLE_S = 24 * 3600.0
 UNREACHABLE_S = 3600.0
 MOST_KNOWN = 100_000
-NAMESPACE = uuid.UUID("2f7b0c5e-9f0e-4f0c-8f43-6a2d3b1c7e10")
+NAMESPACE = UUID("2f7b0c5e-9f0e-4f0c-8f43-6a2d3b1c7e10")
+PLAIN_PHONE = re.compile(r"\+?[0-9]+").fullmatch
 
 TRAFFIC = {
     MessageType.TRANSACTION: "TRANSACTION",
@@ -120,8 +122,8 @@ class GoogleRcs:
     def check_request(self, attempt: Attempt) -> HttpRequest | None:
         if not self.check_capabilities or self._reach(attempt.address) is not None:
             return None
-        query = {"requestId": str(uuid.uuid4()), "agentId": self.agent_id}
-        return HttpRequest("GET", f"{self._phone_url(attempt.address)}/capabilities?{urlencode(query)}")
+        url = f"{self._phone_url(attempt.address)}/capabilities"
+        return HttpRequest("GET", f"{url}?requestId={uuid4()}&{self._agent_query}")
 
     def checked(self, attempt: Attempt, response: HttpResponse) -> Rejected | None:
         match response.status:
@@ -164,13 +166,13 @@ class GoogleRcs:
     def revocation_request(self, sent: Sent) -> HttpRequest:
         provider_id = sent.provider_ids[0] if sent.provider_ids else message_id(sent.message_id, sent.step)
         url = f"{self._phone_url(sent.address)}/agentMessages/{quote(provider_id, safe='')}"
-        return HttpRequest("DELETE", f"{url}?{urlencode({'agentId': self.agent_id})}")
+        return HttpRequest("DELETE", f"{url}?{self._agent_query}")
 
     def revocation(self, response: HttpResponse) -> Revocation:
         return {200: Revocation.WITHDRAWN, 404: Revocation.TOO_LATE}.get(response.status, Revocation.UNKNOWN)
 
     def _send(self, attempt: Attempt, content_message: dict[str, Any], form: str) -> HttpRequest:
-        query = {"messageId": message_id(attempt.message_id, attempt.step, form), "agentId": self.agent_id}
+        id_ = message_id(attempt.message_id, attempt.step, form)
         ttl_s = min(max(attempt.window_s, SHORTEST_TTL_S), LONGEST_TTL_S)
         body = {
             "contentMessage": content_message,
@@ -179,10 +181,16 @@ class GoogleRcs:
             else TRAFFIC.get(attempt.type, self.traffic),
             "ttl": f"{ttl_s}s",
         }
-        return HttpRequest("POST", f"{self._phone_url(attempt.address)}/agentMessages?{urlencode(query)}", json=body)
+        url = f"{self._phone_url(attempt.address)}/agentMessages"
+        return HttpRequest("POST", f"{url}?messageId={id_}&{self._agent_query}", json=body)
 
     def _phone_url(self, phone: str) -> str:
-        return f"{self.base_url.rstrip('/')}/v1/phones/{quote(phone, safe='+')}"
+        shown = phone if PLAIN_PHONE(phone) else quote(phone, safe="+")
+        return f"{self.base_url.rstrip('/')}/v1/phones/{shown}"
+
+    @cached_property
+    def _agent_query(self) -> str:
+        return urlencode({"agentId": self.agent_id})
 
     def _reach(self, phone: str) -> Reach | None:
         known = self._known.get(phone)
@@ -271,7 +279,7 @@ class GoogleRcs:
 
 def message_id(message: bytes, step: int, form: str = "") -> str:
     """Google's id of our message at a step: the same for every repeat of it, another for another form of it."""
-    return str(uuid.uuid5(NAMESPACE, f"{message.hex()}/{step}/{form}"))
+    return str(uuid5(NAMESPACE, f"{message.hex()}/{step}/{form}"))
 
 
 def fitted(content: Content, type: MessageType) -> Fitted | None:  # noqa: A002

@@ -24,11 +24,13 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     await sqlite.close()
 
 
+EVERY_FIELD = frozenset(column.field for column in messages.CHANGING.values())
 SEARCHES = {
     "add": messages.ADD.sqlite(1),
     "claim": messages.CLAIM,
     "load": messages.LOAD,
-    "change": messages.CHANGE,
+    "change": messages.writing(EVERY_FIELD)[0],
+    "change of place": messages.writing(frozenset({"state", "link", "due_at_ms"}))[0],
     "past deadline": messages.PAST_DEADLINE,
     "waiting for link": messages.WAITING_FOR_LINK,
     "next due": messages.NEXT_DUE,

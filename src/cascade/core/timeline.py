@@ -51,8 +51,10 @@ def encode(entries: list[Entry]) -> str:
     Steps passed over one after the other for the same reason are one array with a list of steps: nearly every message
     has some.
     """
-    if len(entries) < 2:
-        return "".join([_encode(entry) for entry in entries])
+    if not entries:
+        return ""
+    if len(entries) == 1:
+        return _encode(entries[0])
     texts = []
     for alike, some in groupby(entries, key=lambda entry: entry._replace(step=0)):
         steps = [entry.step for entry in some]
@@ -63,15 +65,15 @@ def encode(entries: list[Entry]) -> str:
 def _encode(entry: Entry, steps: int | str | None = None) -> str:
     at_ms, step, attempt, mark, reason, provider_id, detail = entry
     # Marks and reasons are plain words; only what a provider wrote needs escaping.
-    text = f'[{at_ms},{step if steps is None else steps},{attempt},"{mark.value}"'
+    text = f'[{at_ms},{step if steps is None else steps},{attempt},"{mark}"'
     if detail is not None:
         tail = json.dumps([reason, provider_id, detail], ensure_ascii=False)
         return f"{text},{tail[1:]},"
     if provider_id is not None:
-        word = "null" if reason is None else f'"{reason.value}"'
+        word = "null" if reason is None else f'"{reason}"'
         return f"{text},{word},{json.dumps(provider_id)}],"
     if reason is not None:
-        return f'{text},"{reason.value}"],'
+        return f'{text},"{reason}"],'
     return f"{text}],"
 
 

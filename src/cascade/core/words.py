@@ -25,25 +25,22 @@ class Channel(StrEnum):
 
 
 class MessageType(StrEnum):
+    """`is_urgent`: a person waits for it, so it never waits behind a campaign. `is_advertising`: not to be sent to a
+    person who asked for no more of it. `repeats_unknown`: better twice than never, so it is repeated when nobody knows
+    whether the first send went out (contract, section 7).
+
+    Attributes, not properties: they are asked for several times for each message.
+    """
+
     TRANSACTION = "transaction"
     PROMO = "promo"
     VIBER_SURVEY = "viber_survey"
     FLASHCALL = "flashcall"
 
-    @property
-    def is_urgent(self) -> bool:
-        """A person waits for it, so it never waits behind a campaign."""
-        return self in (MessageType.TRANSACTION, MessageType.FLASHCALL)
-
-    @property
-    def is_advertising(self) -> bool:
-        """Not to be sent to a person who asked for no more of it."""
-        return not self.is_urgent
-
-    @property
-    def repeats_unknown(self) -> bool:
-        """Better twice than never: repeated when nobody knows whether the first send went out (contract, section 7)."""
-        return self.is_urgent
+    def __init__(self, value: str) -> None:
+        self.is_urgent = value in ("transaction", "flashcall")
+        self.is_advertising = not self.is_urgent
+        self.repeats_unknown = self.is_urgent
 
 
 class Reason(StrEnum):

@@ -89,8 +89,8 @@ class Dispatcher:
         self._up = metrics.LINK_UP.labels(link)
         self._in_flight_gauge = metrics.LINK_IN_FLIGHT.labels(link)
         self._open = metrics.BREAKER_OPEN.labels(link)
-        self._receipts_awaited = metrics.RECEIPTS_AWAITED.labels(link)
-        metrics.RECEIPTS.labels(link)  # none so far: silence must be seen from the first message on
+        for silence in metrics.RECEIPTS_AWAITED, metrics.RECEIPTS:  # none so far: to be seen from the first message on
+            silence.labels(link)
 
     def lane_ready(self, lane: Lane, due_at_ms: int) -> None:
         """A message of `lane` is due at that time, or earlier than was known."""
@@ -261,8 +261,6 @@ class Dispatcher:
         elif self._breaker.answered():
             log.info("breaker_closed", link=self.link)
         capabilities = self.transport.capabilities
-        if capabilities.has_receipts and isinstance(outcome, Accepted):
-            self._receipts_awaited.inc()
         self._recorder.add(
             Result(
                 stored,

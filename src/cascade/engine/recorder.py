@@ -1,6 +1,7 @@
 """Writes down how attempts ended: everything that settled while the last transaction was being written, in one set."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import structlog
 from cascade.core.attempt import Accepted, Outcome
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import Settled, decide
-from cascade.engine import decisions, sets
+from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
 from cascade.store import messages, receipts
 from cascade.store.database import Database, Transaction
@@ -87,12 +88,14 @@ class Recorder:
         """Write down the first that wait, and let them go: what is written is not written again."""
         news = []
         parts = []
+        awaited: Counter[str] = Counter()
         for stored, link, outcome, at_ms, takes_our_id, has_receipts, changes in batch:
             message = stored.message
             spread = stored.key.id[-1] / 255
             settled = Settled(at_ms, message.attempt, message.step, outcome, takes_our_id, changes, spread)
             news.append(News(stored.key, settled))
             if has_receipts and isinstance(outcome, Accepted):
+                awaited[link] += 1
                 for part, provider_id in enumerate(outcome.provider_ids):
                     parts.append(SentPart(link, provider_id, stored.key, message.attempt, message.step, part))
         known = {result.stored.key: result.stored for result in batch}
@@ -103,6 +106,8 @@ class Recorder:
             if parts:
                 await receipts.add_parts(tx, parts)
         self._may_be_written = False
+        for link, number in awaited.items():
+            metrics.RECEIPTS_AWAITED.labels(link).inc(number)
         del self._waiting[: len(batch)]
 
     async def _unwritten_of(self, tx: Transaction, news: list[News], known: Mapping[Key, Stored]) -> list[News]:

@@ -1,6 +1,9 @@
 """Messages: stored once, claimed by one node at a time, and changed only by whoever holds their fence."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import NamedTuple
 
 from cascade.core import route as routes
@@ -161,37 +164,6 @@ LOAD = f"""
     SELECT {STATE_COLUMNS} FROM message WHERE account_id = ? AND id IN (*)
 """  # noqa: S608
 
-CHANGE = Statement(
-    sqlite="""
-    UPDATE message SET state = ?, status = ?, step = ?, attempt = ?, tries = ?, link = ?, address = ?, due_at_ms = ?,
-        deadline_at_ms = ?, step_ends_at_ms = ?, delivered_step = ?, delivered_by = ?, delivered = ?, is_read = ?,
-        open_parts = ?,
-        expires_at_ms = ?, cost_micros = ?, finished_at_ms = coalesce(?, finished_at_ms), timeline = timeline || ?,
-        fence = fence + 1
-    WHERE account_id = ? AND id = ? AND fence = ?
-""",
-    postgres=f"""
-    UPDATE message SET state = new.state, status = new.status, step = new.step, attempt = new.attempt,
-        tries = new.tries, link = new.link, address = new.address, due_at_ms = new.due_at_ms,
-        deadline_at_ms = new.deadline_at_ms, step_ends_at_ms = new.step_ends_at_ms,
-        delivered_step = new.delivered_step, delivered_by = new.delivered_by, delivered = new.delivered,
-        is_read = new.is_read, open_parts = new.open_parts, expires_at_ms = new.expires_at_ms,
-        cost_micros = new.cost_micros, finished_at_ms = coalesce(new.finished_at_ms, message.finished_at_ms),
-        timeline = message.timeline || new.timeline, fence = message.fence + 1
-    FROM {
-        unnest(
-            *("text", "text", "integer", "integer", "integer", "text", "text", "bigint"),
-            *("bigint", "bigint", "integer", "text", "text", "boolean", "text"),
-            *("bigint", "bigint", "bigint", "text", "bigint", "bytea", "bigint"),
-        )
-    } WITH ORDINALITY AS new (state, status, step, attempt, tries, link, address, due_at_ms,
-        deadline_at_ms, step_ends_at_ms, delivered_step, delivered_by, delivered, is_read, open_parts,
-        expires_at_ms, cost_micros, finished_at_ms, timeline, account_id, id, fence, place)
-    WHERE message.account_id = new.account_id AND message.id = new.id AND message.fence = new.fence
-    RETURNING new.place
-""",  # noqa: S608 - constants only
-)
-
 # A loose scan of the queue's index: three look-ups for each lane, however many messages wait in it. Three, since of
 # (account_id, link, is_urgent) > (...) SQLite seeks the first column alone and then walks through whole lanes.
 LANES = Statement(
@@ -260,6 +232,39 @@ SENDING = f"""
 """  # noqa: S608
 
 POSTPONE = "UPDATE message SET deadline_at_ms = ? WHERE account_id = ? AND id = ? AND deadline_at_ms < ?"
+
+
+class _Column(NamedTuple):
+    """A column that decisions change: the field of `Message` it follows, and its value."""
+
+    field: str
+    type: str
+    value: Callable[[Message], object]
+
+
+def _plain(field: str, type_: str) -> _Column:
+    return _Column(field, type_, attrgetter(field))
+
+
+CHANGING = {
+    "state": _Column("state", "text", attrgetter("state.value")),
+    "status": _Column("status", "text", attrgetter("status.value")),
+    "step": _plain("step", "integer"),
+    "attempt": _plain("attempt", "integer"),
+    "tries": _plain("tries", "integer"),
+    "link": _plain("link", "text"),
+    "address": _plain("address", "text"),
+    "due_at_ms": _plain("due_at_ms", "bigint"),
+    "deadline_at_ms": _plain("deadline_at_ms", "bigint"),
+    "step_ends_at_ms": _plain("step_ends_at_ms", "bigint"),
+    "expires_at_ms": _plain("expires_at_ms", "bigint"),
+    "delivered_step": _plain("delivered_step", "integer"),
+    "delivered_by": _Column("delivered_step", "text", lambda message: _delivered_by(message)),
+    "delivered": _Column("delivered", "text", lambda message: ",".join(map(str, message.delivered))),
+    "is_read": _plain("is_read", "boolean"),
+    "open_parts": _Column("open_parts", "text", lambda message: _encode_parts(message.open_parts)),
+    "cost_micros": _plain("cost_micros", "bigint"),
+}
 
 
 async def add(tx: Transaction, new: Sequence[NewMessage]) -> None:
@@ -362,7 +367,8 @@ async def change(tx: Transaction, changes: Sequence[Change]) -> list[Key]:
     """Write decisions. Returns those refused because the message changed since it was read: read and decide anew."""
     refused = []
     in_order = sorted(changes, key=_key)  # so that two nodes never wait for each other
-    for one, is_changed in zip(in_order, await tx.each(CHANGE, [_change_row(one) for one in in_order]), strict=True):
+    statement, row_of = writing(_touched(in_order))
+    for one, is_changed in zip(in_order, await tx.each(statement, [row_of(one) for one in in_order]), strict=True):
         key, message = one.stored.key, one.message
         if not is_changed:
             refused.append(key)
@@ -498,33 +504,53 @@ def _key(one: Change) -> Key:
     return one.stored.key
 
 
-def _change_row(one: Change) -> Row:
-    (key, fence, _, _, before), message, entries, at_ms = one
-    has_ended = message.status is not before.status and message.state is State.FINAL
-    return (
-        message.state.value,
-        message.status.value,
-        message.step,
-        message.attempt,
-        message.tries,
-        message.link,
-        message.address,
-        message.due_at_ms,
-        message.deadline_at_ms,
-        message.step_ends_at_ms,
-        message.delivered_step,
-        None if message.delivered_step is None else message.route[message.delivered_step].channel.value,
-        ",".join(map(str, message.delivered)) if message.delivered else "",
-        message.is_read,
-        _encode_parts(message.open_parts) if message.open_parts else "",
-        message.expires_at_ms,
-        message.cost_micros,
-        at_ms if has_ended else None,
-        timeline.encode(entries),
-        key.account_id,
-        key.id,
-        fence,
+def _touched(changes: Iterable[Change]) -> frozenset[str]:
+    """The fields of a message that these decisions changed between them."""
+    masks = {bytes(map(is_not, one.message, one.stored.message)) for one in changes}
+    return frozenset(field for mask in masks for field in compress(Message._fields, mask))
+
+
+@cache
+def writing(fields: frozenset[str]) -> tuple[Statement, Callable[[Change], Row]]:
+    """What writes these fields for a set of changes, and the parameters of one change. A decision touches few of them,
+    and each column costs."""
+    columns = {name: of for name, of in CHANGING.items() if of.field in fields}
+    types = [of.type for of in columns.values()]
+    names = [*columns, "finished_at_ms", "timeline", "account_id", "id", "fence"]
+    statement = Statement(
+        sqlite=f"""
+            UPDATE message SET {"".join(f"{name} = ?, " for name in columns)}
+                finished_at_ms = coalesce(?, finished_at_ms), timeline = timeline || ?, fence = fence + 1
+            WHERE account_id = ? AND id = ? AND fence = ?
+        """,  # noqa: S608 - constants only
+        postgres=f"""
+            UPDATE message SET {"".join(f"{name} = new.{name}, " for name in columns)}
+                finished_at_ms = coalesce(new.finished_at_ms, message.finished_at_ms),
+                timeline = message.timeline || new.timeline, fence = message.fence + 1
+            FROM {unnest(*types, "bigint", "text", "bigint", "bytea", "bigint")}
+                WITH ORDINALITY AS new ({", ".join(names)}, place)
+            WHERE message.account_id = new.account_id AND message.id = new.id AND message.fence = new.fence
+            RETURNING new.place
+        """,  # noqa: S608
     )
+    values = [of.value for of in columns.values()]
+
+    def row_of(one: Change) -> Row:
+        (key, fence, _, _, before), message, entries, at_ms = one
+        has_ended = message.status is not before.status and message.state is State.FINAL
+        return (
+            *[value(message) for value in values],
+            at_ms if has_ended else None,
+            timeline.encode(entries),
+            *key,
+            fence,
+        )
+
+    return statement, row_of
+
+
+def _delivered_by(message: Message) -> str | None:
+    return None if message.delivered_step is None else message.route[message.delivered_step].channel.value
 
 
 def _encode_parts(open_parts: tuple[tuple[int, int], ...]) -> str:

@@ -36,7 +36,7 @@ class Throttle:
 
     def accepted(self) -> None:
         """The SMSC took a submit. About a window of these is one more place; fully wide again, all is forgotten."""
-        if self.is_paused:
+        if self.is_paused or (self._window == self._full_window and self._pause_s == self._min_s):
             return
         self._window = min(self._full_window, self._window + 1 / self._window)
         if self._window == self._full_window:

@@ -67,8 +67,8 @@ class _Sending:
             return NotSent()
         if self.failure is None and self.written == len(self.ids):
             # A receipt will name only the ids that it was asked for.
-            ids = [self.ids[part] for part in self.reported] or self.ids
-            return Accepted(tuple(message_id for message_id in ids if message_id))
+            ids = self.ids if len(self.ids) == 1 else [self.ids[part] for part in self.reported] or self.ids
+            return Accepted(tuple(filter(None, ids)))
         if self.failure is None or (isinstance(self.failure, AnswerLost) and self.written < len(self.ids)):
             return Retry(Reason.PROVIDER_DOWN, detail="the connection ended between two parts")
         if isinstance(self.failure, AnswerLost):

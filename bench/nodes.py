@@ -25,6 +25,10 @@ CONNECTIONS = 4
 LONGEST_S = 180.0
 SETTLE_S = 2.0
 """Until each engine has its part of the links."""
+WARM_MESSAGES = 4_000
+"""Sent first and not counted: connections, plans, caches."""
+IDLE_S = 4.0
+"""How long is measured what they cost when there is nothing to do."""
 
 
 async def engines(scale: Scale, home: Path) -> list[Sample]:
@@ -66,11 +70,17 @@ async def _measure(count: int, home: Path, postgres: Postgres, toml: str, messag
     try:
         await asyncio.gather(*(gateway.start() for gateway in (doors, *nodes)))
         await asyncio.sleep(SETTLE_S)
-        requests = list(traffic.batches(doors.key, messages, BATCH))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ask_all(doors.port, list(traffic.batches(doors.key, WARM_MESSAGES, BATCH)), CONNECTIONS))
+            tasks.create_task(_until_delivered(nodes, WARM_MESSAGES))
+        idle_engine_s, idle_store_s = _cpu_s(nodes), postgres.cpu_s()
+        await asyncio.sleep(IDLE_S)
+        idle_engine_s, idle_store_s = _cpu_s(nodes) - idle_engine_s, postgres.cpu_s() - idle_store_s
+        requests = list(traffic.batches(doors.key, messages, BATCH, first=WARM_MESSAGES))
         began_s, engine_s, doors_s, store_s = time.perf_counter(), _cpu_s(nodes), doors.cpu_s(), postgres.cpu_s()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ask_all(doors.port, requests, CONNECTIONS))
-            tasks.create_task(_until_delivered(nodes, messages))
+            tasks.create_task(_until_delivered(nodes, WARM_MESSAGES + messages))
         elapsed_s = time.perf_counter() - began_s
         name = f"nodes_{count}_engine{'s' if count > 1 else ''}"
         return [
@@ -78,6 +88,8 @@ async def _measure(count: int, home: Path, postgres: Postgres, toml: str, messag
             Sample(f"{name}_cpu", (_cpu_s(nodes) - engine_s) / messages * 1e6, "us/message"),
             Sample(f"{name}_doors_cpu", (doors.cpu_s() - doors_s) / messages * 1e6, "us/message"),
             Sample(f"{name}_postgres_cpu", (postgres.cpu_s() - store_s) / messages * 1e6, "us/message"),
+            Sample(f"{name}_idle_cpu_each", idle_engine_s / count / IDLE_S * 1e3, "ms/s"),
+            Sample(f"{name}_idle_postgres_cpu", idle_store_s / IDLE_S * 1e3, "ms/s"),
         ]
     finally:
         await asyncio.gather(*(gateway.kill() for gateway in (doors, *nodes)))

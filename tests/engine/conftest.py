@@ -26,6 +26,7 @@ async def engine(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(worker, "POLL_LANES_S", 0.02)
     monkeypatch.setattr(timekeeper, "TICK_S", 0.005)
     monkeypatch.setattr(receiver, "POLL_S", 0.01)
+    monkeypatch.setattr(receiver, "IDLE_S", 0.01)
     running = Engine(store)
     yield running
     await running.end()

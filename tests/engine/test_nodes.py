@@ -60,6 +60,12 @@ class Store(PostgresDatabase):
         async with super().vital_transaction() as tx:
             yield tx
 
+    @asynccontextmanager
+    async def vital_reading(self) -> AsyncIterator[Reader]:
+        self._check()
+        async with super().vital_reading() as reader:
+            yield reader
+
     def _check(self) -> None:
         if self.is_cut:
             raise StoreUnavailableError("cut off")
@@ -112,6 +118,7 @@ async def start(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     monkeypatch.setattr(ownership, "GUARD_S", 0.01)
     monkeypatch.setattr(worker, "POLL_LANES_S", 0.05)
     monkeypatch.setattr(timekeeper, "TICK_S", 0.01)
+    monkeypatch.setattr(timekeeper, "AHEAD_S", 0.05)
     for module in (dispatcher, recorder):
         monkeypatch.setattr(module, "STORE_RETRY_S", 0.01)
     async with AsyncExitStack() as stack:
@@ -336,4 +343,4 @@ async def test_an_answer_that_was_written_unknown_to_us_is_not_written_twice(sta
 
 async def living(database: Database) -> list[int]:
     async with database.reading() as reader:
-        return [node.id for node in await nodes.living(reader)]
+        return [node.id for node in (await nodes.standing(reader))[0]]

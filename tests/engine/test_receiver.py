@@ -1,19 +1,25 @@
 """Receipts: stored before they are acknowledged, matched whenever their message is known, and given up after a day."""
 
+import asyncio
 import sqlite3
+from collections.abc import Iterable
 
 import pytest
 from structlog.testing import capture_logs
 
 from cascade.core.attempt import AnswerLost, Attempt, Outcome
 from cascade.core.errors import StoreUnavailableError
+from cascade.core.machine import ReceiptCame
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel
-from cascade.engine import metrics
+from cascade.engine import metrics, receiver
 from cascade.engine.receiver import ADOPT_MS
-from cascade.store import receipts
+from cascade.store import decisions, messages, receipts
+from cascade.store.database import Reader
+from cascade.store.decisions import News
+from cascade.store.messages import Key, Stored
 from cascade.store.receipts import KEPT_MS, SentPart
 from store.given import HOUR_MS, T0, VIBER, key, new, phone, put, queued
 
@@ -82,6 +88,64 @@ async def test_a_receipt_that_overtakes_its_answer_waits_for_it(engine: Engine) 
     sms.settle_all(accept)
     await engine.pass_until(lambda: engine.is_at(1, State.FINAL))
     assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.ACCEPTED, Mark.DELIVERED]
+
+
+async def test_a_receipt_that_overtakes_the_record_of_its_answer_waits_for_that_and_needs_no_inbox(
+    engine: Engine,
+) -> None:
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(new(1))
+    await eventually(lambda: len(sms.open) == 1)
+    engine.store.may_write.clear()
+    sms.settle_all(accept)
+    await eventually(lambda: engine.store.held == 1)
+    receiving = asyncio.create_task(engine.receive("1.1"))
+    await asyncio.sleep(0.02)
+    assert engine.store.held == 1  # the receipt writes nothing yet
+    written = engine.store.written
+    engine.store.may_write.set()
+    await receiving
+    assert engine.store.written == written + 2
+    assert (await engine.message(1)).status is Status.DELIVERED
+
+
+async def test_it_does_not_wait_for_ever(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "OVERTAKEN_S", 0.01)
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(new(1))
+    await eventually(lambda: len(sms.open) == 1)
+    engine.store.is_away = True
+    sms.settle_all(accept)
+    with pytest.raises(StoreUnavailableError):
+        await engine.receive("1.1")
+    engine.store.is_away = False
+    await engine.receive("1.1")
+    await engine.until_state(1, State.FINAL)
+
+
+async def test_a_message_just_written_is_not_read_again_for_its_receipt(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sent(engine, 1, 2)
+    read: list[Key] = []
+    load = messages.load
+
+    async def noted(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:
+        read.extend(keys)
+        return await load(reader, keys)
+
+    monkeypatch.setattr(messages, "load", noted)
+    await engine.receive("1.1")
+    assert ((await engine.message(1)).status, read) == (Status.DELIVERED, [])
+    async with engine.store.transaction() as tx:  # as another node would
+        failed = ReceiptCame(T0, 1, 0, 0, ReceiptState.FAILED)
+        await decisions.apply(tx, [News(key(2), failed)], {})
+    read.clear()
+    await engine.receive("2.1")
+    assert read == [key(2)]  # its fence showed that it had changed
+    assert [mark for mark, _, _ in await engine.entries(2)] == [Mark.ACCEPTED, Mark.FAILED, Mark.DELIVERED]
 
 
 async def test_an_unmatched_receipt_is_kept_and_replayed_when_its_id_appears(engine: Engine) -> None:

@@ -307,6 +307,15 @@ async def test_lanes_are_found_with_their_earliest_due_time(database: Database) 
 async def test_no_lane_is_found_in_an_empty_store(database: Database) -> None:
     async with database.reading() as reader:
         assert await messages.lanes(reader) == {}
+        assert await messages.next_deadline_ms(reader) is None
+
+
+async def test_the_next_deadline_is_that_of_any_state(database: Database) -> None:
+    await put(database, 1, queued(state=State.FINAL, deadline_at_ms=None))
+    await put(database, 2, queued(state=State.WAITING, deadline_at_ms=T0 + 7))
+    await put(database, 3, queued(deadline_at_ms=T0 + 9))
+    async with database.reading() as reader:
+        assert await messages.next_deadline_ms(reader) == T0 + 7
 
 
 async def test_deadlines_are_found_the_longest_overdue_first(database: Database) -> None:

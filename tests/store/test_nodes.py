@@ -64,7 +64,7 @@ async def test_the_living_are_left_alone(database: Database) -> None:
     id_ = await join(database, SMS)
     assert await bury(database) == Buried([], [], 0)
     async with database.reading() as reader:
-        assert [(node.id, node.role) for node in await nodes.living(reader)] == [(id_, Role.ALL)]
+        assert [(node.id, node.role) for node in (await nodes.standing(reader))[0]] == [(id_, Role.ALL)]
 
 
 async def test_the_dead_own_nothing_and_do_not_come_back(database: Database) -> None:

@@ -92,7 +92,7 @@ async def test_what_is_done_is_gone_and_what_is_postponed_comes_again(database: 
     first, second = await due(database)
     async with database.transaction() as tx:
         await receipts.done(tx, [first.id])
-        await receipts.postpone(tx, [second.id], T0 + 100)
+        await receipts.postpone(tx, [(second.id, T0 + 100)])
     assert await due(database, T0 + 99) == []
     assert await due(database, T0 + 100) == [second]
 

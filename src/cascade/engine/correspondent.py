@@ -41,6 +41,8 @@ log = structlog.get_logger()
 
 LARGEST_SET = 200
 POLL_S = 0.25
+"""While parts of a long text wait for the others; else we are woken, and look only to be safe."""
+IDLE_S = 1.0
 STORE_RETRY_S = 1.0
 SET_ASIDE_MS = 3_600_000
 PARTS_MS = 60_000
@@ -92,6 +94,7 @@ class Correspondent:
         self._now_ms = now_ms
         self._share = share
         self._news = asyncio.Event()
+        self._idle_from_s = 0.0
         self._under_way: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
@@ -107,7 +110,8 @@ class Correspondent:
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
             if worked < LARGEST_SET:
-                await wait(self._news, POLL_S)
+                is_idle = asyncio.get_running_loop().time() >= self._idle_from_s
+                await wait(self._news, IDLE_S if is_idle else POLL_S)
 
     async def stop(self, grace_s: float) -> None:
         if self._under_way:
@@ -130,6 +134,8 @@ class Correspondent:
 
     async def _take_in(self, now_ms: int, came: Sequence[Told]) -> None:
         wholes, waiting = await self._put_together(now_ms, came)
+        if waiting:
+            self._idle_from_s = asyncio.get_running_loop().time() + 2 * PARTS_AGAIN_MS / 1000
         owners = {whole.told.id: await self._owner(whole.told) for whole in wholes}
         replies = []
         async with self._database.transaction() as tx:

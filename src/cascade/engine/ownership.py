@@ -27,7 +27,7 @@ from cascade.store.nodes import Buried, Node, Owned
 log = structlog.get_logger()
 
 BEAT_S = 1.0
-GUARD_S = 0.1
+GUARD_S, GUARD_AT_MOST_S = 0.1, 0.5
 HANG_UP_S = 0.5
 """How long answers under way are waited for when the lease cannot be renewed."""
 HAND_OVER_S = 2.5
@@ -130,7 +130,8 @@ class Ownership:
             if self._served and not self.is_sure():
                 log.error("lease_ended", links=len(self._served))
                 await self._give_up()
-            await asyncio.sleep(GUARD_S)
+            # While the lease runs nothing can happen before its end, but that the machine was suspended.
+            await asyncio.sleep(min(max(self._sure_until_s - self._clock_s(), GUARD_S), GUARD_AT_MOST_S))
 
     async def stop(self) -> None:
         """Take nothing more. What is held is held until `resign`; the name is free for whoever listens here next."""
@@ -170,9 +171,10 @@ class Ownership:
 
     async def _renew(self) -> bool:
         lease_ms = round(self._lease.lease_s * 1000)
+        if self._node_id is not None:
+            async with self._database.vital_reading() as reader:
+                return await nodes.renew(reader, self._node_id, lease_ms)
         async with self._database.vital_transaction() as tx:
-            if self._node_id is not None:
-                return await nodes.renew(tx, self._node_id, lease_ms)
             buried = await nodes.bury_namesakes(tx, self._name, self._now_ms())
             node_id = await nodes.join(tx, self._name, self._role, lease_ms)
         _report(buried)
@@ -183,17 +185,30 @@ class Ownership:
     async def _look(self, node_id: int) -> None:
         """See who lives and what is free; an engine buries the dead, and takes what is its part."""
         states = dict(self._link_states())
-        async with self._database.vital_transaction() as tx:
-            if self._role.has_engine and self._clock_s() >= self._buries_from_s:
-                _report(await nodes.bury(tx, self._now_ms()))
-            living = await nodes.living(tx)
-            links = await nodes.links(tx)
-            if self._role.has_engine:
-                self.share = _share(node_id, living)
-                links |= await self._take(tx, node_id, links)
-                await self._tell(tx, node_id, states)
+        async with self._database.vital_reading() as reader:
+            living, dead = await nodes.standing(reader)
+            links = await nodes.links(reader)
+        if self._role.has_engine:
+            may_bury = bool(dead) and self._clock_s() >= self._buries_from_s
+            self.share = _share(node_id, living)
+            if may_bury or states != self._told or self._may_take(node_id, links):
+                async with self._database.vital_transaction() as tx:
+                    if may_bury:
+                        _report(await nodes.bury(tx, self._now_ms()))
+                    living, _ = await nodes.standing(tx)
+                    links = await nodes.links(tx)
+                    self.share = _share(node_id, living)
+                    links |= await self._take(tx, node_id, links)
+                    await self._tell(tx, node_id, states)
         self.nodes, self.links, self._told = living, links, states
         metrics.LINKS_UNOWNED.set(sum(owned.node_id is None for owned in links.values()))
+
+    def _may_take(self, node_id: int, links: Mapping[str, Owned]) -> bool:
+        known = set(self._known())
+        if known - links.keys():
+            return True
+        missing = self.share.quota(len(known)) - len(_links_of(node_id, links))
+        return missing > 0 and any(links[link].node_id is None for link in known)
 
     async def _take(self, tx: Transaction, node_id: int, links: Mapping[str, Owned]) -> dict[str, Owned]:
         """Take free links, as many as are missing to this node's part; those that changed hands or are new."""

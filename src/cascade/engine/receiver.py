@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -13,6 +14,7 @@ from cascade.core.node import ALONE, Share
 from cascade.core.receipt import Receipt
 from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
+from cascade.engine.recorder import Recorder
 from cascade.engine.supervision import wait
 from cascade.store import inbound, receipts
 from cascade.store.database import Database, Transaction
@@ -22,6 +24,8 @@ log = structlog.get_logger()
 
 LARGEST_SET = 1_000
 POLL_S = 0.25
+"""While receipts wait that came a moment ago; when there are none, we are woken, and look only to be safe."""
+IDLE_S = 1.0
 STORE_RETRY_S = 1.0
 SOONEST_RETRY_MS = 100
 LATEST_RETRY_MS = 60_000
@@ -29,21 +33,30 @@ SET_ASIDE_MS = 3_600_000
 ADOPT_MS = 500
 """How long a receipt waits for the answer to its own send before it is taken for one whose answer was lost: less than
 the pause before an unknown attempt is repeated, so that a repeat the receipt makes needless is not sent."""
+OVERTAKEN_S = 1.0
+"""How long a receipt that came before we wrote down the answer to its own send waits for that: as a rule it is the one
+commit that is under way. Then it goes into the inbox like any other that matches nothing yet."""
 
 
 Decide = Callable[[Transaction, str, Sequence[Receipt]], Awaitable[Sequence[Receipt]]]
 
 
 class Receiver:
-    """`share` is this node's part of the inbox."""
+    """`recorder` is about to write down the answers of this process. `share` is this node's part of the inbox."""
 
     def __init__(
-        self, database: Database, now_ms: Callable[[], int], share: Callable[[], Share] = lambda: ALONE
+        self,
+        database: Database,
+        recorder: Recorder,
+        now_ms: Callable[[], int],
+        share: Callable[[], Share] = lambda: ALONE,
     ) -> None:
         self._database = database
+        self._recorder = recorder
         self._now_ms = now_ms
         self._share = share
         self._news = asyncio.Event()
+        self._idle_from_s = 0.0
 
     def wake(self) -> None:
         self._news.set()
@@ -53,6 +66,10 @@ class Receiver:
 
         A receipt whose attempt is known is worked at once, in the same transaction; any other goes into the inbox.
         """
+        if self._recorder.holds(link, {receipt.provider_id for receipt in heard.receipts}):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OVERTAKEN_S):
+                    await self._recorder.written()
         try:
             await self._take(link, heard, self._decide)
         except StoreUnavailableError:
@@ -90,7 +107,7 @@ class Receiver:
             else:
                 news.append(News(part.key, _event(part, receipt, now_ms)))
         if news:
-            await decisions.apply(tx, news, {})
+            await decisions.apply(tx, news, self._recorder.recall({key for key, _ in news}))
         return left
 
     async def run(self) -> None:
@@ -103,7 +120,8 @@ class Receiver:
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
             if worked < LARGEST_SET:
-                await wait(self._news, POLL_S)
+                is_idle = asyncio.get_running_loop().time() >= self._idle_from_s
+                await wait(self._news, IDLE_S if is_idle else POLL_S)
 
     async def _work(self) -> int:
         now_ms = self._now_ms()
@@ -117,7 +135,7 @@ class Receiver:
     async def _set_aside(self, now_ms: int, one: InboxReceipt) -> None:
         log.exception("receipt_set_aside", link=one.link, provider_id=one.receipt.provider_id)
         async with self._database.transaction() as tx:
-            await receipts.postpone(tx, [one.id], now_ms + SET_ASIDE_MS)
+            await receipts.postpone(tx, [(one.id, now_ms + SET_ASIDE_MS)])
 
     async def _take_in(self, now_ms: int, inbox: Sequence[InboxReceipt]) -> None:
         async with self._database.transaction() as tx:
@@ -126,6 +144,7 @@ class Receiver:
             parts = await receipts.find_parts(tx, {(one.link, one.receipt.provider_id) for one in inbox})
             news = []
             done = []
+            again = []
             for id_, link, receipt, received_at_ms in inbox:
                 age_ms = now_ms - received_at_ms
                 part = parts.get((link, receipt.provider_id))
@@ -141,7 +160,10 @@ class Receiver:
                 else:
                     # It may have overtaken the answer to its own send.
                     again_in_ms = min(max(age_ms, SOONEST_RETRY_MS), LATEST_RETRY_MS)
-                    await receipts.postpone(tx, [id_], now_ms + again_in_ms)
+                    again.append((id_, now_ms + again_in_ms))
+                    if again_in_ms < IDLE_S * 1000:
+                        self._idle_from_s = asyncio.get_running_loop().time() + IDLE_S
+            await receipts.postpone(tx, again)
             await decisions.apply(tx, news, {})
             await receipts.done(tx, done)
 

@@ -1,8 +1,8 @@
 """Writes down how attempts ended: everything that settled while the last transaction was being written, in one set."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -14,14 +14,15 @@ from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
 from cascade.store import messages, receipts
 from cascade.store.database import Database, Transaction
-from cascade.store.messages import Key, Stored
+from cascade.store.messages import Change, Key, Stored
 from cascade.store.receipts import SentPart
 
 log = structlog.get_logger()
 
 LARGEST_SET = 2_000
 STORE_RETRY_S = 1.0
-LOOK_S = 0.05
+MOST_RECENT = 10_000
+"""Messages remembered as they were just written: about a kilobyte each."""
 
 
 class Result(NamedTuple):
@@ -46,6 +47,9 @@ class Recorder:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: list[Result] = []
+        self._written = 0
+        self._recent: dict[Key, Stored] = {}
+        self._until: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -70,15 +74,30 @@ class Recorder:
                 self._news.clear()
                 self._idle.set()
 
+    def recall(self, keys: Iterable[Key]) -> dict[Key, Stored]:
+        """Those that were written a moment ago, as they were written, and forget them: whoever asks is about to change
+        them. So a receipt that comes soon needs not read its message again; the fence tells when it is too old."""
+        return {key: self._recent.pop(key) for key in keys if key in self._recent}
+
     def unwritten(self) -> set[tuple[bytes, int]]:
         """The attempts, by message and number, that have settled and are not written yet."""
         return {(stored.key.id, stored.message.attempt) for stored, *_ in self._waiting}
 
+    def holds(self, link: str, provider_ids: Collection[str]) -> bool:
+        """Whether an attempt that the link's provider knows by one of these ids has settled and is not written yet."""
+        return any(
+            result.link == link
+            and isinstance(result.outcome, Accepted)
+            and any(provider_id in provider_ids for provider_id in result.outcome.provider_ids)
+            for result in reversed(self._waiting)
+        )
+
     async def written(self) -> None:
         """Return when everything that has settled by now is written, whatever settles meanwhile."""
-        last = self._waiting[-1] if self._waiting else None
-        while last is not None and any(one is last for one in self._waiting):  # noqa: ASYNC110 - rare, and short
-            await asyncio.sleep(LOOK_S)
+        if self._waiting:
+            future = asyncio.get_running_loop().create_future()
+            self._until.append((self._written + len(self._waiting), future))
+            await future
 
     async def idle(self) -> None:
         """Return when everything that settled is written."""
@@ -102,13 +121,14 @@ class Recorder:
         async with self._database.transaction() as tx:
             if self._may_be_written:
                 news = await self._unwritten_of(tx, news, known)
-            await decisions.apply(tx, news, known)
+            written = await decisions.apply(tx, news, known)
             if parts:
                 await receipts.add_parts(tx, parts)
         self._may_be_written = False
         for link, number in awaited.items():
             metrics.RECEIPTS_AWAITED.labels(link).inc(number)
-        del self._waiting[: len(batch)]
+        self._remember({part.key for part in parts}, written)
+        self._let_go(len(batch))
 
     async def _unwritten_of(self, tx: Transaction, news: list[News], known: Mapping[Key, Stored]) -> list[News]:
         """Without those whose messages stand as this same news would have left them: the last commit's answer was
@@ -119,4 +139,21 @@ class Recorder:
     async def _drop(self, one: Result) -> None:
         """The first that waits cannot be written down: its lease will say `unknown`."""
         log.exception("result_dropped", link=one.link, message_id=one.stored.key.id.hex())
-        del self._waiting[0]
+        self._let_go(1)
+
+    def _remember(self, keys: Collection[Key], changes: Iterable[Change]) -> None:
+        """Those among the changed of which receipts are to come."""
+        for change in changes:
+            stored = change.stored
+            if stored.key in keys:
+                self._recent[stored.key] = stored._replace(fence=stored.fence + 1, message=change.message)
+        for _ in range(len(self._recent) - MOST_RECENT):
+            del self._recent[next(iter(self._recent))]
+
+    def _let_go(self, count: int) -> None:
+        del self._waiting[:count]
+        self._written += count
+        while self._until and self._until[0][0] <= self._written:
+            _, future = self._until.popleft()
+            if not future.done():  # whoever waited may have given up
+                future.set_result(None)

@@ -17,6 +17,8 @@ log = structlog.get_logger()
 
 WRITE_S = 1.0
 LOOK_S = 2.0
+LOOK_BESIDE_S = 10.0
+"""Where others look, and nobody sees what this node knows but those who ask each node for its metrics."""
 REST = 60
 """After a look that took long, rest so many times as long: counting a backlog of millions must not become the work."""
 PURGE_EVERY_MS = 600_000
@@ -25,14 +27,18 @@ PURGE_EVERY_MS = 600_000
 class Statistician:
     """`tally` is to observe the store. A crash loses the last second's counts; the messages themselves are exact.
 
-    `backlogs` is how the lanes stood at the last look.
+    `backlogs` is how the lanes stood at the last look. `is_beside` says that others look, too, and no page shows what
+    this node sees.
     """
 
-    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, database: Database, now_ms: Callable[[], int], is_beside: Callable[[], bool] = lambda: False
+    ) -> None:
         self.tally = Tally()
         self.backlogs: list[Backlog] = []
         self._database = database
         self._now_ms = now_ms
+        self._is_beside = is_beside
         self._purged_at_ms = 0
         metrics.DELIVERY_TIMES.watch(self.tally)
 
@@ -81,4 +87,5 @@ class Statistician:
                 metrics.show_backlogs(self.backlogs, self._now_ms())
                 for state, number in hooks.items():
                     metrics.WEBHOOKS.labels(state).set(number)
-            await asyncio.sleep(max(LOOK_S, REST * (loop.time() - begun_at_s)))
+            look_s = LOOK_BESIDE_S if self._is_beside() else LOOK_S
+            await asyncio.sleep(max(look_s, REST * (loop.time() - begun_at_s)))

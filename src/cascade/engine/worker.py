@@ -64,7 +64,7 @@ class Worker:
         self._now_ms = now_ms
         self._role = role
         self._recorder = Recorder(database)
-        self._receiver = Receiver(database, now_ms, lambda: self.share)
+        self._receiver = Receiver(database, self._recorder, now_ms, lambda: self.share)
         self._revoker = Revoker(database, now_ms, self._revoking)
         self._timekeeper = Timekeeper(database, now_ms, self._capabilities, self._revoker, lambda: self.share)
         self._setups: dict[str, LinkSetup] = {}
@@ -72,7 +72,7 @@ class Worker:
         self._notifier: Notifier | None = None
         self._clicks: ClickCounter | None = None
         self._correspondent: Correspondent | None = None
-        self._statistician = Statistician(database, now_ms)
+        self._statistician = Statistician(database, now_ms, lambda: not (role.has_doors or self.share.is_first))
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._poll = asyncio.Event()
         self._is_stopping = False
@@ -179,6 +179,7 @@ class Worker:
         self._correspondent = Correspondent(
             self._database, directory, self._replying, wishes, self._now_ms, lambda: self.share
         )
+        self._database.on_inbound_ready = self._correspondent.wake
         self._spawn("correspondent", self._correspondent.run)
 
     def add_janitor(self, keep: Keep) -> None:
@@ -220,8 +221,6 @@ class Worker:
     async def take_heard(self, link: str, heard: Heard) -> None:
         """Store what a provider told us; when this returns it is safe."""
         await self._receiver.take(link, heard)
-        if heard.inbound and self._correspondent is not None:
-            self._correspondent.wake()
 
     def _links_down(self) -> frozenset[str]:
         others = frozenset[str]() if self._ownership is None else self._ownership.links_down()

@@ -127,6 +127,10 @@ class Transaction(Reader, Protocol):
         """Once this is committed, wake whoever works the receipt inbox."""
         ...
 
+    def inbound_ready(self) -> None:
+        """Once this is committed, wake whoever works what people told us."""
+        ...
+
     @property
     def listeners(self) -> Listeners:
         """Who wants to hear of what, as of the last look at the store."""
@@ -164,13 +168,14 @@ class Wakes:
     def __init__(self) -> None:
         self.lanes: dict[Lane, int] = {}
         self.has_receipts = False
+        self.has_inbound = False
         self.webhooks: set[WebhookKey] = set()
         self.has_nodes = False
         self.news_of_added: list[Sequence[NewMessage]] = []
         self.news_of_changed: list[Sequence[Change]] = []
 
     def __bool__(self) -> bool:
-        return bool(self.lanes or self.has_receipts or self.webhooks or self.has_nodes)
+        return bool(self.lanes or self.has_receipts or self.has_inbound or self.webhooks or self.has_nodes)
 
     def lane_ready(self, lane: Lane, due_at_ms: int) -> None:
         earliest = self.lanes.get(lane)
@@ -179,6 +184,9 @@ class Wakes:
 
     def receipts_ready(self) -> None:
         self.has_receipts = True
+
+    def inbound_ready(self) -> None:
+        self.has_inbound = True
 
     def deliveries_ready(self, webhooks: Iterable[WebhookKey]) -> None:
         self.webhooks.update(webhooks)
@@ -196,6 +204,7 @@ class Wakes:
         for lane, due_at_ms in others.lanes.items():
             self.lane_ready(lane, due_at_ms)
         self.has_receipts |= others.has_receipts
+        self.has_inbound |= others.has_inbound
         self.webhooks |= others.webhooks
         self.has_nodes |= others.has_nodes
 
@@ -210,6 +219,7 @@ class Database(ABC):
     def __init__(self) -> None:
         self.on_lane_ready: OnReady = lambda lane, due_at_ms: None
         self.on_receipts_ready: Callable[[], None] = lambda: None
+        self.on_inbound_ready: Callable[[], None] = lambda: None
         self.on_deliveries_ready: Callable[[Iterable[WebhookKey]], None] = lambda webhooks: None
         self.on_nodes_changed: Callable[[], None] = lambda: None
         self.listeners: Listeners = NOBODY
@@ -246,6 +256,10 @@ class Database(ABC):
         `StoreUnavailableError` when the store is away: nothing was stored.
         """
 
+    def vital_reading(self) -> AbstractAsyncContextManager[Reader]:
+        """Like `reading`, as `vital_transaction` is like `transaction`."""
+        return self.reading()
+
     def vital_transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Like `transaction`, for what a node lives by: it waits behind no other work, and not long for the store."""
         return self.transaction()
@@ -256,6 +270,8 @@ class Database(ABC):
             self.on_lane_ready(lane, due_at_ms)
         if wakes.has_receipts:
             self.on_receipts_ready()
+        if wakes.has_inbound:
+            self.on_inbound_ready()
         if wakes.webhooks:
             self.on_deliveries_ready(wakes.webhooks)
         if wakes.has_nodes:

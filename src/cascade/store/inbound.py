@@ -45,7 +45,7 @@ POSTPONE = "UPDATE inbound SET due_at_ms = ? WHERE id = ?"
 
 
 async def add(tx: Transaction, link: str, came: Sequence[Inbound], now_ms: int) -> None:
-    """Put these into the inbox."""
+    """Put these into the inbox and wake whoever works it."""
     await tx.many(
         ADD,
         [
@@ -65,6 +65,7 @@ async def add(tx: Transaction, link: str, came: Sequence[Inbound], now_ms: int) 
             for one in came
         ],
     )
+    tx.inbound_ready()
 
 
 async def due(reader: Reader, now_ms: int, limit: int, share: Share = ALONE) -> list[Told]:

@@ -154,6 +154,8 @@ PAST_DEADLINE_SHARE = f"""
     ORDER BY deadline_at_ms LIMIT ?
 """  # noqa: S608
 
+NEXT_DEADLINE = "SELECT min(deadline_at_ms) FROM message WHERE deadline_at_ms IS NOT NULL"
+
 WAITING_FOR_LINK = f"""
     SELECT {STATE_COLUMNS} FROM message
     WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued' AND due_at_ms <= ?
@@ -339,6 +341,13 @@ async def past_deadline(reader: Reader, now_ms: int, limit: int, share: Share = 
     else:
         rows = await reader.rows(PAST_DEADLINE_SHARE, (now_ms, share.count, share.index, limit))
     return [_stored(row) for row in rows]
+
+
+async def next_deadline_ms(reader: Reader) -> int | None:
+    """When the first message of any state should have left it; None: there is none."""
+    rows = await reader.rows(NEXT_DEADLINE)
+    deadline_at_ms: int | None = rows[0][0]
+    return deadline_at_ms
 
 
 async def postpone(tx: Transaction, key: Key, until_ms: int) -> None:

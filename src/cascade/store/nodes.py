@@ -21,9 +21,9 @@ JOIN = f"""
 """  # noqa: S608 - constants only, here and below
 NAMESAKES = "DELETE FROM node WHERE name = ? RETURNING id"
 RENAME = "UPDATE node SET name = ? WHERE id = ?"
-RENEW = f"UPDATE node SET lease_ends_at_ms = {NOW_MS} + ? WHERE id = ?"  # noqa: S608
+RENEW = f"UPDATE node SET lease_ends_at_ms = {NOW_MS} + ? WHERE id = ? RETURNING 1"  # noqa: S608
 LEAVE = "DELETE FROM node WHERE id = ?"
-LIVING = f"SELECT id, name, role, started_at_ms FROM node WHERE lease_ends_at_ms > {NOW_MS} ORDER BY id"  # noqa: S608
+STANDING = f"SELECT lease_ends_at_ms > {NOW_MS}, id, name, role, started_at_ms FROM node ORDER BY id"  # noqa: S608
 BURY = f"""
     DELETE FROM node WHERE id = ANY(ARRAY(
         SELECT id FROM node WHERE lease_ends_at_ms <= {NOW_MS} FOR UPDATE SKIP LOCKED))
@@ -76,9 +76,10 @@ async def bury_namesakes(tx: Transaction, name: str, now_ms: int) -> Buried:
     return await _bury(tx, [id_ for (id_,) in await tx.rows(NAMESAKES, (name,))], now_ms)
 
 
-async def renew(tx: Transaction, id_: int, lease_ms: int) -> bool:
-    """Live on for so long; False: it was buried. A lease that ran out unnoticed is as good as new."""
-    return bool(await tx.execute(RENEW, (lease_ms, id_)))
+async def renew(reader: Reader, id_: int, lease_ms: int) -> bool:
+    """Live on for so long; False: it was buried. A lease that ran out unnoticed is as good as new. One statement, which
+    is a transaction by itself: each node says it every second."""
+    return bool(await reader.rows(RENEW, (lease_ms, id_)))
 
 
 async def rename(tx: Transaction, id_: int, name: str) -> None:
@@ -106,9 +107,12 @@ async def _bury(tx: Transaction, ids: list[int], now_ms: int) -> Buried:
     return Buried(ids, links, leases)
 
 
-async def living(reader: Reader) -> list[Node]:
-    """Those whose leases run, the oldest first."""
-    return [Node(id_, name, Role(role), started_at_ms) for id_, name, role, started_at_ms in await reader.rows(LIVING)]
+async def standing(reader: Reader) -> tuple[list[Node], list[Node]]:
+    """Those whose leases run, and those that are to be buried; the oldest first."""
+    nodes: dict[bool, list[Node]] = {True: [], False: []}
+    for is_living, id_, name, role, started_at_ms in await reader.rows(STANDING):
+        nodes[is_living].append(Node(id_, name, Role(role), started_at_ms))
+    return nodes[True], nodes[False]
 
 
 async def links(reader: Reader) -> dict[str, Owned]:

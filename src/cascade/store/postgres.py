@@ -334,6 +334,12 @@ class PostgresDatabase(Database):
                 yield _PostgresReader(connection, is_distributed=self._is_citus)
 
     @asynccontextmanager
+    async def vital_reading(self) -> AsyncIterator[Reader]:
+        with _store_errors():
+            async with _there(self._vital).acquire(timeout=VITAL_S) as connection:
+                yield _PostgresReader(connection, is_distributed=self._is_citus)
+
+    @asynccontextmanager
     async def cold_reading(self, *, newest: bool = False) -> AsyncIterator[Reader]:
         async with self._cold_turns:
             try:
@@ -462,6 +468,8 @@ class _Post:
                     wakes.lane_ready(Lane(account_id, link, is_urgent), due_at_ms)
                 case ["receipts"]:
                     wakes.receipts_ready()
+                case ["inbound"]:
+                    wakes.inbound_ready()
                 case ["webhook", account_id, id_]:
                     wakes.deliveries_ready([(account_id, id_)])
                 case ["nodes"]:
@@ -475,6 +483,8 @@ def _letters(wakes: Wakes) -> list[str]:
     letters: list[list[Any]] = [["lane", *lane, due_at_ms] for lane, due_at_ms in wakes.lanes.items()]
     if wakes.has_receipts:
         letters.append(["receipts"])
+    if wakes.has_inbound:
+        letters.append(["inbound"])
     letters += [["webhook", *key] for key in wakes.webhooks]
     if wakes.has_nodes:
         letters.append(["nodes"])

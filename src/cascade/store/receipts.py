@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cascade.core.node import ALONE, Share
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.words import Reason
-from cascade.store.database import Insertion, Reader, Statement, Transaction
+from cascade.store.database import Insertion, Reader, Statement, Transaction, unnest
 from cascade.store.messages import Key
 
 KEPT_MS = 24 * 3600 * 1000
@@ -66,7 +66,11 @@ DUE_SHARE = """
 """
 HOLD = "SELECT id FROM receipt WHERE link = ? AND id = ANY(?) FOR UPDATE SKIP LOCKED"
 DONE = Statement("DELETE FROM receipt WHERE id = ?", "DELETE FROM receipt WHERE id = ANY(?)")
-POSTPONE = "UPDATE receipt SET due_at_ms = ? WHERE id = ?"
+POSTPONE = Statement(
+    "UPDATE receipt SET due_at_ms = ? WHERE id = ?",
+    f"UPDATE receipt SET due_at_ms = again.at_ms FROM {unnest('bigint', 'bigint')} AS again (at_ms, id)"  # noqa: S608
+    " WHERE receipt.id = again.id",
+)
 # A provider that starts its ids anew overwrites the oldest: a receipt is for the latest message with that id.
 ADD_PART = Insertion(
     "sent_part",
@@ -159,8 +163,9 @@ async def done(tx: Transaction, ids: Iterable[int]) -> None:
     await tx.many(DONE, [(id_,) for id_ in ids])
 
 
-async def postpone(tx: Transaction, ids: Iterable[int], due_at_ms: int) -> None:
-    await tx.many(POSTPONE, [(due_at_ms, id_) for id_ in ids])
+async def postpone(tx: Transaction, again: Iterable[tuple[int, int]]) -> None:
+    """Let receipts, by their ids, be looked at again at these times."""
+    await tx.many(POSTPONE, [(at_ms, id_) for id_, at_ms in again])
 
 
 async def add_parts(tx: Transaction, parts: Sequence[SentPart]) -> None:

@@ -25,7 +25,7 @@ from cascade.api.app import create_app
 from cascade.api.inside import send_for
 from cascade.api.message_in import Limits
 from cascade.api.parts import Parts
-from cascade.api.rates import OwnRates, SharedRates
+from cascade.api.rates import OwnRates, Rates, RedisRates, SharedRates
 from cascade.api.send import KEY_KEPT_MS
 from cascade.api.texts import LinkRules
 from cascade.channels.base import Callback, ChecksDigits, Heard, Hears, Transport
@@ -56,6 +56,7 @@ from cascade.store.accounts import Seal
 from cascade.store.batches import BatchNumbers
 
 if TYPE_CHECKING:
+    from cascade.store.redis_buckets import RedisBuckets
     from cascade.tracing import Tracer
 
 log = structlog.get_logger()
@@ -148,6 +149,17 @@ def link_setup(name: str, link: ProviderLink, reached_at: str | None) -> LinkSet
     return LinkSetup(provider.transport(own, name, http), link.rate_per_s, fitting=provider.fitting(own))
 
 
+def redis_buckets(url: str) -> "RedisBuckets":
+    """Where nodes share the rates of requests."""
+    try:
+        from cascade.store.redis_buckets import RedisBuckets  # its library is an extra
+    except ImportError as error:
+        raise ConfigError(
+            "limits.redis_url", f"it needs a library: {error}", "pip install 'cascade-gateway[redis]'"
+        ) from error
+    return RedisBuckets(url)
+
+
 def bot_transport(settings: Settings, channel: Channel, link: str, token: Secret) -> HttpTransport:
     """The link of a bot."""
     api: BotApi = getattr(settings, channel.value)
@@ -188,7 +200,7 @@ class Gateway:
             repeat_ms=settings.limits.repeat_s * 1000,
             batches=BatchNumbers(self.database),
             link_states=self._worker.link_states,
-            rates=SharedRates(self.database, lambda: self._worker.doors) if self.database.is_shared else OwnRates(),
+            rates=self._rates(),
             currency=settings.currency,
             link_rules=LinkRules(settings.http.reached_at, settings.links.ttl_days * DAY_MS),
             count_click=self._clicks.add,
@@ -205,6 +217,17 @@ class Gateway:
         self._tracer = None if settings.tracing.endpoint is None else self._traced(settings.tracing.endpoint)
         if settings.console.enabled and self._role.has_doors:
             self.app.mount(CONSOLE, create_console(self._console_parts()))
+
+    def _rates(self) -> Rates:
+        url = self.settings.limits.redis_url
+        if not self.database.is_shared:
+            if url is not None:
+                raise ConfigError(
+                    "limits.redis_url", "SQLite has no other nodes", "Leave it out, or set store.url to a PostgreSQL"
+                )
+            return OwnRates()
+        shared = SharedRates(self.database, lambda: self._worker.doors)
+        return shared if url is None else RedisRates(redis_buckets(url), shared, lambda: self._worker.doors <= 1)
 
     def _traced(self, endpoint: str) -> "Tracer":
         try:
@@ -299,6 +322,7 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._worker.stop(self.settings.engine.drain_s)
         await self._egress.close()
+        await self._parts.rates.close()
         await self.database.close()
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.stop)

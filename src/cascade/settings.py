@@ -104,13 +104,15 @@ class Secrets(Section):
 
 class Limits(Section):
     """Of an account that has none of its own. Rates: requests a second and the burst above it; 0: no limit.
-    `repeat_s`: for how long a repeat of the same id and content is answered with the first message; 0: never."""
+    `repeat_s`: for how long a repeat of the same id and content is answered with the first message; 0: never.
+    `redis_url`: where several nodes share the rates, with the extra `redis` installed; None: through the store."""
 
     send_rate: Annotated[int, Field(ge=0)] = 100
     send_burst: Positive = 150
     read_rate: Annotated[int, Field(ge=0)] = 50
     read_burst: Positive = 75
     repeat_s: Annotated[int, Field(ge=0)] = 86_400
+    redis_url: Annotated[Annotated[str, Field(pattern=r"^(rediss?|unix)://[!-~]+$")] | None, Field(repr=False)] = None
 
 
 class Log(Section):

@@ -51,6 +51,15 @@ def examined(cascade: Run, *options: str, code: int = 0) -> dict[str, dict[str, 
     return {finding["what"]: finding for finding in json.loads(ended.output)}
 
 
+def test_a_redis_that_does_not_answer_is_named_without_its_password(cascade: Run, settings: pytest.MonkeyPatch) -> None:
+    add_bots(cascade, settings)
+    port = free_ports(1)
+    settings.setenv("CASCADE_LIMITS__REDIS_URL", f"redis://:redis-secret@{HOST}:{port}/0")
+    found = examined(cascade, code=1)["redis"]
+    assert (found["state"], "redis-secret" in str(found)) == ("failed", False)
+    assert found["detail"].startswith(f"redis://{HOST}:{port}/0 does not answer")
+
+
 def test_all_is_well(cascade: Run, settings: pytest.MonkeyPatch, twin: Twin) -> None:
     add_bots(cascade, settings)
     findings = examined(cascade)

@@ -1,26 +1,34 @@
 """How many requests an account may make: a bucket for sending and one for reading, each refilling by the second.
 
 A single node keeps the buckets itself. Several share those in the store: each takes a few tokens out of them at a time,
-so that most requests cost nothing more, and all nodes together never let more through than one would.
+so that most requests cost nothing more, and all nodes together never let more through than one would. With a Redis they
+share those in it, and are exact: each request is asked for, those that come at once together.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cascade.core.directory import Rate
+from cascade.core.errors import BucketsAwayError
 from cascade.store import rates
 from cascade.store.database import Database
+from cascade.store.rates import Taken, Wanted
+
+log = structlog.get_logger()
 
 HEADERS = "rate_headers"
 PURSE_MS = 1_000
 """How long tokens taken out of a shared bucket are good: who takes them and has no more requests wastes the rest."""
 DRY_MS = 20
 """How often an empty shared bucket is looked into at most."""
+LOOK_S = 1.0
+"""How often it is tried whether a Redis that was away is back."""
 
 
 @dataclass(slots=True)
@@ -41,6 +49,8 @@ class Rates(Protocol):
     async def check(self, account_id: int, kind: str, rate: Rate, now_ms: int) -> Verdict:
         """Called once for each request."""
         ...
+
+    async def close(self) -> None: ...
 
 
 class OwnRates:
@@ -63,6 +73,9 @@ class OwnRates:
         if is_allowed:
             bucket.tokens -= 1
         return _verdict(rate, bucket.tokens, is_allowed)
+
+    async def close(self) -> None:
+        pass
 
 
 @dataclass(slots=True)
@@ -110,6 +123,103 @@ class SharedRates:
         purse.taken_at_ms = now_ms
         if purse.tokens == 0:
             purse.dry_until_ms = now_ms + max(round((1 - purse.left) * 1000 / rate.per_s), DRY_MS)
+
+    async def close(self) -> None:
+        pass
+
+
+class Buckets(Protocol):
+    """Buckets that nodes share (store/redis_buckets)."""
+
+    shown: str
+
+    async def take(self, wanted: Sequence[Wanted]) -> list[Taken]: ...
+
+    async def look(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class _Asked(NamedTuple):
+    account_id: int
+    kind: str
+    rate: Rate
+    answer: asyncio.Future[Taken]
+
+
+class RedisRates:
+    """The buckets in `buckets`; while that is away, those of `beside`. `is_alone` says that no other node has doors."""
+
+    def __init__(self, buckets: Buckets, beside: Rates, is_alone: Callable[[], bool]) -> None:
+        self._buckets = buckets
+        self._beside = beside
+        self._is_alone = is_alone
+        self._waiting: list[_Asked] = []
+        self._news = asyncio.Event()
+        self._is_away = False
+        self._asking: asyncio.Task[None] | None = None
+
+    async def check(self, account_id: int, kind: str, rate: Rate, now_ms: int) -> Verdict:
+        if rate.per_s == 0 or self._is_away or self._is_alone():
+            return await self._beside.check(account_id, kind, rate, now_ms)
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Asked(account_id, kind, rate, answer))
+        self._news.set()
+        try:
+            taken = await answer
+        except BucketsAwayError:
+            return await self._beside.check(account_id, kind, rate, now_ms)
+        return _verdict(rate, taken.left, taken.tokens == 1)
+
+    async def close(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+        _refuse(self._waiting, BucketsAwayError("the gateway stops"))
+        await self._buckets.close()
+
+    async def _ask(self) -> None:
+        """One question at a time: what comes meanwhile goes with the next."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            asked, self._waiting = self._waiting, []
+            try:
+                await self._answer(asked)
+            except Exception as error:  # whatever it is: nobody shall wait for ever, nor be answered 500 for it
+                self._is_away = True
+                log.warning("redis_away", redis=self._buckets.shown, error=str(error))
+                _refuse(asked + self._waiting, error)
+                self._waiting = []
+                await self._return()
+
+    async def _answer(self, asked: Sequence[_Asked]) -> None:
+        by_bucket: dict[tuple[int, str], list[_Asked]] = {}
+        for one in asked:
+            by_bucket.setdefault((one.account_id, one.kind), []).append(one)
+        wanted = [Wanted(*key, some[-1].rate, len(some)) for key, some in by_bucket.items()]
+        for some, (tokens, left) in zip(by_bucket.values(), await self._buckets.take(wanted), strict=True):
+            for place, one in enumerate(some):
+                if not one.answer.done():  # its request may be gone
+                    one.answer.set_result(Taken(int(place < tokens), left + max(tokens - place - 1, 0)))
+
+    async def _return(self) -> None:
+        while self._is_away:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self._buckets.look()
+            except BucketsAwayError:
+                continue
+            self._is_away = False
+            log.info("redis_back", redis=self._buckets.shown)
+
+
+def _refuse(asked: Sequence[_Asked], error: Exception) -> None:
+    for one in asked:
+        if not one.answer.done():
+            one.answer.set_exception(error if isinstance(error, BucketsAwayError) else BucketsAwayError(str(error)))
 
 
 def _verdict(rate: Rate, tokens: float, is_allowed: bool) -> Verdict:

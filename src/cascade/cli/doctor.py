@@ -15,9 +15,9 @@ from rich.text import Text
 from cascade.channels.base import Checks, Health, Transport
 from cascade.cli import logs, output
 from cascade.cli.options import Config, Json
-from cascade.core.errors import CascadeError, ConfigError
+from cascade.core.errors import BucketsAwayError, CascadeError, ConfigError
 from cascade.core.words import Channel
-from cascade.serve import bot_transport, link_setup, now_ms, open_seal
+from cascade.serve import bot_transport, link_setup, now_ms, open_seal, redis_buckets
 from cascade.settings import Settings, load
 from cascade.store import accounts, engines, versions, webhooks
 from cascade.store.accounts import Accounts
@@ -199,6 +199,8 @@ async def _of_the_outside(settings: Settings, loaded: Accounts | None) -> list[F
         for bot in loaded.bots:
             transport = bot_transport(settings, bot.channel, bot.link, loaded.tokens[bot.link])
             looks[f"bot {bot.link}"] = _look_at(f"bot {bot.link}", transport, bot.channel)
+    if settings.limits.redis_url is not None:
+        looks["redis"] = _look_at_redis("redis", settings.limits.redis_url)
     looks["gateway"] = _look_at_gateway("gateway", settings.http.reached_at if reached_at is None else _local(settings))
     if reached_at is not None:
         looks["public address"] = _look_at_gateway("reached from outside", reached_at)
@@ -230,6 +232,24 @@ def _look_at(what: str, transport: Transport, channel: Channel | None = None) ->
             return well(what, health.detail)
         fix = "Look at its settings" if channel is None else "`cascade bot remove` and `add` give it another token"
         return Finding(what, State.ILL, health.detail, fix)
+
+    return look
+
+
+def _look_at_redis(what: str, url: str) -> Callable[[], Awaitable[Finding]]:
+    async def look() -> Finding:
+        try:
+            buckets = redis_buckets(url)
+        except ConfigError as error:
+            return Finding(what, State.ILL, error.problem, error.fix)
+        try:
+            await buckets.look()
+        except BucketsAwayError as error:
+            fix = "Start it, or look at limits.redis_url: until then nodes share rates through the store"
+            return Finding(what, State.ILL, f"{buckets.shown} does not answer: {error}", fix)
+        finally:
+            await buckets.close()
+        return well(what, f"{buckets.shown} answers and runs our scripts")
 
     return look
 

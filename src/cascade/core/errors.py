@@ -25,6 +25,10 @@ class StoreUnavailableError(CascadeError):
     """The store does not answer. Nothing was stored; the same call may be repeated."""
 
 
+class BucketsAwayError(CascadeError):
+    """The Redis that shares the rates of requests does not answer. Ask the store's buckets instead."""
+
+
 class QueryTimeoutError(StoreUnavailableError):
     """A query ran too long and was stopped. Ask for less: a shorter time, fewer messages."""
 

@@ -16,6 +16,13 @@ HOLD = f"""
 WRITE = "UPDATE request_bucket SET tokens = ?, filled_at_ms = ? WHERE account_id = ? AND kind = ?"
 
 
+class Wanted(NamedTuple):
+    account_id: int
+    kind: str
+    rate: Rate
+    tokens: int
+
+
 class Taken(NamedTuple):
     """`left` is what remains in the bucket."""
 

@@ -16,6 +16,7 @@ BATCH = 1_000
 CONNECTIONS = 4
 LONGEST_S = 120.0
 SLOW_S = 0.02
+WIDE = 500
 
 
 class Walk(NamedTuple):
@@ -30,10 +31,15 @@ class Walk(NamedTuple):
 
 
 async def through_smpp(scale: Scale, home: Path) -> list[Sample]:
+    """`wide`: with a window of 500. What is done once a set is then shared by more messages."""
     samples = []
-    for name, receipts, mark in (("smpp_with_receipts", "every", "delivered"), ("smpp", "none", "accepted")):
+    for name, receipts, mark, window in (
+        ("smpp_with_receipts", "every", "delivered", 100),
+        ("smpp", "none", "accepted", 100),
+        ("smpp_wide", "none", "accepted", WIDE),
+    ):
         with far_end() as providers:
-            walk = Walk(name, "sms", mark, traffic.settings(providers.ports, receipts=receipts))
+            walk = Walk(name, "sms", mark, traffic.settings(providers.ports, receipts=receipts, window=window))
             samples += await _measure(walk, providers, home / name, scale.smpp_messages)
     return samples
 

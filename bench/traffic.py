@@ -41,9 +41,16 @@ def batches(key: str, count: int, batch: int, *, first: int = 0, name: str = "be
         yield request("POST", SEND_PATH, key, orjson.dumps(messages))
 
 
-def settings(ports: Ports, *, receipts: str = "every", sms: bool = True) -> str:
-    """TOML of a gateway that waits for nothing but its providers' answers: windows of 100, no limit of pace."""
-    smpp = f'[smpp]\nhost = "{HOST}"\nport = {ports.smsc}\nsystem_id = "bench"\nwindow = 100\nreceipts = "{receipts}"\n'
+def settings(ports: Ports, *, receipts: str = "every", sms: bool = True, window: int = 100) -> str:
+    """TOML of a gateway that waits for nothing but its providers' answers: windows of 100 (`window`: at the SMSC), no
+    limit of pace."""
+    smpp = f'''[smpp]
+host = "{HOST}"
+port = {ports.smsc}
+system_id = "bench"
+window = {window}
+receipts = "{receipts}"
+'''
     return f"""
 [telegram_bot]
 base_url = "http://{HOST}:{ports.http}"

@@ -21,7 +21,7 @@ import structlog
 import uvicorn
 from cryptography.fernet import Fernet
 
-from cascade.api.app import create_app
+from cascade.api.app import create_app, entrance
 from cascade.api.inside import send_for
 from cascade.api.message_in import Limits
 from cascade.api.parts import Parts
@@ -214,6 +214,7 @@ class Gateway:
             reply_hints=ReplyHints(settings.surveys.reply_hint, settings.surveys.reply_hint_cyrillic),
         )
         self.app = create_app(self._parts, has_doors=self._role.has_doors)
+        self.entrance = entrance(self.app, has_doors=self._role.has_doors)
         self._tracer = None if settings.tracing.endpoint is None else self._traced(settings.tracing.endpoint)
         if settings.console.enabled and self._role.has_doors:
             self.app.mount(CONSOLE, create_console(self._console_parts()))
@@ -237,8 +238,7 @@ class Gateway:
                 "tracing.endpoint", f"traces need a library: {error}", "pip install 'cascade-gateway[tracing]'"
             ) from error
         tracer = tracing.tracer(endpoint, self.settings.tracing.share)
-        build = self.app.build_middleware_stack  # around all of it: the send doors lie before the usual middleware
-        self.app.build_middleware_stack = lambda: tracing.Requests(build(), tracer)  # type: ignore[method-assign]
+        self.entrance = tracing.Requests(self.entrance, tracer)
         self.database.observers.append(tracer)
         return tracer
 
@@ -574,7 +574,7 @@ async def serve(settings: Settings) -> None:
     listening = listen(settings.http.host, settings.http.port, "http.port")
     try:
         gateway = Gateway(settings, node_name(listening.getsockname()[1]))
-        server = http_server(gateway.app, settings.http.trusted_proxies)
+        server = http_server(gateway.entrance, settings.http.trusted_proxies)
         starting = asyncio.create_task(_start(gateway, listening))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

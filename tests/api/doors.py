@@ -219,7 +219,7 @@ async def opened(
         )
     gateway = Gateway(settings.model_copy(update=more))
     await gateway.start()
-    server = http_server(gateway.app, [])
+    server = http_server(gateway.entrance, [])
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         await _add_accounts(gateway, ("acme",) if has_sandbox else ("acme", "other"))

@@ -166,6 +166,8 @@ def _is_plain(draft: Draft) -> bool:
 
 def _check_query(request: Request) -> None:
     """A mistyped `validate` would send for real."""
+    if not request.scope["query_string"]:
+        return
     unknown = [name for name in request.query_params if name not in QUERY]
     if unknown:
         words = f"There is no query parameter {unknown[0][:MAX_KEY]!r}: send `partial`, `validate` or none"

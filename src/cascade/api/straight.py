@@ -7,7 +7,7 @@ long way, to the same functions; what a door raises is answered by the same hand
 from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import FastAPI, Request, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from cascade.api.rates import HEADERS
 
@@ -17,9 +17,8 @@ Door = Callable[[Request], Awaitable[Response]]
 class Straight:
     """ASGI: outside of all middleware. `doors` by path take POST requests without a query."""
 
-    def __init__(self, api: FastAPI, long_way: ASGIApp, doors: Mapping[str, Door]) -> None:
+    def __init__(self, api: FastAPI, doors: Mapping[str, Door]) -> None:
         self._api = api
-        self._long_way = long_way
         self._doors = doors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -27,8 +26,9 @@ class Straight:
         if scope["type"] == "http" and scope["method"] == "POST" and not scope["query_string"]:
             door = self._doors.get(scope["path"])
         if door is None:
-            await self._long_way(scope, receive, send)
+            await self._api(scope, receive, send)
             return
+        scope["app"] = self._api
         request = Request(scope, receive)
         try:
             response = await door(request)

@@ -289,7 +289,7 @@ async def demo(options: DemoOptions) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    server = http_server(gateway.app, [])
+    server = http_server(gateway.entrance, [])
     try:
         try:
             await add_demo_account(settings)

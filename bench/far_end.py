@@ -24,8 +24,8 @@ HOST = "127.0.0.1"
 ARRIVALS, CPU, STOP = "arrivals", "cpu", "stop"
 
 
-URGENT = b"Your code is"
-"""How the text of an urgent message begins, among others."""
+WATCHED = b"Your code is"
+"""How the text of a message begins whose arrival is wanted among others."""
 
 
 class Ports(NamedTuple):
@@ -37,25 +37,25 @@ class Ports(NamedTuple):
 
 
 class Arrivals(NamedTuple):
-    """When messages came: at the SMSC (`urgent`: those of them that are), at a provider over HTTP, by webhook."""
+    """When messages came: at the SMSC (`watched`: those of them that begin so), at a provider over HTTP, by webhook."""
 
     smsc: list[int]
     http: list[int]
     webhook: list[int]
-    urgent: list[int]
+    watched: list[int]
 
 
 class NotingSmsc(Smsc):
     """Notes the arrival of every submit_sm before it looks at it."""
 
     arrivals_ns: ClassVar[list[int]] = []
-    urgent_ns: ClassVar[list[int]] = []
+    watched_ns: ClassVar[list[int]] = []
 
     def submit(self, account: Account, data: bytes, start: int, stop: int) -> bytes | None:
         now_ns = time.monotonic_ns()
         self.arrivals_ns.append(now_ns)
-        if data.find(URGENT, start, stop) >= 0:
-            self.urgent_ns.append(now_ns)
+        if data.find(WATCHED, start, stop) >= 0:
+            self.watched_ns.append(now_ns)
         return super().submit(account, data, start, stop)
 
 
@@ -107,7 +107,7 @@ async def serve(pipe: Connection, answer_delay_s: float) -> None:
     provider = await loop.create_server(NotingProvider, HOST, 0)
     sink = await loop.create_server(NotingSink, HOST, 0)
     pipe.send(Ports(smsc.port, provider.sockets[0].getsockname()[1], sink.sockets[0].getsockname()[1]))
-    noted = Arrivals(NotingSmsc.arrivals_ns, NotingProvider.arrivals_ns, NotingSink.arrivals_ns, NotingSmsc.urgent_ns)
+    noted = Arrivals(NotingSmsc.arrivals_ns, NotingProvider.arrivals_ns, NotingSink.arrivals_ns, NotingSmsc.watched_ns)
     asked = asyncio.Queue[str]()
     loop.add_reader(pipe.fileno(), lambda: asked.put_nowait(pipe.recv()))
     while (word := await asked.get()) != STOP:

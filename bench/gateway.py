@@ -87,6 +87,19 @@ class Gateway:
         finally:
             await database.close()
 
+    async def add_account(self, name: str) -> str:
+        """One more account, while the gateway does not run; its key."""
+        key = secrets.token_urlsafe(32)
+        database = engines.database(self.store_url, ACCOUNT_CONNECTIONS)
+        await database.open(owner=False)
+        try:
+            async with database.transaction() as tx:
+                account_id = await accounts.add_account(tx, name, now_ms())
+                await accounts.add_key(tx, ApiKey(account_id, name), Secret(key), now_ms())
+        finally:
+            await database.close()
+        return key
+
     def configure(self) -> None:
         """Write the configuration."""
         self.home.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ TINY = Scale(
     http_messages=200,
     waiting_messages=5_000,
     urgent_messages=3,
+    idle_s=1.0,
 )
 HTTP_WALKS = ("telegram_bot", "viber_bot", "viber_business", "rcs_first", "rcs")
 FIGURES = {
@@ -39,6 +40,11 @@ FIGURES = {
     "waiting_idle_cpu",
     "urgent_behind_promo_p50",
     "urgent_behind_promo_p99",
+    *(
+        f"other_account_{when}_{share}"
+        for when in ("alone", "beside_promo", "beside_paced_promo")
+        for share in ("p50", "p99")
+    ),
     *(f"accept_batch_{batch}{kind}" for batch in (1, 100, 1000) for kind in ("", "_cpu")),
     *(
         f"delivery_{name}{kind}"
@@ -52,6 +58,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.timeout(180)  # a score of gateways, one after the other
 async def test_every_scenario_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "ENGINES", (2,))
     samples = await asyncio.gather(*(once(TINY, tmp_path / name) for name, once in SCENARIOS.items()))

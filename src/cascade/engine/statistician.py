@@ -19,8 +19,8 @@ WRITE_S = 1.0
 LOOK_S = 2.0
 LOOK_BESIDE_S = 10.0
 """Where others look, and nobody sees what this node knows but those who ask each node for its metrics."""
-REST = 60
-"""After a look that took long, rest so many times as long: counting a backlog of millions must not become the work."""
+REST = 100
+"""After a look that took long, rest so many times as long: to count a backlog of millions may cost 1 % of a core."""
 PURGE_EVERY_MS = 600_000
 
 

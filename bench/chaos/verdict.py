@@ -40,6 +40,11 @@ class Cause(StrEnum):
     ANSWER_LOST = "answer_lost"  # the connection died before the provider's answer came
     SILENCE = "silence"  # the provider took it and sent its receipt late or never
     RECEIPT_DELAYED = "receipt_delayed_by_kill"  # the gateway was away when the receipt came, until the window closed
+    RECEIPT_LATE = "receipt_after_window"  # it came when the message had gone on, as the contract wants it (section 7)
+
+
+ARRIVALS = frozenset({"delivered", "double"})
+"""What a timeline says of an attempt whose receipt tells that it arrived. Its time is that of the receipt's coming."""
 
 
 class Reached(NamedTuple):
@@ -126,6 +131,7 @@ def _doubles(
 
 def _causes(sent: Sent, timeline: Sequence[Mapping[str, Any]], away: Away) -> Iterator[Cause]:
     accepted_at_ms = {}
+    told_at_ms = {entry["attempt"]: _unix_ms(entry["at"]) for entry in timeline if entry["event"] in ARRIVALS}
     for entry in timeline:
         match entry["event"], entry.get("reason"):
             case "accepted", _:
@@ -139,6 +145,9 @@ def _causes(sent: Sent, timeline: Sequence[Mapping[str, Any]], away: Away) -> It
                     yield Cause.SILENCE
                 elif _was_away(away, accepted_at_ms[entry["attempt"]], _unix_ms(entry["at"])):
                     yield Cause.RECEIPT_DELAYED
+                # One that had come before, and was not believed, would be our fault: it explains nothing.
+                elif told_at_ms.get(entry["attempt"], -1) >= _unix_ms(entry["at"]):
+                    yield Cause.RECEIPT_LATE
 
 
 def _was_away(away: Away, from_ms: int, until_ms: int) -> bool:

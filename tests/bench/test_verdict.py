@@ -41,6 +41,12 @@ VIBER_TIMED_OUT = (
     entry("timed_out", "no_receipt", channel="viber_bot", s=4),
 )
 
+
+def late(timeline: Sequence[Any]) -> list[Any]:
+    """The same ten seconds later, when nothing was away."""
+    return [one | {"at": one["at"].replace("00:00:0", "00:00:1")} for one in timeline]
+
+
 JUDGEMENTS = {  # whom it was for, the gateway's word, what is on the phone -> broken promises, excuse
     "delivered, and it is there": (sent(), status("delivered"), [SMS], [], None),
     "nowhere to go, nowhere arrived": (sent(sms="absent"), status("undeliverable"), [], [], None),
@@ -96,6 +102,30 @@ DOUBLES = {  # whom it was for, the timeline, what is on the phone -> the double
         VIBER_TIMED_OUT,
         [VIBER, SMS],
         [Double("sms", Cause.RECEIPT_DELAYED)],
+    ),
+    "Viber told us when the window was over": (
+        sent(),
+        [*late(VIBER_TIMED_OUT), entry("delivered", channel="viber_bot", s=16)],
+        [VIBER, SMS],
+        [Double("sms", Cause.RECEIPT_LATE)],
+    ),
+    "the same, after the SMS had arrived": (
+        sent(),
+        [*late(VIBER_TIMED_OUT), entry("delivered", attempt=2, s=15), entry("double", channel="viber_bot", s=16)],
+        [VIBER, SMS],
+        [Double("sms", Cause.RECEIPT_LATE)],
+    ),
+    "Viber told us in time, and we went on all the same": (
+        sent(),
+        [*late(VIBER_TIMED_OUT), entry("delivered", channel="viber_bot", s=13)],
+        [VIBER, SMS],
+        [Double("sms", None)],
+    ),
+    "another attempt's receipt does not explain it": (
+        sent(),
+        [*late(VIBER_TIMED_OUT), entry("delivered", attempt=2, s=16)],
+        [VIBER, SMS],
+        [Double("sms", None)],
     ),
     "one cause does not explain two": (
         sent(),

@@ -139,6 +139,29 @@ async def test_a_lost_answer_of_two_parts_takes_two_receipts(database: Database)
     assert [part and part.part for part in parts] == [1, 0, None]
 
 
+WHOLE = {  # parts of each try, receipts that come when all are out -> how many of them make one of the tries whole
+    "one try in two parts: two": ([2], 2),
+    "two tries in two parts: the first part of both may have come, so it takes three": ([2, 2], 3),
+    "three tries in two parts": ([2, 2, 2], 4),
+    "two tries in three parts": ([3, 3], 5),
+    "a text in one part: the first receipt": ([1, 1], 1),
+}
+
+
+@pytest.mark.parametrize(("tries", "needed"), WHOLE.values(), ids=WHOLE.keys())
+async def test_a_text_is_whole_when_one_of_its_tries_must_be(database: Database, tries: list[int], needed: int) -> None:
+    await lose(
+        database,
+        *(lost(1, T0 + place, attempt=place + 1)._replace(parts=parts) for place, parts in enumerate(tries)),
+    )
+    missing = {place + 1: parts for place, parts in enumerate(tries)}
+    for count in range(1, needed + 1):
+        part = await adopt(database, from_phone(str(count)), received_at_ms=T0 + 100)
+        assert part is not None
+        missing[part.attempt] -= 1
+        assert (0 in missing.values()) == (count == needed)
+
+
 STRANGERS = {
     "a receipt without a recipient": (from_phone("77", recipient=None), LINK, T0),
     "another recipient's": (from_phone("77", recipient="380670000000"), LINK, T0),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cascade.core.node import ALONE, Share
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.words import Reason
-from cascade.store.database import Insertion, Reader, Statement, Transaction, unnest
+from cascade.store.database import Insertion, Reader, Row, Statement, Transaction, unnest
 from cascade.store.messages import Key
 
 KEPT_MS = 24 * 3600 * 1000
@@ -97,7 +97,7 @@ ADD_LOST = """
 """
 NEWEST_LOST = """
     SELECT account_id, message_id, attempt, step, parts FROM lost_answer
-    WHERE link = ? AND recipient = ? AND at_ms <= ? ORDER BY at_ms DESC LIMIT 1
+    WHERE link = ? AND recipient = ? AND at_ms <= ? ORDER BY at_ms DESC LIMIT 10
 """
 FOUND = "DELETE FROM lost_answer WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?"
 PART_FOUND = """
@@ -204,18 +204,29 @@ async def add_lost(tx: Transaction, lost: Sequence[LostAnswer]) -> None:
 
 async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: int) -> SentPart | None:
     """Give a receipt that matches nothing to the latest attempt to its recipient, of those sent before it came, whose
-    answer was lost. The latest: what came before a repeat was sent has long been given to the attempt before."""
+    answer was lost. The latest: what came before a repeat was sent has long been given to the attempt before.
+
+    Of a text in parts it is that try of the message of which most are missing: nobody knows which try it tells of, so
+    none is called whole before one of them must be. (Of two tries in two parts, three receipts say so; two may be the
+    first part twice.)
+    """
     if receipt.recipient is None:
         return None
     rows = await tx.rows(NEWEST_LOST, (link, receipt.recipient, received_at_ms))
     if not rows:
         return None
-    account_id, message_id, attempt, step, parts = rows[0]
+    tries = [row for row in rows if row[:2] == rows[0][:2]]
+    account_id, message_id, attempt, step, parts = max(tries, key=_parts)  # of equals the latest
     await tx.execute(FOUND if parts == 1 else PART_FOUND, (link, receipt.recipient, message_id, attempt))
     # Which part it is cannot be told, and need not: it arrived when as many receipts came as there are parts.
     part = SentPart(link, receipt.provider_id, Key(account_id, message_id), attempt, step, parts - 1)
     await add_parts(tx, [part])
     return part
+
+
+def _parts(lost: Row) -> int:
+    parts: int = lost[4]
+    return parts
 
 
 async def forget_lost(tx: Transaction, limit: int, before_ms: int) -> int:

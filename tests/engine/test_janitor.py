@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from cascade.core.message import Message, State, Status
-from cascade.core.node import ALONE
+from cascade.core.node import ALONE, Role
 from cascade.core.words import Channel, MessageType
 from cascade.engine import janitor
 from cascade.engine.janitor import Janitor, Keep
-from cascade.store import accounts, engines, links, messages, receipts, retention, schema, surveys, tags
+from cascade.store import accounts, engines, links, messages, nodes, receipts, retention, schema, surveys, tags
 from cascade.store.database import Database
 from cascade.store.ids import new_ids
 from cascade.store.links import NewLink
@@ -102,6 +102,19 @@ async def test_what_stays(database: Database, more: dict[str, Any]) -> None:
     await of(database).tidy()
     found = await left(database)
     assert (found["message"], found["short_link"], found["flashcall"]) == ({"stays"},) * 3
+
+
+async def test_a_link_that_no_node_knows_or_serves_is_forgotten(postgres_url: str) -> None:
+    shared = engines.database(postgres_url, 4)
+    await shared.open(owner=True)
+    async with shared.transaction() as tx:
+        node_id = await nodes.join(tx, "one", Role.ALL, 60_000)
+        await nodes.add_links(tx, ["sms.smpp", "viber_bot.1", "telegram_bot.7"])
+        await nodes.take(tx, node_id, ["sms.smpp"], 1)
+    await Janitor(shared, Keep(None, None, None), lambda: NOW, lambda: ALONE, lambda: ["viber_bot.1"]).tidy()
+    async with shared.reading() as reader:
+        assert set(await nodes.links(reader)) == {"sms.smpp", "viber_bot.1"}
+    await shared.close()
 
 
 async def test_provider_ids_go_by_their_own_time(database: Database) -> None:

@@ -5,9 +5,25 @@ from pathlib import Path
 from sqlalchemy import LargeBinary, Text
 
 from cascade.core.events import EventType, Happened
+from cascade.core.inbound import Inbound, InboundKind
 from cascade.core.message import Message, State, Status
+from cascade.core.route import Step
 from cascade.core.timeline import Entry, Mark
-from cascade.store import accounts, console, erasure, events, links, messages, optouts, receipts, schema, subscribers
+from cascade.core.words import Channel
+from cascade.store import (
+    accounts,
+    console,
+    erasure,
+    events,
+    inbound,
+    links,
+    messages,
+    optouts,
+    receipts,
+    schema,
+    subscribers,
+    surveys,
+)
 from cascade.store.database import Database
 from cascade.store.erasure import Asked, Erased
 from cascade.store.links import NewLink
@@ -16,6 +32,7 @@ from cascade.store.optouts import OptOut
 from cascade.store.receipts import LostAnswer
 from cascade.store.sqlite import SqliteDatabase
 from cascade.store.subscribers import Subscriber
+from cascade.store.surveys import Answer, Standing
 
 from .given import T0, add, change, claim, key, load, queued, record
 from .given import new as new_message
@@ -26,6 +43,7 @@ CHAT = "chat-4711-of-hers"
 SAID = "words for her alone"
 ASKED = Asked("tester", "test-host", T0 + 10)
 FINAL = queued(state=State.FINAL, status=Status.DELIVERED, deadline_at_ms=None, cost_micros=50_000)
+AT_CHAT = (Step(Channel.TELEGRAM_BOT, "telegram_bot.1", None, address=CHAT),)
 SECRETS = (PHONE, PHONE.removeprefix("+"), CHAT, SAID)
 
 
@@ -48,7 +66,9 @@ async def fill(database: Database) -> None:
     async with database.transaction() as tx:
         await accounts.add_account(tx, "acme", T0)
         await accounts.add_account(tx, "other", T0)
-        await messages.add(tx, [to(1), to(2, message=FINAL._replace(address=CHAT)), to(3, OTHER), to(4, account_id=2)])
+        await messages.add(
+            tx, [to(1), to(2, message=FINAL._replace(address=CHAT, route=AT_CHAT)), to(3, OTHER), to(4, account_id=2)]
+        )
         for number, phone in ((1, PHONE), (3, OTHER)):
             link = NewLink(f"code{number}", key(number), f"https://shop.example/{phone}", T0, T0 + 1_000)
             await links.add(tx, [link])
@@ -63,6 +83,10 @@ async def fill(database: Database) -> None:
             await tx.execute(
                 f"{told} ('sms.smpp', ?, 'text', ?, ?, ?, '{{}}', ?)", (phone, phone[1:], said(phone), phone, T0)
             )
+            answer = Answer(key(number).id, Standing.LATE, 2, "Yes", Channel.TELEGRAM_BOT, "telegram_bot.1", T0)
+            await surveys.add(tx, key(number), answer, number)
+            shown = Inbound(f"i{number}", InboundKind.CONTACT, CHAT if phone == PHONE else "4712", phone=phone)
+            await inbound.add(tx, "telegram_bot.1", [shown], T0)
             await tx.execute(
                 "INSERT INTO webhook (account_id, id, url, format, secrets, batch_max, is_enabled, created_at_ms)"
                 " VALUES (1, ?, '', 'standard', '[]', 1, TRUE, 0)",
@@ -106,14 +130,32 @@ async def test_nothing_of_her_is_left_and_all_of_others(database: Database) -> N
         table: await count(database, table) for table in ("message", "short_link", "event", "delivery", "inbound")
     }
     erased = await erasure.erase(database, 1, PHONE, ASKED, T0 + 10)
-    assert erased == Erased(messages=2, unfinished=0, subscribers=1, events=2, inbound=1)
+    assert erased == Erased(messages=2, unfinished=0, subscribers=1, events=2, inbound=2)
     async with database.transaction() as tx:  # what another account has of her is that account's
         await tx.execute("DELETE FROM message WHERE account_id = 2")
     assert await known_in(database, *SECRETS) == set()
     after = {table: await count(database, table) for table in before}
-    assert after == {"message": 3, "short_link": 1, "event": 2, "delivery": 2, "inbound": 1}
+    assert after == {"message": 3, "short_link": 1, "event": 2, "delivery": 2, "inbound": 2}
     other = await record(database, 3)
     assert (other.phone, other.tracking_id) == (OTHER, "order-3")
+
+
+async def test_she_is_not_written_to_again(database: Database) -> None:
+    await fill(database)
+    await erasure.erase(database, 1, PHONE, ASKED, T0 + 10)
+    async with database.transaction() as tx:
+        assert await optouts.among(tx, 1, [PHONE, OTHER, "+380670000000"]) == {PHONE, OTHER}
+        assert await optouts.among(tx, 2, [PHONE]) == set()
+        assert [one.phone for one in await optouts.page(tx, 1, None, "", 10)] == [OTHER]  # no list shows a digest
+        assert await optouts.page(tx, 1, PHONE, "", 1) == [OptOut(PHONE, "sms.smpp", T0)]
+        assert await optouts.remove(tx, 1, PHONE)  # she may want it again
+        assert await optouts.among(tx, 1, [PHONE]) == set()
+
+
+async def test_who_never_opted_out_leaves_no_digest(database: Database) -> None:
+    await add(database, to(1))
+    await erasure.erase(database, 1, PHONE, ASKED, T0 + 10)
+    assert await count(database, "opt_out") == 0
 
 
 async def test_counters_and_costs_stay(database: Database) -> None:
@@ -167,7 +209,7 @@ async def test_the_audit_log_tells_who_did_it_and_not_to_whom(database: Database
     await erasure.erase(database, 1, PHONE, ASKED, T0 + 10)
     async with database.reading() as reader:
         [(_, done)] = await console.audited(reader, 1_000, 10)
-    assert done == (T0 + 10, "tester", "test-host", "person.erase", 1, "2 messages, 1 subscribers, 2 events, 1 inbound")
+    assert done == (T0 + 10, "tester", "test-host", "person.erase", 1, "2 messages, 1 subscribers, 2 events, 2 inbound")
 
 
 async def test_the_bytes_are_gone_from_the_file(tmp_path: Path) -> None:
@@ -199,7 +241,7 @@ def test_every_column_about_a_person_is_erased_or_said_to_stay() -> None:
         *("message.phone", "message.tracking_id", "message.text", "message.extras", "message.address", "event.body"),
         *("subscriber.phone", "subscriber.address", "subscriber.profile", "last_caller.phone", "last_caller.caller"),
         *("inbound.address", "inbound.text", "inbound.payload", "inbound.phone", "inbound.profile"),
-        *("lost_answer.recipient", "opt_out.phone"),
+        *("lost_answer.recipient", "opt_out.phone"),  # of an opt-out a digest stays
     }
     known = {f"{table.name}.{column.name}" for table in schema.metadata.sorted_tables for column in table.columns}
     assert {one for one in known if one.partition(".")[2] in PERSONAL} == erased | LEFT.keys()

@@ -1,7 +1,7 @@
 """Lets go of what is too old, slowly: after each small batch it rests many times as long as that took."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from cascade.core.errors import CascadeError
 from cascade.core.node import Share
 from cascade.engine import metrics
-from cascade.store import accounts, erasure, retention
+from cascade.store import accounts, erasure, nodes, retention
 from cascade.store.database import Database
 from cascade.store.erasure import Asked
 
@@ -34,13 +34,21 @@ class Keep(NamedTuple):
 
 
 class Janitor:
-    """`share`: of several nodes one is enough."""
+    """`share`: of several nodes one is enough. `links`: those that this node knows."""
 
-    def __init__(self, database: Database, keep: Keep, now_ms: Callable[[], int], share: Callable[[], Share]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keep: Keep,
+        now_ms: Callable[[], int],
+        share: Callable[[], Share],
+        links: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._database = database
         self._keep = keep
         self._now_ms = now_ms
         self._share = share
+        self._links = links
         self._tidied_at_ms = 0
         self._swept_at_ms = 0
 
@@ -65,7 +73,10 @@ class Janitor:
                 log.info("person_erased", account_id=account_id, **erased._asdict())
 
     async def tidy(self) -> None:
-        """One pass over all that has an age."""
+        """One pass over all that has an age, or that nobody knows any more."""
+        if self._database.is_shared:
+            async with self._database.transaction() as tx:
+                self._count("link_owner", await nodes.forget_links(tx, self._links()))
         if self._keep.messages_ms is not None:
             async with self._database.reading() as reader:
                 account_ids = await accounts.ids(reader)

@@ -183,7 +183,8 @@ class Worker:
         self._spawn("correspondent", self._correspondent.run)
 
     def add_janitor(self, keep: Keep) -> None:
-        self._spawn("janitor", Janitor(self._database, keep, self._now_ms, lambda: self.share).run)
+        janitor = Janitor(self._database, keep, self._now_ms, lambda: self.share, lambda: self.links)
+        self._spawn("janitor", janitor.run)
 
     @property
     def links(self) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """Takes a person out of an account, by phone.
 
 Of a message stays what counts and costs: type, route, times, status, marks, price. What names the person or was told
-them goes: phone, addresses, text, the client's tracking id, what a provider wrote. A message that has begun cannot be
+them goes: phone, addresses, text, the client's tracking id, what a provider wrote. That they want no advertising stays,
+as a digest: else the next campaign would reach them. A message that has begun cannot be
 called back: it is remembered here and erased when it has ended. In all that has no index by person each row is looked
 at, beside the traffic; this may take a while, and happens rarely.
 """
@@ -9,9 +10,10 @@ at, beside the traffic; this may take a while, and happens rarely.
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import NamedTuple
 
+from cascade.core import route as routes
 from cascade.core import timeline
 from cascade.core.machine import Cancelled
-from cascade.store import console, decisions, messages, queries
+from cascade.store import console, decisions, messages, optouts, queries
 from cascade.store.console import Done
 from cascade.store.database import Database, Row
 from cascade.store.decisions import News
@@ -23,16 +25,15 @@ SET = 200
 SCANNED_SET = 1_000
 
 BLANK = """
-    UPDATE message SET phone = '', tracking_id = '', text = '', extras = NULL, address = NULL, timeline = ?,
+    UPDATE message SET phone = '', tracking_id = '', text = '', extras = NULL, address = NULL, route = ?, timeline = ?,
         fence = fence + 1
     WHERE account_id = ? AND id = ? AND fence = ? AND state = 'final'
 """
-FINAL = "SELECT id, fence, timeline FROM message WHERE account_id = ? AND state = 'final' AND id IN (*)"
+FINAL = "SELECT id, fence, route, timeline FROM message WHERE account_id = ? AND state = 'final' AND id IN (*)"
 LINKS = "DELETE FROM short_link WHERE account_id = ? AND message_id IN (*)"
 ADDRESSES = "SELECT link, address FROM subscriber WHERE account_id = ? AND phone = ?"
 SUBSCRIBER = "DELETE FROM subscriber WHERE account_id = ? AND link = ? AND phone = ?"
 LAST_CALLER = "DELETE FROM last_caller WHERE account_id = ? AND phone = ?"
-OPT_OUT = "DELETE FROM opt_out WHERE account_id = ? AND phone = ?"
 LOST = "SELECT link, recipient, message_id, attempt FROM lost_answer WHERE account_id = ? AND recipient IN (*)"
 LOST_GONE = "DELETE FROM lost_answer WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?"
 EVENTS = "SELECT id, message_id, body FROM event WHERE account_id = ? AND id > ? ORDER BY id LIMIT ?"
@@ -90,7 +91,7 @@ async def erase(database: Database, account_id: int, phone: str, asked: Asked, n
     async with database.transaction() as tx:
         await tx.many(SUBSCRIBER, [(account_id, link, phone) for link, _ in addresses])
         await tx.execute(LAST_CALLER, (account_id, phone))
-        await tx.execute(OPT_OUT, (account_id, phone))
+        await optouts.erase(tx, account_id, phone)
         erased = Erased(blanked, len(keys) - blanked, len(addresses), events, inbound)
         if not erased.unfinished:
             await tx.execute(DONE, (account_id, phone))
@@ -129,8 +130,16 @@ async def _cancel(database: Database, keys: Sequence[Key], now_ms: int) -> None:
 async def _blank(database: Database, account_id: int, ids: Sequence[bytes]) -> int:
     async with database.transaction() as tx:
         final = await tx.rows(FINAL, (account_id, ids))
-        await tx.rows(LINKS, (account_id, [id_ for id_, _, _ in final]))
-        return await tx.many(BLANK, [(_bare(written), account_id, id_, fence) for id_, fence, written in final])
+        await tx.rows(LINKS, (account_id, [id_ for id_, *_ in final]))
+        return await tx.many(
+            BLANK,
+            [(_unaddressed(route), _bare(written), account_id, id_, fence) for id_, fence, route, written in final],
+        )
+
+
+def _unaddressed(route: str) -> str:
+    """A route without where the client said that the person is found."""
+    return routes.encode(tuple(step._replace(address=None) for step in routes.decode(route)))
 
 
 def _bare(written: str) -> str:

@@ -31,6 +31,7 @@ BURY = f"""
 """  # noqa: S608
 FREE = "UPDATE link_owner SET node_id = NULL, is_up = NULL WHERE node_id IN (*) RETURNING link"
 ADD_LINKS = "INSERT INTO link_owner (link) SELECT unnest(?::text[]) ON CONFLICT DO NOTHING"
+FORGET_LINKS = "DELETE FROM link_owner WHERE node_id IS NULL AND NOT link = ANY(?)"
 LINKS = "SELECT link, node_id, is_up FROM link_owner"
 TAKE = """
     UPDATE link_owner SET node_id = ? WHERE link = ANY(ARRAY(
@@ -122,6 +123,12 @@ async def links(reader: Reader) -> dict[str, Owned]:
 async def add_links(tx: Transaction, names: Iterable[str]) -> None:
     """Let links be known, as nobody's yet."""
     await tx.execute(ADD_LINKS, (sorted(names),))
+
+
+async def forget_links(tx: Transaction, known: Iterable[str]) -> int:
+    """Forget links that nobody serves, but these: of bots that were removed, or of a configuration that was changed. A
+    node that does know one makes it known again; how many went."""
+    return await tx.execute(FORGET_LINKS, (sorted(known),))
 
 
 async def take(tx: Transaction, id_: int, names: Iterable[str], limit: int) -> list[str]:

@@ -1,5 +1,9 @@
-"""Who wants no more advertising from an account, on no channel."""
+"""Who wants no more advertising from an account, on no channel.
 
+Of a person who was erased stays a digest: they are not written to again, and nobody reads their number here.
+"""
+
+import hashlib
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
@@ -21,11 +25,16 @@ ADD = Statement(
     ON CONFLICT DO NOTHING
     """,  # noqa: S608 - constants only
 )
-REMOVE = "DELETE FROM opt_out WHERE account_id = ? AND phone = ?"
+KEEP = """
+    INSERT INTO opt_out (account_id, phone, link, at_ms)
+    SELECT account_id, ?, link, at_ms FROM opt_out WHERE account_id = ? AND phone = ? ON CONFLICT DO NOTHING
+"""
+REMOVE = "DELETE FROM opt_out WHERE account_id = ? AND phone IN (?, ?)"
 ANY = "SELECT 1 FROM opt_out WHERE account_id = ? LIMIT 1"
 AMONG = "SELECT phone FROM opt_out WHERE account_id = ? AND phone IN (*)"
+ANY_DIGEST = "SELECT 1 FROM opt_out WHERE account_id = ? AND phone >= '#' AND phone < '$' LIMIT 1"
 LIST = "SELECT phone, link, at_ms FROM opt_out WHERE account_id = ? AND phone > ? ORDER BY phone LIMIT ?"
-ONE = "SELECT phone, link, at_ms FROM opt_out WHERE account_id = ? AND phone = ?"
+ONE = "SELECT link, at_ms FROM opt_out WHERE account_id = ? AND phone IN (*)"
 
 
 async def add(tx: Transaction, account_id: int, some: Iterable[OptOut]) -> int:
@@ -36,18 +45,34 @@ async def add(tx: Transaction, account_id: int, some: Iterable[OptOut]) -> int:
 
 async def remove(tx: Transaction, account_id: int, phone: str) -> bool:
     """Whether there was one."""
-    return await tx.execute(REMOVE, (account_id, phone)) > 0
+    return await tx.execute(REMOVE, (account_id, phone, _digest(account_id, phone))) > 0
+
+
+async def erase(tx: Transaction, account_id: int, phone: str) -> None:
+    """Keep the person's wish, and not their number."""
+    await tx.execute(KEEP, (_digest(account_id, phone), account_id, phone))
+    await tx.execute(REMOVE, (account_id, phone, phone))
 
 
 async def among(reader: Reader, account_id: int, phones: Collection[str]) -> frozenset[str]:
-    """Those of the phones that want no advertising. An account without opt-outs costs one look."""
+    """Those of the phones that want no advertising. An account without opt-outs costs one look, one without erased
+    persons one more."""
     if not phones or not await reader.rows(ANY, (account_id,)):
         return frozenset()
-    return frozenset(phone for (phone,) in await reader.rows(AMONG, (account_id, list(phones))))
+    sought = {phone: phone for phone in phones}
+    if await reader.rows(ANY_DIGEST, (account_id,)):
+        sought |= {_digest(account_id, phone): phone for phone in phones}
+    return frozenset(sought[found] for (found,) in await reader.rows(AMONG, (account_id, list(sought))))
 
 
 async def page(reader: Reader, account_id: int, phone: str | None, after: str, limit: int) -> list[OptOut]:
-    """Up to `limit` of the account's behind that phone, or the one of `phone`."""
+    """Up to `limit` of the account's behind that phone, or the one of `phone`. Who was erased is in no list."""
     if phone is not None:
-        return [OptOut(*row) for row in await reader.rows(ONE, (account_id, phone))]
-    return [OptOut(*row) for row in await reader.rows(LIST, (account_id, after, limit))]
+        rows = await reader.rows(ONE, (account_id, [phone, _digest(account_id, phone)]))
+        return [OptOut(phone, *row) for row in rows[:1]]
+    return [OptOut(*row) for row in await reader.rows(LIST, (account_id, after or "+", limit))]
+
+
+def _digest(account_id: int, phone: str) -> str:
+    """Before every phone in the order of the table. Another one in each account."""
+    return f"#{hashlib.sha256(f'{account_id} {phone}'.encode()).hexdigest()}"

@@ -50,8 +50,7 @@ from cascade.engine.poller import Poller
 from cascade.engine.supervision import supervise
 from cascade.engine.worker import LinkSetup, Worker
 from cascade.settings import BotApi, ProviderLink, Settings
-from cascade.store import accounts, receipts, repeats, webhooks
-from cascade.store import links as short_links
+from cascade.store import accounts, receipts, repeats, short_links, webhooks
 from cascade.store.accounts import Seal
 from cascade.store.batches import BatchNumbers
 

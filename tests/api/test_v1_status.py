@@ -11,8 +11,8 @@ from cascade.core.message import Message, State, Status
 from cascade.core.route import Step
 from cascade.core.timeline import Entry, Mark
 from cascade.core.words import Channel, MessageType, Reason
-from cascade.store.links import Clicks
 from cascade.store.messages import Key, Record
+from cascade.store.short_links import Clicks
 
 T0 = 1_790_000_000_000
 ID = uuid.UUID("0198c5a2-7b1e-7c3d-9f2a-3c4d5e6f7a8b")

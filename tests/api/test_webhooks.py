@@ -367,7 +367,7 @@ async def test_a_page_that_cannot_be_read(doors: Doors, shop: Shop) -> None:
 
 
 async def test_an_account_has_only_so_many(doors: Doors, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cascade.api.webhooks.MOST_WEBHOOKS", 2)
+    monkeypatch.setattr("cascade.api.v1.webhooks.MOST_WEBHOOKS", 2)
     for _ in range(2):
         await add(doors, shop.url)
     assert (await doors.call("POST", PATH, {"url": shop.url})).status == 400

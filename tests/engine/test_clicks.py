@@ -8,17 +8,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from cascade.core.errors import StoreUnavailableError
-from cascade.core.links import Click
 from cascade.core.message import Message, State, Status
 from cascade.core.route import Step
+from cascade.core.short_links import Click
 from cascade.core.timeline import Entry, Mark
 from cascade.core.words import Channel, MessageType
 from cascade.engine import clicks
 from cascade.engine.clicks import ClickCounter
-from cascade.store import links, messages
+from cascade.store import messages, short_links
 from cascade.store.database import Transaction
-from cascade.store.links import Clicks, NewLink
 from cascade.store.messages import Key, NewMessage
+from cascade.store.short_links import Clicks, NewLink
 
 from .running import Store
 
@@ -45,7 +45,7 @@ async def add_message(store: Store, *entries: Entry) -> None:
     async with store.transaction() as tx:
         new = NewMessage(KEY, "order-1", "Shop", "+380501112233", "text", None, T0, MESSAGE, list(entries), 1)
         await messages.add(tx, [new])
-        await links.add(tx, [NewLink(CODE, KEY, URL, T0, T0 + HOUR_MS)])
+        await short_links.add(tx, [NewLink(CODE, KEY, URL, T0, T0 + HOUR_MS)])
 
 
 def click(at_ms: int, *, is_machine: bool = False, key: Key = KEY) -> Click:
@@ -65,7 +65,7 @@ async def counted(store: Store, *given: Click) -> Clicks:
 
 async def link(store: Store) -> Clicks:
     async with store.reading() as reader:
-        (found,) = await links.of_message(reader, KEY)
+        (found,) = await short_links.of_message(reader, KEY)
     return found
 
 

@@ -10,12 +10,12 @@ from cascade.core.node import ALONE, Role
 from cascade.core.words import Channel, MessageType
 from cascade.engine import janitor
 from cascade.engine.janitor import Janitor, Keep
-from cascade.store import accounts, engines, links, messages, nodes, receipts, retention, schema, surveys, tags
+from cascade.store import accounts, engines, messages, nodes, receipts, retention, schema, short_links, surveys, tags
 from cascade.store.database import Database
 from cascade.store.ids import new_ids
-from cascade.store.links import NewLink
 from cascade.store.messages import Key, NewMessage
 from cascade.store.receipts import SentPart
+from cascade.store.short_links import NewLink
 from cascade.store.surveys import Answer, Standing
 from cascade.store.tags import Tagged
 
@@ -55,7 +55,7 @@ async def add(database: Database, name: str, account_id: int = 1, at_ms: int = O
         await messages.add(tx, [NewMessage(key, name, "Shop", "+380500000001", "text", None, at_ms, message, [])])
         await tx.execute("UPDATE message SET finished_at_ms = ? WHERE id = ?", (finished_at_ms, id_))
         await tags.add(tx, [Tagged(account_id, "tag", id_)])
-        await links.add(tx, [NewLink(f"code-{name}", key, "https://shop.example", at_ms, NOW + DAY_MS)])
+        await short_links.add(tx, [NewLink(f"code-{name}", key, "https://shop.example", at_ms, NOW + DAY_MS)])
         await receipts.add_parts(tx, [SentPart("sms.smpp", f"part-{name}", key, 1, 0, 0)])
         await tx.execute("INSERT INTO flashcall (account_id, message_id, digits) VALUES (?, ?, 4)", key)
         await surveys.add(tx, key, Answer(id_, Standing.COUNTED, 0, "Good", Channel.SMS, "sms.smpp", at_ms), 1)

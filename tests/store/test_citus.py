@@ -15,12 +15,12 @@ from cascade.core.attempt import Accepted
 from cascade.core.errors import ConfigError
 from cascade.core.machine import Settled
 from cascade.core.receipt import Receipt, ReceiptState
-from cascade.store import citus, decisions, links, messages, receipts, repeats, schema, tags
+from cascade.store import citus, decisions, messages, receipts, repeats, schema, short_links, tags
 from cascade.store import postgres as engine
 from cascade.store.decisions import News
-from cascade.store.links import NewLink
 from cascade.store.postgres import PostgresDatabase
 from cascade.store.receipts import SentPart
+from cascade.store.short_links import NewLink
 from cascade.store.tags import Tagged
 
 from .given import BULK, LEASE_MS, T0, claim, key, new
@@ -159,7 +159,7 @@ async def test_a_messages_whole_life_is_its_accounts_nodes_work(postgres_url: st
         await repeats.remember(tx, 1, [(b"d" * 16, key(1).id)], T0, 0)
         await messages.add(tx, [new(1), new(2)])
         await tags.add(tx, [Tagged(1, "tag", key(1).id)])
-        await links.add(tx, [NewLink("code", key(1), "https://shop.example", T0, T0 + 1)])
+        await short_links.add(tx, [NewLink("code", key(1), "https://shop.example", T0, T0 + 1)])
         await repeats.end_request(tx, 1, b"key", b"answer")
     taken = await claim(database)
     async with database.transaction() as tx:

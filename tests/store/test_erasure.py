@@ -16,20 +16,20 @@ from cascade.store import (
     erasure,
     events,
     inbound,
-    links,
     messages,
     optouts,
     receipts,
     schema,
+    short_links,
     subscribers,
     surveys,
 )
 from cascade.store.database import Database
 from cascade.store.erasure import Asked, Erased
-from cascade.store.links import NewLink
 from cascade.store.messages import Change, NewMessage
 from cascade.store.optouts import OptOut
 from cascade.store.receipts import LostAnswer
+from cascade.store.short_links import NewLink
 from cascade.store.sqlite import SqliteDatabase
 from cascade.store.subscribers import Subscriber
 from cascade.store.surveys import Answer, Standing
@@ -71,7 +71,7 @@ async def fill(database: Database) -> None:
         )
         for number, phone in ((1, PHONE), (3, OTHER)):
             link = NewLink(f"code{number}", key(number), f"https://shop.example/{phone}", T0, T0 + 1_000)
-            await links.add(tx, [link])
+            await short_links.add(tx, [link])
             await subscribers.put(
                 tx, 1, "telegram_bot.1", [Subscriber(phone, CHAT if phone == PHONE else "4712", said(phone))], T0
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cascade.core.message import State
-from cascade.store import links, messages, receipts, repeats, retention, subscribers, variables
+from cascade.store import messages, receipts, repeats, retention, short_links, subscribers, variables
 from cascade.store.database import Statement
 from cascade.store.messages import Change
 from cascade.store.sqlite import LIST_SIZES, SqliteDatabase, with_list
@@ -49,11 +49,11 @@ SEARCHES = {
     "records": messages.RECORDS,
     "values": variables.VALUES,
     "put variable": variables.PUT,
-    "codes in use": links.TAKEN,
-    "target of a link": links.TARGET,
-    "clicks": links.COUNT,
-    "links of a message": links.OF_MESSAGE,
-    "links that are over": links.PURGE,
+    "codes in use": short_links.TAKEN,
+    "target of a link": short_links.TARGET,
+    "clicks": short_links.COUNT,
+    "links of a message": short_links.OF_MESSAGE,
+    "links that are over": short_links.PURGE,
     "old messages": retention.FORGET,
     "links of old messages": retention.WITH_MESSAGE["short_link"],
     "digits of old messages": retention.WITH_MESSAGE["flashcall"],

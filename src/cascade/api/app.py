@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import cascade
-from cascade.api import callbacks, health, items, links, metrics, send, status, subscribers, webhooks
+from cascade.api import callbacks, health, items, metrics, send, short_links, status, subscribers
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError, error_body
 from cascade.api.openapi import CREDENTIALS, OPEN_PATHS
 from cascade.api.parts import Parts
@@ -29,6 +29,7 @@ from cascade.api.v1 import statistics as v1_statistics
 from cascade.api.v1 import subscribers as v1_subscribers
 from cascade.api.v1 import surveys as v1_surveys
 from cascade.api.v1 import tags as v1_tags
+from cascade.api.v1 import webhooks as v1_webhooks
 from cascade.api.validation import faults_of
 from cascade.core.errors import QueryTimeoutError, StoreUnavailableError
 
@@ -49,11 +50,11 @@ def create_app(parts: Parts, *, has_doors: bool = True) -> FastAPI:
     app.add_middleware(RateHeaders)
     app.include_router(health.router)
     if has_doors:
-        for door in (send, items, status, subscribers, webhooks, links, callbacks):
+        for door in (send, items, status, subscribers, short_links, callbacks):
             app.include_router(door.router)
         for door in (v1_messages, v1_tags, v1_statistics, v1_subscribers, v1_people, v1_channels, v1_flashcalls):
             app.include_router(door.router)
-        for door in (v1_surveys, v1_opt_outs):
+        for door in (v1_webhooks, v1_surveys, v1_opt_outs):
             app.include_router(door.router)
     app.add_exception_handler(InvalidRequest, _invalid)
     app.add_exception_handler(RequestValidationError, _unread)

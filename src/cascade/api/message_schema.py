@@ -10,8 +10,8 @@ from typing_extensions import TypedDict
 
 from cascade.api.faults import ErrorCode
 from cascade.core import placeholders
-from cascade.core.links import redirect_target
 from cascade.core.placeholders import Variable
+from cascade.core.short_links import redirect_target
 
 MAX_TEXT: Final = 4_096
 MAX_TTL_S: Final = 2_592_000

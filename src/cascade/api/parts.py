@@ -12,9 +12,9 @@ from cascade.channels.fitting import Fitting
 from cascade.core.directory import Directory, Rate
 from cascade.core.flashcalls import FlashcallRules
 from cascade.core.link import LinkState
-from cascade.core.links import Click
 from cascade.core.prices import Prices
 from cascade.core.replies import ReplyHints
+from cascade.core.short_links import Click
 from cascade.core.words import Channel
 from cascade.store.accounts import Seal
 from cascade.store.batches import BatchNumbers

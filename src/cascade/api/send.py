@@ -31,8 +31,7 @@ from cascade.core.plan import Planner
 from cascade.core.prices import Prices
 from cascade.core.replies import ReplyHints
 from cascade.core.words import MessageType
-from cascade.store import events, messages, optouts, repeats, subscribers, tags
-from cascade.store import links as short_links
+from cascade.store import events, messages, optouts, repeats, short_links, subscribers, tags
 from cascade.store.database import Transaction
 from cascade.store.ids import new_ids
 from cascade.store.messages import Key, NewMessage

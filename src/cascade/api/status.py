@@ -20,10 +20,10 @@ from cascade.core.message import Status
 from cascade.core.timeline import TAKEN, Entry, Mark
 from cascade.core.times import iso
 from cascade.core.words import Channel, MessageType, Reason
-from cascade.store import flashcalls, links, messages, surveys
+from cascade.store import flashcalls, messages, short_links, surveys
 from cascade.store.database import Reader
-from cascade.store.links import Clicks
 from cascade.store.messages import Key, Record
+from cascade.store.short_links import Clicks
 
 router = APIRouter(tags=["Status"])
 
@@ -128,7 +128,7 @@ async def find(parts: Parts, account_id: int, message_id: str) -> Seen:
         raise not_found()
     async with parts.database.reading() as reader:
         record = await messages.record(reader, key)
-        clicks = await links.of_message(reader, key)
+        clicks = await short_links.of_message(reader, key)
         call = NO_CALL
         if record is not None and record.message.type is MessageType.FLASHCALL:
             call = await _call(parts, reader, key)

@@ -9,13 +9,13 @@ from cascade.api.message_in import MAX_SURVEY_TEXT
 from cascade.api.message_schema import MAX_TEXT
 from cascade.core import placeholders
 from cascade.core.draft import Draft, Wishes
-from cascade.core.links import redirect_target
 from cascade.core.placeholders import SHORT_URL, Slot
+from cascade.core.short_links import redirect_target
 from cascade.core.words import Channel, MessageType
-from cascade.store import links, variables
+from cascade.store import short_links, variables
 from cascade.store.database import Reader
-from cascade.store.links import NewLink
 from cascade.store.messages import Key
+from cascade.store.short_links import NewLink
 
 PATH = "/s/"
 MOST_NAMED = 5
@@ -58,7 +58,7 @@ async def fill(reader: Reader, account_id: int, wanted: Sequence[Wanted], rules:
     unknown = {slot for number, slots in by_number.items() for slot in slots if slot not in inline[number]}
     stored = await variables.values(reader, account_id, unknown)
     short = sum(slot.type == SHORT_URL for slots in by_number.values() for slot in slots)
-    codes = iter(await links.new_codes(reader, short))
+    codes = iter(await short_links.new_codes(reader, short))
     filled = list(wanted)
     new_links = []
     faults: list[Fault] = []

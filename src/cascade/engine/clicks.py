@@ -7,13 +7,13 @@ import structlog
 
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.events import Happened, Told, clicked
-from cascade.core.links import Click, is_too_soon
+from cascade.core.short_links import Click, is_too_soon
 from cascade.core.timeline import Mark
 from cascade.engine import metrics, sets
-from cascade.store import events, links, messages
+from cascade.store import events, messages, short_links
 from cascade.store.database import Database, Transaction
-from cascade.store.links import Counted
 from cascade.store.messages import Key, Record
+from cascade.store.short_links import Counted
 
 log = structlog.get_logger()
 
@@ -97,7 +97,7 @@ class ClickCounter:
         for click in clicks:
             judged = click if click.is_machine else click._replace(is_machine=self._is_preview(click, records))
             by_code.setdefault(click.code, []).append(judged)
-        await links.count(tx, [_counted(code, some) for code, some in by_code.items()])
+        await short_links.count(tx, [_counted(code, some) for code, some in by_code.items()])
         await events.add(tx, _events(by_code.values(), records))
 
     def _is_preview(self, click: Click, records: Mapping[Key, Record]) -> bool:

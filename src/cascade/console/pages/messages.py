@@ -15,7 +15,7 @@ from cascade.core.machine import Event
 from cascade.core.message import Status
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType
-from cascade.store import decisions, links, messages, queries, surveys
+from cascade.store import decisions, messages, queries, short_links, surveys
 from cascade.store.decisions import News
 from cascade.store.ids import LATEST_MS
 from cascade.store.messages import Key, Record
@@ -154,7 +154,7 @@ async def _message(page: Page) -> dict[str, Any]:
         if record is None:
             raise NotFoundError
         said = await queries.said(reader, *key)
-        clicks = await links.of_message(reader, key)
+        clicks = await short_links.of_message(reader, key)
         answers = await surveys.answers(reader, key) if record.message.type is MessageType.VIBER_SURVEY else []
     text, extras = said or ("", None)
     return {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from cascade.core.links import ALPHABET, CODE_LENGTH
+from cascade.core.short_links import ALPHABET, CODE_LENGTH
 from cascade.store.database import Insertion, Reader, Transaction
 from cascade.store.messages import Key
 

@@ -8,8 +8,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Request, Response
 
 from cascade.api.parts import Parts
-from cascade.core.links import Click, is_code, is_machine
-from cascade.store import links
+from cascade.core.short_links import Click, is_code, is_machine
+from cascade.store import short_links
 
 router = APIRouter(tags=["Short links"])
 
@@ -48,7 +48,7 @@ async def follow(code: Annotated[str, Path(examples=["mPq7XkZ2"])], request: Req
     target = None
     if is_code(code):
         async with parts.database.reading() as reader:
-            target = await links.target(reader, code, parts.now_ms())
+            target = await short_links.target(reader, code, parts.now_ms())
     if target is None:
         return Response(GONE, 404, HEADERS, media_type="text/html")
     if request.method == "GET":

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from cascade.api.links import GONE
+from cascade.api.short_links import GONE
 from cascade.core.errors import StoreUnavailableError
 from cascade.engine import clicks
 from cascade.store.database import Transaction

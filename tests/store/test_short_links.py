@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
-from cascade.core.links import ALPHABET, is_code
-from cascade.store import links
+from cascade.core.short_links import ALPHABET, is_code
+from cascade.store import short_links
 from cascade.store.database import Database
-from cascade.store.links import Clicks, Counted, NewLink, Target
+from cascade.store.short_links import Clicks, Counted, NewLink, Target
 
 from .given import DAY_MS, T0, key
 
@@ -18,22 +18,22 @@ LINK = NewLink(CODE, key(1), URL, T0, T0 + DAY_MS)
 
 async def add(database: Database, *given: NewLink) -> None:
     async with database.transaction() as tx:
-        await links.add(tx, given)
+        await short_links.add(tx, given)
 
 
 async def target(database: Database, code: str, now_ms: int = T0) -> Target | None:
     async with database.reading() as reader:
-        return await links.target(reader, code, now_ms)
+        return await short_links.target(reader, code, now_ms)
 
 
 async def count(database: Database, *counted: Counted) -> None:
     async with database.transaction() as tx:
-        await links.count(tx, counted)
+        await short_links.count(tx, counted)
 
 
 async def clicks(database: Database, number: int = 1, account_id: int = 1) -> list[Clicks]:
     async with database.reading() as reader:
-        return await links.of_message(reader, key(number, account_id))
+        return await short_links.of_message(reader, key(number, account_id))
 
 
 async def test_a_code_leads_to_its_message_and_target(database: Database) -> None:
@@ -76,31 +76,31 @@ async def test_a_click_counts_for_the_link_s_own_account_alone(database: Databas
 async def test_what_is_over_is_purged_the_oldest_first(database: Database) -> None:
     await add(database, *(NewLink(f"mPq7XkZ{n}", key(n), URL, T0, T0 + n) for n in range(2, 6)))
     async with database.transaction() as tx:
-        assert await links.purge(tx, 2, T0 + 4) == 2
-        assert await links.purge(tx, 2, T0 + 4) == 1
-        assert await links.purge(tx, 2, T0 + 4) == 0
+        assert await short_links.purge(tx, 2, T0 + 4) == 2
+        assert await short_links.purge(tx, 2, T0 + 4) == 1
+        assert await short_links.purge(tx, 2, T0 + 4) == 0
     assert [n for n in range(2, 6) if await clicks(database, n)] == [5]
 
 
 async def test_new_codes_are_not_in_use_and_all_different(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     await add(database, LINK)
     drawn = iter([[CODE, "aaaaaaaa", "aaaaaaaa"], [CODE, "bbbbbbbb"], ["cccccccc"]])
-    monkeypatch.setattr(links, "random_codes", lambda count: next(drawn)[:count])
+    monkeypatch.setattr(short_links, "random_codes", lambda count: next(drawn)[:count])
     async with database.transaction() as tx:
-        assert await links.new_codes(tx, 3) == ["aaaaaaaa", "bbbbbbbb", "cccccccc"]
+        assert await short_links.new_codes(tx, 3) == ["aaaaaaaa", "bbbbbbbb", "cccccccc"]
 
 
 async def test_thousands_of_codes_at_once(database: Database) -> None:
     async with database.transaction() as tx:
-        codes = await links.new_codes(tx, 1_203)
-        assert await links.new_codes(tx, 0) == []
+        codes = await short_links.new_codes(tx, 1_203)
+        assert await short_links.new_codes(tx, 0) == []
     assert len(set(codes)) == 1_203
     assert all(map(is_code, codes))
 
 
 def test_every_letter_is_as_likely_at_every_place() -> None:
     """The bound is six standard deviations: a fair generator breaks it once in a million runs."""
-    codes = links.random_codes(57_000)
+    codes = short_links.random_codes(57_000)
     assert all(map(is_code, codes))
     for place in range(8):
         counts = Counter(code[place] for code in codes)
@@ -109,6 +109,6 @@ def test_every_letter_is_as_likely_at_every_place() -> None:
 
 
 def test_no_code_tells_of_another() -> None:
-    codes = links.random_codes(10_000)
+    codes = short_links.random_codes(10_000)
     assert codes != sorted(codes)
     assert len(set(codes)) == 10_000

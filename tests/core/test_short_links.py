@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.core.links import is_code, is_machine, is_too_soon, redirect_target
+from cascade.core.short_links import is_code, is_machine, is_too_soon, redirect_target
 
 EXACT = {
     "https": "https://shop.example/",

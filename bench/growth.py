@@ -241,7 +241,7 @@ async def retention(engine: str, url: str) -> None:
     await database.open(owner=True)
     async with database.transaction() as tx:
         await accounts.add_account(tx, "bench", T0)
-    keep = Keep(30 * DAY_MS, 30 * DAY_MS, None)
+    keep = Keep(30 * DAY_MS, 30 * DAY_MS, None, None)
     tidying = asyncio.create_task(asyncio.sleep(0))
     try:
         for name in ("alone", "deleting"):

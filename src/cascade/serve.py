@@ -382,7 +382,7 @@ class Gateway:
 
     def _keep(self) -> Keep:
         given = self.settings.retention
-        ages = (given.messages_days, given.receipts_days, given.inbound_days)
+        ages = (given.messages_days, given.receipts_days, given.inbound_days, given.audit_days)
         return Keep(*(days * DAY_MS or None for days in ages))
 
     def _notifier_settings(self) -> NotifierSettings:

@@ -130,11 +130,12 @@ class Engine(Section):
 
 class Retention(Section):
     """How many days finished messages are kept, from their acceptance; provider ids, by which late receipts find their
-    messages; and what people told us. 0: for ever."""
+    messages; what people told us; and the audit log. 0: for ever."""
 
     messages_days: Annotated[int, Field(ge=0, le=36_500)] = 365
     receipts_days: Annotated[int, Field(ge=0, le=36_500)] = 30
     inbound_days: Annotated[int, Field(ge=0, le=36_500)] = 90
+    audit_days: Annotated[int, Field(ge=0, le=36_500)] = 730
 
 
 class Webhooks(Section):

@@ -10,7 +10,20 @@ from cascade.core.node import ALONE, Role
 from cascade.core.words import Channel, MessageType
 from cascade.engine import janitor
 from cascade.engine.janitor import Janitor, Keep
-from cascade.store import accounts, engines, messages, nodes, receipts, retention, schema, short_links, surveys, tags
+from cascade.store import (
+    accounts,
+    console,
+    engines,
+    messages,
+    nodes,
+    receipts,
+    retention,
+    schema,
+    short_links,
+    surveys,
+    tags,
+)
+from cascade.store.console import Done
 from cascade.store.database import Database
 from cascade.store.ids import new_ids
 from cascade.store.messages import Key, NewMessage
@@ -22,7 +35,7 @@ from cascade.store.tags import Tagged
 DAY_MS = 86_400_000
 NOW = 1_800_000_000_000
 OLD = NOW - 40 * DAY_MS
-KEEP = Keep(messages_ms=30 * DAY_MS, receipts_ms=30 * DAY_MS, inbound_ms=30 * DAY_MS)
+KEEP = Keep(messages_ms=30 * DAY_MS, receipts_ms=30 * DAY_MS, inbound_ms=30 * DAY_MS, audit_ms=30 * DAY_MS)
 
 
 @pytest.fixture(autouse=True)
@@ -111,15 +124,25 @@ async def test_a_link_that_no_node_knows_or_serves_is_forgotten(postgres_url: st
         node_id = await nodes.join(tx, "one", Role.ALL, 60_000)
         await nodes.add_links(tx, ["sms.smpp", "viber_bot.1", "telegram_bot.7"])
         await nodes.take(tx, node_id, ["sms.smpp"], 1)
-    await Janitor(shared, Keep(None, None, None), lambda: NOW, lambda: ALONE, lambda: ["viber_bot.1"]).tidy()
+    await Janitor(shared, Keep(None, None, None, None), lambda: NOW, lambda: ALONE, lambda: ["viber_bot.1"]).tidy()
     async with shared.reading() as reader:
         assert set(await nodes.links(reader)) == {"sms.smpp", "viber_bot.1"}
     await shared.close()
 
 
+async def test_old_lines_of_the_audit_log_go(database: Database) -> None:
+    async with database.transaction() as tx:
+        for number in range(7):
+            await console.audit(tx, Done(OLD + number, "ann", "::1", "sign in", None, ""))
+        await console.audit(tx, Done(NOW - DAY_MS, "bob", "::1", "sign in", None, ""))
+    await of(database).tidy()
+    async with database.reading() as reader:
+        assert [line.who for _, line in await console.audited(reader, 1_000, 10)] == ["bob"]
+
+
 async def test_provider_ids_go_by_their_own_time(database: Database) -> None:
     await add(database, "old")
-    await of(database, Keep(None, 30 * DAY_MS, None)).tidy()
+    await of(database, Keep(None, 30 * DAY_MS, None, None)).tidy()
     found = await left(database)
     assert found.pop("sent_part") == set()
     assert found == {table: {"old"} for table in found}
@@ -127,7 +150,7 @@ async def test_provider_ids_go_by_their_own_time(database: Database) -> None:
 
 async def test_for_ever(database: Database) -> None:
     await add(database, "old")
-    await of(database, Keep(None, None, None)).tidy()
+    await of(database, Keep(None, None, None, None)).tidy()
     assert await left(database) == {
         table: {"old"} for table in retention.WITH_MESSAGE.keys() | retention.SWEPT.keys() | {"message"}
     }

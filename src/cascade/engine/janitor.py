@@ -31,6 +31,7 @@ class Keep(NamedTuple):
     messages_ms: int | None
     receipts_ms: int | None
     inbound_ms: int | None
+    audit_ms: int | None
 
 
 class Janitor:
@@ -84,6 +85,8 @@ class Janitor:
                 await self._forget_messages(account_id, self._now_ms() - self._keep.messages_ms)
         if self._keep.inbound_ms is not None:
             await self._forget_inbound(self._now_ms() - self._keep.inbound_ms)
+        if self._keep.audit_ms is not None:
+            await self._forget_audit(self._now_ms() - self._keep.audit_ms)
         if self._now_ms() - self._swept_at_ms >= SWEEP_EVERY_MS:
             ages = {"sent_part": self._keep.receipts_ms, "message_tag": self._keep.messages_ms}
             for table, age_ms in ages.items():
@@ -109,6 +112,15 @@ class Janitor:
             begun_at_s = self._time_s()
             async with self._database.transaction() as tx:
                 after_id = await retention.forget_inbound(tx, after_id, before_ms, LARGEST_SET)
+            await self._rest(begun_at_s)
+
+    async def _forget_audit(self, before_ms: int) -> None:
+        forgotten = LARGEST_SET
+        while forgotten == LARGEST_SET:
+            begun_at_s = self._time_s()
+            async with self._database.transaction() as tx:
+                forgotten = await retention.forget_audit(tx, before_ms, LARGEST_SET)
+            self._count("console_audit", forgotten)
             await self._rest(begun_at_s)
 
     async def _sweep(self, table: str, before_ms: int) -> None:

@@ -29,6 +29,10 @@ WITH_MESSAGE = {
 }
 """Tables with an index that begins with the message's key."""
 OLD_INBOUND = "SELECT id, received_at_ms FROM inbound WHERE id > ? ORDER BY id LIMIT ?"
+OLD_AUDIT = """
+    SELECT id FROM (SELECT id, at_ms FROM console_audit ORDER BY id LIMIT ?) AS oldest WHERE at_ms < ?
+"""
+FORGET_AUDIT = "DELETE FROM console_audit WHERE id IN (*)"
 FORGET_INBOUND = "DELETE FROM inbound WHERE id = ? AND due_at_ms IS NULL"
 
 
@@ -95,6 +99,14 @@ async def forget_inbound(tx: Transaction, after_id: int, before_ms: int, limit: 
     old = [(id_,) for id_, received_at_ms in rows if received_at_ms < before_ms]
     await tx.many(FORGET_INBOUND, old)
     return old[-1][0] if len(old) == limit else None
+
+
+async def forget_audit(tx: Transaction, before_ms: int, limit: int) -> int:
+    """Delete up to `limit` lines of the audit log from before that time, the oldest first; how many."""
+    old = [id_ for (id_,) in await tx.rows(OLD_AUDIT, (limit, before_ms))]
+    if old:
+        await tx.rows(FORGET_AUDIT, (old,))
+    return len(old)
 
 
 async def read(reader: Reader, swept: Swept, after: Sequence[Any], limit: int) -> list[Row]:

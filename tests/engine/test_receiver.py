@@ -21,7 +21,7 @@ from cascade.store.database import Reader
 from cascade.store.decisions import News
 from cascade.store.messages import Key, Stored
 from cascade.store.receipts import KEPT_MS, SentPart
-from store.given import HOUR_MS, T0, VIBER, key, new, phone, put, queued
+from store.given import HOUR_MS, SMS, T0, VIBER, key, new, phone, put, queued
 
 from .running import Engine, eventually
 from .transport import FakeTransport, accept
@@ -198,6 +198,17 @@ async def test_a_receipt_finds_the_attempt_whose_answer_was_lost(
     engine.pass_ms(ADOPT_MS)
     await engine.until_state(1, State.FINAL)
     assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.UNKNOWN, Mark.DELIVERED]
+
+
+async def test_an_attempt_that_only_its_receipt_proves_is_charged_once(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport(answer=lambda attempt: AnswerLost()))
+    await engine.add(new(1, queued(route=(SMS._replace(cost_micros=60_000),))))
+    await engine.until_state(1, State.WAITING)
+    assert (await engine.message(1)).cost_micros == 0
+    await engine.receive("unknown-id", recipient=RECIPIENT)
+    await engine.receive("unknown-id", recipient=RECIPIENT)
+    await engine.pass_until(engine.has_empty_inbox)
+    assert (await engine.message(1)).cost_micros == 60_000
 
 
 async def test_a_later_receipt_of_an_adopted_id_belongs_to_the_same_attempt(engine: Engine) -> None:

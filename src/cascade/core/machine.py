@@ -42,7 +42,8 @@ class Settled(NamedTuple):
 
 
 class ReceiptCame(NamedTuple):
-    """`part` counts from 0 within the attempt."""
+    """`part` counts from 0 within the attempt. `is_proof`: the last one that was missing of an attempt whose answer was
+    lost, so the provider took it after all."""
 
     at_ms: int
     attempt: int
@@ -51,6 +52,7 @@ class ReceiptCame(NamedTuple):
     state: ReceiptState
     reason: Reason | None = None
     detail: str | None = None
+    is_proof: bool = False
 
 
 class DeadlinePassed(NamedTuple):
@@ -223,7 +225,9 @@ def _is_at(message: Message, attempt: int, step: int) -> bool:
 
 
 def _receipt(message: Message, event: ReceiptCame) -> Decision:
-    at_ms, attempt, step, part, state, reason, detail = event
+    at_ms, attempt, step, part, state, reason, detail, is_proof = event
+    if is_proof:
+        message = _charge(message, step)
     if state is ReceiptState.FAILED:
         if attempt in message.delivered:
             return message, []  # the truth does not go back

@@ -148,10 +148,12 @@ class Receiver:
             for id_, link, receipt, received_at_ms in inbox:
                 age_ms = now_ms - received_at_ms
                 part = parts.get((link, receipt.provider_id))
+                is_proof = False
                 if part is None and age_ms >= ADOPT_MS:
                     part = await receipts.adopt(tx, link, receipt, received_at_ms)
+                    is_proof = part is not None and part.part == 0
                 if part is not None:
-                    news.append(News(part.key, _event(part, receipt, received_at_ms)))
+                    news.append(News(part.key, _event(part, receipt, received_at_ms, is_proof=is_proof)))
                     done.append(id_)
                 elif age_ms >= receipts.KEPT_MS:
                     log.warning("receipt_unmatched", link=link, provider_id=receipt.provider_id)
@@ -172,5 +174,7 @@ async def _leave(tx: Transaction, link: str, some: Sequence[Receipt]) -> Sequenc
     return some
 
 
-def _event(part: SentPart, receipt: Receipt, at_ms: int) -> ReceiptCame:
-    return ReceiptCame(at_ms, part.attempt, part.step, part.part, receipt.state, receipt.reason, receipt.detail)
+def _event(part: SentPart, receipt: Receipt, at_ms: int, *, is_proof: bool = False) -> ReceiptCame:
+    return ReceiptCame(
+        at_ms, part.attempt, part.step, part.part, receipt.state, receipt.reason, receipt.detail, is_proof
+    )

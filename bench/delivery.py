@@ -72,25 +72,46 @@ async def _all_told(providers: FarEnd, count: int) -> None:
             await asyncio.sleep(0.1)
 
 
+class Binds(NamedTuple):
+    """Of one SMSC account, each a provider of its own; they share the messages."""
+
+    name: str
+    binds: int
+    window: int
+
+
+SLOW = (Binds("slow_smsc", 1, 100), Binds("slow_smsc_4_binds", 4, 100), Binds("slow_smsc_4_binds_of_25", 4, 25))
+
+
 async def behind_a_slow_smsc(scale: Scale, home: Path) -> list[Sample]:
-    """An SMSC that takes 20 ms for each answer, a window of 100: at most 5,000 messages a second can pass."""
+    """An SMSC that takes 20 ms for each answer: by a window of 100 at most 5,000 messages a second can pass, by one of
+    25 at most 1,250."""
+    samples = []
     with far_end(answer_delay_s=SLOW_S) as providers:
-        gateway = Gateway(home, traffic.settings(providers.ports, receipts="none"))
-        await gateway.prepare({})
-        await gateway.start()
-        try:
-            count = scale.slow_messages
-            await ask_all(gateway.port, list(traffic.batches(gateway.key, count, BATCH)), CONNECTIONS)
-            arrived_ns: list[int] = []
-            async with asyncio.timeout(LONGEST_S):
-                while len(arrived_ns) < count:
-                    arrived_ns += providers.arrivals_ns().smsc
-                    await asyncio.sleep(0.1)
-            # Those that went out while the batches came in are not counted.
-            first, last = arrived_ns[count // 2], arrived_ns[-1]
-            return [Sample("delivery_slow_smsc", (count - count // 2 - 1) / (last - first) * 1e9, "messages/s")]
-        finally:
-            await gateway.kill()
+        for name, binds, window in SLOW:
+            settings = traffic.settings(providers.ports, sms=False)
+            settings += "".join(traffic.smsc(providers.ports, f"providers.bind{n}", window) for n in range(binds))
+            count = scale.slow_messages * binds * window // 100
+            rate = await _rate_of_second_half(Gateway(home / name, settings), providers, count)
+            samples.append(Sample(f"delivery_{name}", rate, "messages/s"))
+    return samples
+
+
+async def _rate_of_second_half(gateway: Gateway, providers: FarEnd, count: int) -> float:
+    """Those that go out while the batches come in are not counted."""
+    await gateway.prepare({})
+    await gateway.start()
+    try:
+        await ask_all(gateway.port, list(traffic.batches(gateway.key, count, BATCH)), CONNECTIONS)
+        arrived_ns: list[int] = []
+        async with asyncio.timeout(LONGEST_S):
+            while len(arrived_ns) < count:
+                arrived_ns += providers.arrivals_ns().smsc
+                await asyncio.sleep(0.1)
+        first, last = arrived_ns[count // 2], arrived_ns[-1]
+        return (count - count // 2 - 1) / (last - first) * 1e9
+    finally:
+        await gateway.kill()
 
 
 async def through_telegram(scale: Scale, home: Path) -> list[Sample]:

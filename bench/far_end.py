@@ -6,6 +6,7 @@ All note when each message's first octets came, on the monotonic clock that all 
 
 import asyncio
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -110,6 +111,7 @@ async def serve(pipe: Connection, answer_delay_s: float) -> None:
     noted = Arrivals(NotingSmsc.arrivals_ns, NotingProvider.arrivals_ns, NotingSink.arrivals_ns, NotingSmsc.watched_ns)
     asked = asyncio.Queue[str]()
     loop.add_reader(pipe.fileno(), lambda: asked.put_nowait(pipe.recv()))
+    os.set_blocking(pipe.fileno(), True)  # a hundred thousand arrivals do not go in one piece
     while (word := await asked.get()) != STOP:
         if word == CPU:
             pipe.send(time.process_time())

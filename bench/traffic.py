@@ -44,13 +44,6 @@ def batches(key: str, count: int, batch: int, *, first: int = 0, name: str = "be
 def settings(ports: Ports, *, receipts: str = "every", sms: bool = True, window: int = 100) -> str:
     """TOML of a gateway that waits for nothing but its providers' answers: windows of 100 (`window`: at the SMSC), no
     limit of pace."""
-    smpp = f'''[smpp]
-host = "{HOST}"
-port = {ports.smsc}
-system_id = "bench"
-window = {window}
-receipts = "{receipts}"
-'''
     return f"""
 [telegram_bot]
 base_url = "http://{HOST}:{ports.http}"
@@ -66,7 +59,19 @@ allow_http = true
 ports = []
 [log]
 level = "warning"
-{smpp if sms else ""}"""
+{smsc(ports, "smpp", window, receipts) if sms else ""}"""
+
+
+def smsc(ports: Ports, section: str, window: int, receipts: str = "none") -> str:
+    """TOML of one bind, as `[smpp]` or as a provider."""
+    kind = "" if section == "smpp" else 'kind = "sms.smpp"\n'
+    return f"""[{section}]
+{kind}host = "{HOST}"
+port = {ports.smsc}
+system_id = "bench"
+window = {window}
+receipts = "{receipts}"
+"""
 
 
 def infobip(ports: Ports) -> str:

@@ -34,7 +34,7 @@ FIGURES = {
     "accept_to_provider_telegram_bot_p99",
     "accept_at_200_per_s_p50",
     "accept_at_200_per_s_p99",
-    "delivery_slow_smsc",
+    *(f"delivery_{name}" for name in ("slow_smsc", "slow_smsc_4_binds", "slow_smsc_4_binds_of_25")),
     "waiting_start",
     "waiting_memory",
     "waiting_idle_cpu",

@@ -149,7 +149,7 @@ class Webhooks(Section):
     allow_http: bool = False
     ports: list[Port] = [443]
     timeout_s: Annotated[float, Field(ge=1, le=30)] = 15.0
-    concurrency: Positive = 32
+    concurrency: Positive = 128
     retry_delays_s: Annotated[list[Annotated[int, Field(ge=1, le=604_800)]], Field(max_length=30)] = [
         5,
         300,

@@ -30,6 +30,7 @@ from cascade.engine.egress import Egress, look_up, retry_after_s
 from cascade.engine.notifier import Notifier, NotifierSettings
 from cascade.store import accounts, deliveries, events, webhooks
 from cascade.store.accounts import Seal
+from cascade.store.database import NoCourier
 from cascade.store.deliveries import Listed, State
 from cascade.store.webhooks import Format, SealedSecret, Webhook
 
@@ -107,9 +108,10 @@ async def client() -> AsyncIterator[Client]:
 class Outbox:
     """A store with webhooks, and a notifier that works when it is told to."""
 
-    def __init__(self, store: Store, client: Client) -> None:
+    def __init__(self, store: Store, client: Client, *, hands_over: bool) -> None:
         self.store = store
         self.client = client
+        self.hands_over = hands_over
         self.clock = Clock()
         self.clock.now_ms = int(datetime.now(UTC).timestamp() * 1000)  # the judges compare timestamps with the time
         self.seal = Seal([Secret(Fernet.generate_key().decode())])
@@ -120,6 +122,8 @@ class Outbox:
         """A notifier of the same store: one that starts after this one died."""
         self.notifier = Notifier(self.store, egress or self.egress, self.seal, settings, self.clock, jitter=lambda: 1.0)
         self.store.on_deliveries_ready = self.notifier.wake
+        if self.hands_over:
+            self.store.courier = self.notifier
         return self.notifier
 
     def sealed(self, secret: Secret, ends_at_ms: int | None = None) -> SealedSecret:
@@ -172,11 +176,16 @@ class Outbox:
         return found
 
 
-@pytest.fixture
-async def outbox(store: Store, client: Client) -> AsyncIterator[Outbox]:
+CLAIMED = pytest.mark.parametrize("outbox", ["claimed"], indirect=True)
+HANDED_OVER = pytest.mark.parametrize("outbox", ["handed over"], indirect=True)
+
+
+@pytest.fixture(params=["claimed", "handed over"])
+async def outbox(store: Store, client: Client, request: pytest.FixtureRequest) -> AsyncIterator[Outbox]:
+    """Every promise holds for what is claimed, and for what the notifier takes as it is added."""
     async with store.transaction() as tx:
         assert await accounts.add_account(tx, "acme", 0) == 1
-    outbox = Outbox(store, client)
+    outbox = Outbox(store, client, hands_over=request.param == "handed over")
     await outbox.egress.open()
     yield outbox
     await outbox.notifier.stop(0.1)
@@ -547,6 +556,119 @@ async def test_a_store_that_is_away_loses_nothing(
     await running
 
 
+# -- What is handed over ----------------------------------------------------------------------------------------------
+
+
+def numbered(number: int) -> bytes:
+    return bytes([number]) * 16
+
+
+@HANDED_OVER
+async def test_what_is_handed_over_needs_no_claim(outbox: Outbox, client: Client) -> None:
+    await outbox.listen()
+    await outbox.tell()
+    [one] = await outbox.deliveries()
+    assert (one.state, one.tries, one.due_at_ms) == (State.PENDING, 1, outbox.clock.now_ms + 20_000)
+    await outbox.notifier.settled()
+    assert len(client.requests) == 1
+    await outbox.work()
+    [one] = await outbox.deliveries()
+    assert (one.state, one.tries) == (State.DELIVERED, 1)
+
+
+@HANDED_OVER
+async def test_only_as_many_are_handed_over_as_there_is_room_for(outbox: Outbox, client: Client) -> None:
+    may_answer = asyncio.Event()
+
+    async def late(request: Request) -> web.StreamResponse:
+        await may_answer.wait()
+        return web.Response()
+
+    client.scripts["/hook"] = [late] * 9
+    await outbox.listen()
+    async with outbox.store.transaction() as tx:
+        await events.add(tx, [Happened(1, numbered(n), EventType.READ, outbox.clock.now_ms, {}) for n in range(3)])
+        await events.add(tx, [Happened(1, numbered(n), EventType.READ, outbox.clock.now_ms, {}) for n in range(3, 9)])
+    await eventually(lambda: len(client.requests) == SETTINGS.concurrency)
+    assert [one.tries for one in await outbox.deliveries()] == [1] * 4 + [0] * 5
+    may_answer.set()
+    await outbox.work()
+    assert {(one.state, one.tries) for one in await outbox.deliveries()} == {(State.DELIVERED, 1)}
+    assert len({request.id for request in client.requests}) == len(client.requests) == 9
+
+
+@HANDED_OVER
+async def test_what_waits_goes_before_what_would_be_handed_over(outbox: Outbox, client: Client) -> None:
+    await outbox.listen()
+    outbox.store.courier = NoCourier()
+    await outbox.tell(message=numbered(1), trackinId=1)
+    outbox.store.courier = outbox.notifier
+    await outbox.tell(message=numbered(2), trackinId=2)
+    assert [one.tries for one in await outbox.deliveries()] == [0, 0]
+    await outbox.work()
+    assert sorted(request.json["data"]["trackinId"] for request in client.requests) == [1, 2]
+    await outbox.tell(message=numbered(3), trackinId=3)
+    assert [one.tries for one in await outbox.deliveries()] == [1, 1, 1]
+
+
+@HANDED_OVER
+async def test_what_is_taken_back_is_not_sent_and_leaves_its_room(outbox: Outbox, client: Client) -> None:
+    await outbox.listen()
+
+    async def fail() -> None:
+        async with outbox.store.transaction() as tx:
+            await events.add(tx, [Happened(1, numbered(n), EventType.READ, outbox.clock.now_ms, {}) for n in range(9)])
+            raise ZeroDivisionError
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await fail()
+    await outbox.work()
+    assert (client.requests, await outbox.deliveries()) == ([], [])
+    assert outbox.notifier._room((1, "wh/hook")) == SETTINGS.concurrency
+
+
+@HANDED_OVER
+async def test_a_webhook_disabled_since_the_last_look_is_handed_nothing(outbox: Outbox, client: Client) -> None:
+    webhook = await outbox.listen()
+    async with outbox.store.transaction() as tx:
+        await webhooks.disable(tx, *webhook.key, "by another process", outbox.clock.now_ms)
+    await outbox.tell()
+    await outbox.work()
+    assert (client.requests, await outbox.deliveries()) == ([], [])
+    assert outbox.notifier._room(webhook.key) == SETTINGS.concurrency
+
+
+@HANDED_OVER
+async def test_a_death_before_the_send_delays_it_by_the_lease(outbox: Outbox, client: Client) -> None:
+    await outbox.listen()
+    dead = outbox.notifier
+    outbox.another()
+    outbox.store.courier = dead
+    dead.take = lambda claimed: None  # type: ignore[method-assign] # it dies after the commit
+    await outbox.tell()
+    await outbox.refresh()
+    await outbox.work()
+    assert client.requests == [], "the dead one's lease still runs"
+    await outbox.after(SETTINGS.timeout_s + 15)
+    [request] = client.requests
+    [one] = await outbox.deliveries()
+    assert (one.event_id, one.state, one.tries) == (request.id, State.DELIVERED, 2)
+
+
+@HANDED_OVER
+async def test_a_notifier_that_stops_is_handed_nothing_more(outbox: Outbox, client: Client) -> None:
+    await outbox.listen()
+    await outbox.notifier.stop(0.1)
+    await outbox.tell()
+    [one] = await outbox.deliveries()
+    assert (one.state, one.tries, one.due_at_ms) == (State.PENDING, 0, outbox.clock.now_ms)
+    outbox.another()
+    await outbox.refresh()
+    await outbox.work()
+    assert len(client.requests) == 1
+
+
 # -- Disabling --------------------------------------------------------------------------------------------------------
 
 
@@ -591,6 +713,7 @@ async def test_one_success_begins_the_count_anew(outbox: Outbox, client: Client)
     assert (await outbox.webhook()).is_enabled
 
 
+@CLAIMED
 async def test_enabled_again_it_goes_on_with_what_is_pending(outbox: Outbox, client: Client) -> None:
     webhook = await outbox.listen()
     await outbox.tell()
@@ -682,6 +805,7 @@ async def test_a_secret_that_no_key_opens_is_no_reason_to_stop(outbox: Outbox, c
     assert (one.state, one.http_status) == (State.PENDING, None)
 
 
+@CLAIMED
 async def test_a_webhook_that_is_disabled_while_it_is_claimed_for_ends_no_loop(outbox: Outbox, client: Client) -> None:
     await outbox.listen()
     await outbox.work()
@@ -693,9 +817,11 @@ async def test_a_webhook_that_is_disabled_while_it_is_claimed_for_ends_no_loop(o
     outbox.store.may_write.set()
     await working
     await outbox.work()
-    assert len(client.requests) == 1
+    assert client.requests == []
+    assert [one.state for one in await outbox.deliveries()] == [State.PENDING], "it goes on when it is enabled again"
 
 
+@CLAIMED
 async def test_what_falls_due_while_the_store_is_asked_is_not_forgotten(
     outbox: Outbox, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

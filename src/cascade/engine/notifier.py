@@ -1,15 +1,17 @@
 """Tells clients of events by webhook: signed, at least once, in order for one message.
 
 A slow or dead webhook costs no other one anything: each has its own bounded number of tries under way, and is
-claimed for by itself.
+claimed for by itself. What this process adds while a webhook has room and nothing waits for it is never claimed: it is
+stored as being under way, and begun when it is committed (`Courier`).
 """
 
 import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -34,7 +36,13 @@ STORE_RETRY_S = 1.0
 STALLED_CHECK_MS = 500
 LEASE_MARGIN_MS = 15_000
 """Beyond the time-out of a try, so that its result is written before anyone else takes it up."""
+RECORD_AT = 64
+"""As soon as there are so many results, they are written down;"""
+RECORD_EVERY_S = 0.01
+"""so long the first of fewer waits for company while others are under way. Only the next event of its message waits for
+that."""
 MOST_SHOWN = 500
+LATEST_MS = 1 << 62
 LONGEST_RETRY_AFTER_S = 24 * 3600
 FORGET_EVERY_MS = 3_600_000
 FORGET_SET = 500
@@ -68,11 +76,13 @@ class _Result(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """How many of the results were written, what their tries came to, which webhooks that disabled and why."""
+    """How many of the results were written, what their tries came to, which webhooks that disabled and why, and which
+    have something due since, and when."""
 
     results: int
     states: Mapping[State, int]
     disabled: Mapping[WebhookKey, str]
+    due: Mapping[WebhookKey, int]
 
 
 class Notifier:
@@ -95,10 +105,14 @@ class Notifier:
         self._jitter = jitter
         self._webhooks: dict[WebhookKey, Webhook] = {}
         self._due: dict[WebhookKey, int] = {}
-        self._under_way: dict[WebhookKey, set[asyncio.Task[None]]] = {}
+        self._under_way: dict[WebhookKey, int] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._results: list[_Result] = []
+        self._recording: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
         self._is_stopping = False
+        self._is_over = False
         self._polled_at_ms = 0
         self._forgot_at_ms = 0
 
@@ -141,62 +155,120 @@ class Notifier:
         for key in self._due.keys() - self._webhooks.keys():
             del self._due[key]
         results = self._results[:]
-        # What was answered makes room for the next, or lets the next of its message go.
-        for key in {result.webhook.key for result in results} & self._webhooks.keys():
-            self._due[key] = now_ms
-        # The webhooks as they are now: `use` may take one away while we wait for the store.
-        ready = [
-            self._webhooks[key] for key, due_at_ms in self._due.items() if due_at_ms <= now_ms and self._room(key) > 0
-        ]
-        if not ready and not results:
+        if not self._ready(now_ms) and not results:
             waits_ms = [due_at_ms - now_ms for key, due_at_ms in self._due.items() if self._room(key) > 0]
             return min([POLL_S * 1000, *waits_ms]) / 1000
         units: list[tuple[Webhook, list[Claimed]]] = []
-        async with self._database.transaction() as tx:
-            written = await self._write(tx, results, now_ms)
-            # Every node in the same order, so that none waits for another for ever.
-            for webhook in sorted(ready, key=lambda webhook: webhook.key):
-                if webhook.key not in written.disabled:
-                    units += [(webhook, unit) for unit in await self._claim(tx, webhook, now_ms)]
+        taken: dict[WebhookKey, int] = {}
+        try:
+            async with self._database.transaction() as tx:
+                written = await self._write(tx, results, now_ms)
+                for key, due_at_ms in written.due.items():
+                    self._is_due(key, due_at_ms)
+                # Every node in the same order, so that none waits for another for ever.
+                for webhook in self._ready(now_ms):
+                    if webhook.key not in written.disabled:
+                        taken[webhook.key] = room = self._room(webhook.key)
+                        self._begin(webhook.key, room)
+                        units += [(webhook, unit) for unit in await self._claim(tx, webhook, room, now_ms)]
+        except BaseException:
+            for key, number in taken.items():
+                self._end(key, number)
+            raise
         self._let_go(written)
+        for webhook, _ in units:
+            taken[webhook.key] -= 1
+        for key, number in taken.items():
+            self._end(key, number)
         for webhook, unit in units:
-            self._begin(webhook, unit)
+            self._deliver(webhook, unit)
         return 0.0
+
+    def reserve(self, webhook: WebhookKey, number: int) -> int:
+        """None while something else is due, which would never have its turn. A batch is for a claim to make."""
+        known = self._webhooks.get(webhook)
+        if (
+            known is None
+            or known.batch_max > 1
+            or self._is_stopping
+            or self._due.get(webhook, LATEST_MS) <= self._now_ms()
+        ):
+            return 0
+        number = min(number, self._room(webhook))
+        self._begin(webhook, number)
+        return number
+
+    def lease_ends_at_ms(self) -> int:
+        return self._now_ms() + round(self._settings.timeout_s * 1000) + LEASE_MARGIN_MS
+
+    def release(self, webhook: WebhookKey, number: int) -> None:
+        self._end(webhook, number)
+
+    def take(self, claimed: Sequence[Claimed]) -> None:
+        asyncio.get_running_loop().call_soon(self._take, claimed)  # whoever committed goes first
+
+    def _take(self, claimed: Sequence[Claimed]) -> None:
+        for one in claimed:
+            key = one.account_id, one.webhook_id
+            webhook = self._webhooks.get(key)
+            if webhook is None or self._is_over:  # its lease will run out
+                self._end(key, 1)
+            else:
+                self._deliver(webhook, [one])
 
     async def settled(self) -> None:
         """Return when nothing is under way; what came of it is written by the next `work`."""
-        while tasks := [task for under_way in self._under_way.values() for task in under_way]:
-            await asyncio.wait(tasks)
+        await self._idle.wait()
 
     async def stop(self, grace_s: float) -> None:
         """Begin nothing more, wait for the answers under way, write down what came. A try cut off is repeated later."""
         self._is_stopping = True
         self._news.set()
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self.settled(), grace_s)
-        except TimeoutError:
-            late = [task for under_way in self._under_way.values() for task in under_way]
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        self._is_over = True
+        if self._recording is not None:
+            self._recording.cancel()
         try:
             await self._record(self._now_ms())
         except StoreUnavailableError as error:
             log.error("deliveries_unwritten", error=str(error))
 
+    def _ready(self, now_ms: int) -> list[Webhook]:
+        """Those with something due and room for it. As they are now: `use` may take one away while we wait for the
+        store."""
+        return [
+            self._webhooks[key]
+            for key, due_at_ms in sorted(self._due.items())
+            if due_at_ms <= now_ms and key in self._webhooks and self._room(key) > 0
+        ]
+
     def _room(self, key: WebhookKey) -> int:
-        return self._settings.concurrency - len(self._under_way.get(key, ()))
+        return self._settings.concurrency - self._under_way.get(key, 0)
+
+    def _begin(self, key: WebhookKey, number: int) -> None:
+        if number:
+            self._under_way[key] = self._under_way.get(key, 0) + number
+            self._idle.clear()
+
+    def _end(self, key: WebhookKey, number: int) -> None:
+        left = self._under_way.get(key, 0) - number
+        if left > 0:
+            self._under_way[key] = left
+        else:
+            self._under_way.pop(key, None)
+            if not self._under_way:
+                self._idle.set()
 
     def _is_due(self, key: WebhookKey, due_at_ms: int) -> None:
         """Something is due for this webhook at that time, or earlier than was known."""
         self._due[key] = min(self._due.get(key, due_at_ms), due_at_ms)
 
-    async def _claim(self, tx: Transaction, webhook: Webhook, now_ms: int) -> list[list[Claimed]]:
+    async def _claim(self, tx: Transaction, webhook: Webhook, room: int, now_ms: int) -> list[list[Claimed]]:
         """What each next request to this webhook shall carry."""
         key = webhook.key
         del self._due[key]  # before we wait for the store: what wakes us meanwhile stands
-        lease_ends_at_ms = now_ms + round(self._settings.timeout_s * 1000) + LEASE_MARGIN_MS
-        room = self._room(key)
+        lease_ends_at_ms = self.lease_ends_at_ms()
         units: list[list[Claimed]] = []
         if webhook.batch_max == 1:
             claimed = await deliveries.claim(tx, key, room, now_ms, lease_ends_at_ms)
@@ -213,39 +285,42 @@ class Notifier:
             return units
         due_at_ms = await deliveries.next_due_at_ms(tx, key)
         if due_at_ms is not None:  # what is due and was not claimed stands behind an earlier event of its message
-            self._is_due(key, max(due_at_ms, now_ms + STALLED_CHECK_MS))
+            self._is_due(key, due_at_ms if due_at_ms > now_ms else now_ms + STALLED_CHECK_MS)
         return units
 
-    def _begin(self, webhook: Webhook, unit: list[Claimed]) -> None:
-        task = asyncio.create_task(self._deliver(webhook, unit))
-        under_way = self._under_way.setdefault(webhook.key, set())
-        under_way.add(task)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            under_way.discard(task)
-            if not under_way:
-                self._under_way.pop(webhook.key, None)
-            self._news.set()
-
-        task.add_done_callback(ended)
-
-    async def _deliver(self, webhook: Webhook, unit: list[Claimed]) -> None:
+    def _deliver(self, webhook: Webhook, unit: Sequence[Claimed]) -> None:
+        """Send what is counted as under way already."""
         at_ms = self._now_ms()
         try:
             secrets = webhook.valid_secrets(self._open, at_ms)
         except ConfigError as error:
             log.error("webhook_unsigned", webhook_id=webhook.id, error=str(error))
-            answer = Answer(None, "The secret cannot be opened; the operator has to put back its key")
-        else:
-            body = _body(webhook, unit)
-            id_ = unit[0].batch_id or unit[0].event_id
-            headers = {
-                "webhook-id": id_,
-                "webhook-timestamp": str(at_ms // 1000),
-                "webhook-signature": sign(secrets, id_, at_ms // 1000, body),
-            }
-            answer = await self._egress.post(webhook.url, headers, body)
+            self._answered(
+                webhook, unit, at_ms, Answer(None, "The secret cannot be opened; the operator has to put back its key")
+            )
+            return
+        body = _body(webhook, unit)
+        id_ = unit[0].batch_id or unit[0].event_id
+        headers = {
+            "webhook-id": id_,
+            "webhook-timestamp": str(at_ms // 1000),
+            "webhook-signature": sign(secrets, id_, at_ms // 1000, body),
+        }
+        self._egress.send(webhook.url, headers, body, partial(self._answered, webhook, unit, at_ms))
+
+    def _answered(self, webhook: Webhook, unit: Sequence[Claimed], at_ms: int, answer: Answer) -> None:
+        if self._is_over:
+            return
+        self._end(webhook.key, 1)
         self._results.append(_Result(webhook, unit, answer, at_ms))
+        if not self._under_way or len(self._results) >= RECORD_AT:
+            self._news.set()
+        elif self._recording is None:
+            self._recording = asyncio.get_running_loop().call_later(RECORD_EVERY_S, self._record_now)
+
+    def _record_now(self) -> None:
+        self._recording = None
+        self._news.set()
 
     async def _record(self, now_ms: int) -> None:
         """Write down what ended, and begin nothing."""
@@ -258,7 +333,11 @@ class Notifier:
     async def _write(self, tx: Transaction, results: Sequence[_Result], now_ms: int) -> _Written:
         """Write down how tries ended."""
         tried = [one for result in results for one in self._tried(result, now_ms)]
-        await deliveries.record(tx, tried)
+        due = await deliveries.record(tx, tried) if tried else {}
+        for one in tried:
+            if one.state is State.PENDING:
+                key = one.claimed.account_id, one.claimed.webhook_id
+                due[key] = min(due.get(key, one.due_at_ms), one.due_at_ms)
         disabled: dict[WebhookKey, str] = {}
         working: set[WebhookKey] = set()
         for result in sorted(results, key=_webhook_key):
@@ -272,7 +351,7 @@ class Notifier:
             reason = await self._learn(tx, result, now_ms)
             if reason is not None:
                 disabled[key] = reason
-        return _Written(len(results), Counter(one.state for one in tried), disabled)
+        return _Written(len(results), Counter(one.state for one in tried), disabled, due)
 
     def _let_go(self, written: _Written) -> None:
         """It is committed: let go of it."""

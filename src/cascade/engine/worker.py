@@ -169,6 +169,7 @@ class Worker:
     def add_notifier(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._database.on_deliveries_ready = notifier.wake
+        self._database.courier = notifier
         self._spawn("notifier", notifier.run)
 
     def add_clicks(self, clicks: ClickCounter) -> None:

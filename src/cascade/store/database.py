@@ -17,6 +17,7 @@ from cascade.core.turns import Lane
 from cascade.store.recent import RecentDigests
 
 if TYPE_CHECKING:
+    from cascade.store.deliveries import Claimed
     from cascade.store.messages import Change, NewMessage
 
 Row = tuple[Any, ...]
@@ -87,6 +88,40 @@ class Insertion:
         return f"{self.table} ({', '.join([*self.shared, *self.own])})"
 
 
+class Courier(Protocol):
+    """Delivers what this process adds, without a claim: each delivery is stored as one that it holds already."""
+
+    def reserve(self, webhook: WebhookKey, number: int) -> int:
+        """How many of so many it can begin at once; it keeps the room until `take` or `release`."""
+        ...
+
+    def lease_ends_at_ms(self) -> int:
+        """Until when it holds what it is given now."""
+        ...
+
+    def release(self, webhook: WebhookKey, number: int) -> None:
+        """They were not stored."""
+        ...
+
+    def take(self, claimed: "Sequence[Claimed]") -> None:
+        """They are committed: try them."""
+        ...
+
+
+class NoCourier:
+    """Where nobody delivers, or only what was claimed."""
+
+    def reserve(self, webhook: WebhookKey, number: int) -> int:
+        return 0
+
+    def lease_ends_at_ms(self) -> int:
+        raise AssertionError("it has no room")
+
+    def release(self, webhook: WebhookKey, number: int) -> None: ...
+
+    def take(self, claimed: "Sequence[Claimed]") -> None: ...
+
+
 class Reader(Protocol):
     is_distributed: bool
     """Whether the tables lie on several nodes: then what walks through all accounts is asked of all at once."""
@@ -136,6 +171,13 @@ class Transaction(Reader, Protocol):
         """Who wants to hear of what, as of the last look at the store."""
         ...
 
+    @property
+    def courier(self) -> Courier: ...
+
+    def hand_over(self, claimed: "Sequence[Claimed]") -> None:
+        """Once this is committed, give the courier what it has reserved room for."""
+        ...
+
     def deliveries_ready(self, webhooks: Iterable[WebhookKey]) -> None:
         """Once this is committed, wake whoever delivers to these webhooks."""
         ...
@@ -171,6 +213,7 @@ class Wakes:
         self.has_inbound = False
         self.webhooks: set[WebhookKey] = set()
         self.has_nodes = False
+        self.handed_over: list[Claimed] = []
         self.news_of_added: list[Sequence[NewMessage]] = []
         self.news_of_changed: list[Sequence[Change]] = []
 
@@ -190,6 +233,9 @@ class Wakes:
 
     def deliveries_ready(self, webhooks: Iterable[WebhookKey]) -> None:
         self.webhooks.update(webhooks)
+
+    def hand_over(self, claimed: "Sequence[Claimed]") -> None:
+        self.handed_over += claimed
 
     def nodes_changed(self) -> None:
         self.has_nodes = True
@@ -211,7 +257,7 @@ class Wakes:
 
 class Database(ABC):
     """The functions that begin with `on_` are called in the loop's thread after a commit.
-    `listeners` is put here by whoever watches the webhooks."""
+    `listeners` is put here by whoever watches the webhooks, `courier` by whoever delivers to them."""
 
     is_shared: bool
     """Whether other nodes may be at work on it: then a lease that runs is not to be taken for a dead node's."""
@@ -223,6 +269,7 @@ class Database(ABC):
         self.on_deliveries_ready: Callable[[Iterable[WebhookKey]], None] = lambda webhooks: None
         self.on_nodes_changed: Callable[[], None] = lambda: None
         self.listeners: Listeners = NOBODY
+        self.courier: Courier = NoCourier()
         self.observers: list[Observer] = []
 
     @abstractmethod
@@ -278,9 +325,16 @@ class Database(ABC):
             self.on_nodes_changed()
 
     def tell(self, wakes: Wakes) -> None:
-        """Tell the observers of what was committed."""
+        """Give the courier what it is handed, and tell the observers of what was committed."""
+        if wakes.handed_over:
+            self.courier.take(wakes.handed_over)
         for observer in self.observers:
             for new in wakes.news_of_added:
                 observer.added(new)
             for changes in wakes.news_of_changed:
                 observer.changed(changes)
+
+    def take_back(self, wakes: Wakes) -> None:
+        """Nothing of it was committed."""
+        for one in wakes.handed_over:
+            self.courier.release((one.account_id, one.webhook_id), 1)

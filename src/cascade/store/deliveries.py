@@ -26,6 +26,7 @@ class New(NamedTuple):
     event_id: str
     message_id: bytes | None
     at_ms: int
+    body: bytes
 
 
 class Claimed(NamedTuple):
@@ -79,8 +80,8 @@ OF_MESSAGE = "INDEXED BY delivery_of_message"
 
 ADD = Insertion(
     "delivery",
-    own={"event_id": "text", "message_id": "bytea", "state": "text", "due_at_ms": "bigint"},
-    shared={"account_id": "bigint", "webhook_id": "text"},
+    own={"event_id": "text", "message_id": "bytea", "due_at_ms": "bigint", "tries": "integer", "fence": "bigint"},
+    shared={"account_id": "bigint", "webhook_id": "text", "state": "text"},
     only_if="""EXISTS (
         SELECT 1 FROM webhook WHERE account_id = {account_id} AND id = {webhook_id} AND is_enabled = TRUE)""",
 )
@@ -223,22 +224,44 @@ def first_id_at(at_ms: int) -> str:
 
 
 async def add(tx: Transaction, new: Sequence[New]) -> None:
-    """Behind an earlier event of the same message that is under way or waits for its next try, one waits as long."""
+    """Behind an earlier event of the same message that is under way or waits for its next try, one waits as long. Those
+    that wait for nothing are handed to the courier, as far as it has room, and need no claim."""
     by_webhook: dict[WebhookKey, list[New]] = {}
     for one in new:
         by_webhook.setdefault(one.webhook, []).append(one)
+    left = []
     for webhook in sorted(by_webhook):
         some = by_webhook[webhook]
         message_ids = {one.message_id for one in some if one.message_id is not None}
-        waits: dict[bytes | None, int] = {}
+        waits: dict[bytes, int] = {}
         if message_ids:
             waits = dict(await tx.rows(PENDING_OF, (*webhook, list(message_ids))))
-        rows = []
-        for _, event_id, message_id, at_ms in some:
-            due_at_ms = at_ms if message_id is None else waits.setdefault(message_id, at_ms)
-            rows.append((event_id, message_id, State.PENDING.value, due_at_ms))
-        await tx.insert(ADD, rows, webhook)
-    tx.deliveries_ready(by_webhook)
+        alone = len(message_ids) - len(waits) + sum(one.message_id is None for one in some)
+        room = tx.courier.reserve(webhook, alone) if alone else 0
+        lease_ends_at_ms = tx.courier.lease_ends_at_ms() if room else 0
+        rows: list[Row] = []
+        handed: list[Claimed] = []
+        for _, event_id, message_id, due_at_ms, body in some:
+            held = 0
+            if message_id in waits:
+                due_at_ms = waits[message_id]
+            elif len(handed) < room:
+                held, due_at_ms = 1, lease_ends_at_ms
+                handed.append(Claimed(*webhook, event_id, message_id, held, held, None, body))
+            if message_id is not None:
+                waits.setdefault(message_id, due_at_ms)
+            rows.append((event_id, message_id, due_at_ms, held, held))
+        is_enabled = False
+        try:
+            is_enabled = bool(await tx.insert(ADD, rows, (*webhook, State.PENDING.value)))
+        finally:
+            if is_enabled:
+                tx.hand_over(handed)
+            elif room:
+                tx.courier.release(webhook, room)
+        if len(handed) < len(some):
+            left.append(webhook)
+    tx.deliveries_ready(left)
 
 
 async def claim(tx: Transaction, webhook: WebhookKey, limit: int, now_ms: int, lease_ends_at_ms: int) -> list[Claimed]:
@@ -275,8 +298,11 @@ async def due(reader: Reader) -> dict[WebhookKey, int]:
     }
 
 
-async def record(tx: Transaction, tried: Sequence[Tried]) -> None:
-    """Write down how tries ended. One whose lease ran out and was taken by another holder is left to that one."""
+async def record(tx: Transaction, tried: Sequence[Tried]) -> dict[WebhookKey, int]:
+    """Write down how tries ended. One whose lease ran out and was taken by another holder is left to that one.
+
+    Of the webhooks that have more for the same messages: when the first of it is due.
+    """
     in_order = sorted(tried, key=_key)  # so that two transactions never wait for each other
     await tx.many(
         RECORD,
@@ -285,12 +311,15 @@ async def record(tx: Transaction, tried: Sequence[Tried]) -> None:
             for one, state, due_at_ms, at_ms, duration_ms, http_status, answer, error in in_order
         ],
     )
-    followed: dict[tuple[int, str, int], list[bytes]] = {}
+    settled: dict[tuple[int, WebhookKey], list[bytes]] = {}
     for one, _, due_at_ms, *_ in in_order:
         if one.message_id is not None:
-            followed.setdefault((one.account_id, one.webhook_id, due_at_ms), []).append(one.message_id)
-    for (account_id, webhook_id, due_at_ms), message_ids in followed.items():
-        await tx.rows(FOLLOW, (due_at_ms, account_id, webhook_id, message_ids))
+            settled.setdefault((due_at_ms, one[:2]), []).append(one.message_id)
+    followed: dict[WebhookKey, int] = {}
+    for (due_at_ms, webhook), message_ids in sorted(settled.items()):
+        if await tx.rows(FOLLOW, (due_at_ms, *webhook, message_ids)):
+            followed.setdefault(webhook, due_at_ms)
+    return followed
 
 
 async def page(reader: Reader, webhook: WebhookKey, state: State | None, before_id: str, limit: int) -> list[Listed]:

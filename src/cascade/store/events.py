@@ -56,7 +56,7 @@ async def _add(tx: Transaction, told: Sequence[tuple[Happened, Sequence[str]]]) 
     for event_id, ((account_id, message_id, type_, at_ms, data), webhook_ids) in zip(ids, told, strict=True):
         body = orjson.dumps({"type": type_.value, "timestamp": iso(at_ms), "data": data})
         rows.append((account_id, event_id, message_id, type_.value, body, at_ms))
-        new += [New((account_id, webhook_id), event_id, message_id, at_ms) for webhook_id in webhook_ids]
+        new += [New((account_id, webhook_id), event_id, message_id, at_ms, body) for webhook_id in webhook_ids]
     await tx.insert(ADD, rows)
     await deliveries.add(tx, new)
     return ids

@@ -31,6 +31,7 @@ from cascade.store.database import (
     COLD_READERS,
     COLD_S,
     IN_LIST,
+    Courier,
     Database,
     Insertion,
     Reader,
@@ -119,10 +120,11 @@ class _PostgresReader:
 
 
 class _PostgresTransaction(_PostgresReader, Wakes):
-    def __init__(self, connection: Any, listeners: Listeners, *, is_distributed: bool) -> None:
+    def __init__(self, connection: Any, listeners: Listeners, courier: Courier, *, is_distributed: bool) -> None:
         _PostgresReader.__init__(self, connection, is_distributed=is_distributed)
         Wakes.__init__(self)
         self.listeners = listeners
+        self.courier = courier
         self.recent: RecentDigests | None = None
 
     async def execute(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> int:
@@ -385,10 +387,18 @@ class PostgresDatabase(Database):
 
     @asynccontextmanager
     async def _transaction(self, pool: Any, patience_s: float) -> AsyncIterator[Transaction]:
-        with _store_errors():
-            async with _there(pool).acquire(timeout=patience_s) as connection, connection.transaction():
-                transaction = _PostgresTransaction(connection, self.listeners, is_distributed=self._is_citus)
-                yield transaction
+        transaction: _PostgresTransaction | None = None
+        try:
+            with _store_errors():
+                async with _there(pool).acquire(timeout=patience_s) as connection, connection.transaction():
+                    transaction = _PostgresTransaction(
+                        connection, self.listeners, self.courier, is_distributed=self._is_citus
+                    )
+                    yield transaction
+        except BaseException:
+            if transaction is not None:
+                self.take_back(transaction)
+            raise
         self.tell(transaction)
         if transaction:
             self.wake(transaction)

@@ -26,6 +26,7 @@ from cascade.store.database import (
     COLD_READERS,
     COLD_S,
     IN_LIST,
+    Courier,
     Database,
     Insertion,
     Reader,
@@ -141,10 +142,13 @@ class _ColdSqliteReader:
 
 
 class _SqliteTransaction(_SqliteReader, Wakes):
-    def __init__(self, connection: sqlite3.Connection, listeners: Listeners, recent: RecentDigests | None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, listeners: Listeners, courier: Courier, recent: RecentDigests | None
+    ) -> None:
         _SqliteReader.__init__(self, connection)
         Wakes.__init__(self)
         self.listeners = listeners
+        self.courier = courier
         self.recent = recent
 
     async def execute(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> int:
@@ -322,12 +326,13 @@ class SqliteDatabase(Database):
                 connection.execute(begin)
             except sqlite3.Error as error:
                 raise StoreUnavailableError(str(error)) from error
-            transaction = _SqliteTransaction(connection, self.listeners, self._recent)
+            transaction = _SqliteTransaction(connection, self.listeners, self.courier, self._recent)
             try:
                 yield transaction
                 if end is not None:
                     connection.execute(end)
             except BaseException as error:
+                self.take_back(transaction)
                 if connection.in_transaction:
                     connection.execute(undo)
                     if end is not None:
@@ -340,7 +345,11 @@ class SqliteDatabase(Database):
                 raise
             if group is None:
                 group = self._begin_group()
-        await asyncio.shield(group)
+        try:
+            await asyncio.shield(group)
+        except BaseException:
+            self.take_back(transaction)
+            raise
         self.tell(transaction)
         self.wake(transaction)
 

@@ -263,6 +263,13 @@ async def test_a_refused_connection_may_be_tried_again(logged: list[MutableMappi
     assert [(line["event"], line["reason"]) for line in logged] == [("attempt_deferred", "provider_down")]
 
 
+async def test_what_is_said_of_a_lost_answer(logged: list[MutableMapping[str, Any]]) -> None:
+    async with serving(cutting(None)) as base_url, link_to(base_url) as desk:
+        assert await desk.outcome_of(an_attempt()) == AnswerLost("the connection ended")
+    async with serving(silent) as base_url, link_to(base_url, HASTY) as desk:
+        assert await desk.outcome_of(an_attempt()) == AnswerLost("TimeoutError")
+
+
 async def test_an_unknown_host_may_be_tried_again(
     monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
 ) -> None:

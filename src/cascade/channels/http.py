@@ -511,9 +511,9 @@ class HttpTransport:
         answer = await self._ask(self._client, place, octets)
         if isinstance(answer, Fault) and _may_have_crossed_an_end(answer) and request.method in REPEATABLE:
             answer = await self._ask(self._client, place, octets)
-        if isinstance(answer, Fault):  # only its type: its text may hold the URL, and the URL the token
-            error = type(answer.error).__name__
-            return AnswerLost(error) if answer.has_left else Retry(Reason.PROVIDER_DOWN, detail=error)
+        if isinstance(answer, Fault):
+            why = _why(answer.error)
+            return AnswerLost(why) if answer.has_left else Retry(Reason.PROVIDER_DOWN, detail=why)
         return _response(answer, self._settings.max_answer_bytes)
 
     async def _ask(self, client: http1.Client, place: Place, octets: bytes) -> Response | Fault:
@@ -572,6 +572,11 @@ class HttpTransport:
                 self._log.info("attempt_deferred", reason=reason.value, after_s=after_s, detail=detail, **about)
             case AnswerLost(detail):
                 self._log.warning("answer_lost", reason=Reason.NO_ANSWER.value, detail=detail, **about)
+
+
+def _why(error: Exception) -> str:
+    """Only its type: its text may hold the URL, and the URL the token."""
+    return "the connection ended" if isinstance(error, EOFError) else type(error).__name__
 
 
 def _may_have_crossed_an_end(fault: Fault) -> bool:

@@ -32,6 +32,7 @@ SCENARIOS: dict[str, Scenario] = {
     "accept": accept.once,
     "smpp": delivery.through_smpp,
     "webhooks": delivery.through_webhooks,
+    "webhooks_postgres": delivery.through_webhooks_on_postgres,
     "slow_smsc": delivery.behind_a_slow_smsc,
     "telegram": delivery.through_telegram,
     "http_channels": delivery.over_http,

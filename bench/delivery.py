@@ -5,11 +5,14 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from cryptography.fernet import Fernet
+
 from bench import traffic
 from bench.far_end import FarEnd, far_end
 from bench.figures import Sample
 from bench.gateway import Gateway
 from bench.http_client import ask_all
+from bench.postgres import Postgres
 from bench.scale import Scale
 
 BATCH = 1_000
@@ -46,21 +49,41 @@ async def through_smpp(scale: Scale, home: Path) -> list[Sample]:
 
 async def through_webhooks(scale: Scale, home: Path) -> list[Sample]:
     """By SMPP with receipts, and a signed event of each delivery to one webhook."""
+    return await _told("smpp_with_webhooks", home, scale.webhook_messages)
+
+
+async def through_webhooks_on_postgres(scale: Scale, home: Path) -> list[Sample]:
+    """The same, with PostgreSQL's own CPU beside the gateway's."""
+    home.mkdir(parents=True)  # noqa: ASYNC240 - nothing else runs here
+    postgres = Postgres(home / "postgres.log")
+    await postgres.prepare()
+    try:
+        await postgres.start()
+        return await _told("smpp_with_webhooks_on_postgres", home / "gateway", scale.webhook_messages, postgres)
+    finally:
+        await postgres.stop()
+
+
+async def _told(name: str, home: Path, count: int, postgres: Postgres | None = None) -> list[Sample]:
     with far_end() as providers:
-        gateway = Gateway(home, traffic.settings(providers.ports))
+        store_url = None if postgres is None else postgres.url
+        seal = None if postgres is None else Fernet.generate_key().decode()
+        gateway = Gateway(home, traffic.settings(providers.ports), store_url=store_url, seal=seal)
         await gateway.prepare({})
         await gateway.start()
         try:
             await traffic.listen(gateway, providers.ports.webhook)
-            count = scale.webhook_messages
             requests = list(traffic.batches(gateway.key, count, BATCH))
             began_s, cpu_s, far_cpu_s = time.perf_counter(), gateway.cpu_s(), providers.cpu_s()
+            store_cpu_s = 0.0 if postgres is None else postgres.cpu_s()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(ask_all(gateway.port, requests, CONNECTIONS))
                 tasks.create_task(_all_told(providers, count))
-            return _samples(
-                "smpp_with_webhooks", count, began_s, gateway.cpu_s() - cpu_s, providers.cpu_s() - far_cpu_s
-            )
+            samples = _samples(name, count, began_s, gateway.cpu_s() - cpu_s, providers.cpu_s() - far_cpu_s)
+            if postgres is not None:
+                store_us = (postgres.cpu_s() - store_cpu_s) / count * 1e6
+                samples.append(Sample(f"delivery_{name}_postgres_cpu", store_us, "us/message"))
+            return samples
         finally:
             await gateway.kill()
 

@@ -598,17 +598,30 @@ async def test_only_as_many_are_handed_over_as_there_is_room_for(outbox: Outbox,
 
 
 @HANDED_OVER
-async def test_what_waits_goes_before_what_would_be_handed_over(outbox: Outbox, client: Client) -> None:
+async def test_while_something_waits_half_of_the_room_is_kept_for_it(outbox: Outbox, client: Client) -> None:
+    may_answer = asyncio.Event()
+
+    async def late(request: Request) -> web.StreamResponse:
+        await may_answer.wait()
+        return web.Response()
+
+    client.scripts["/hook"] = [late] * 12
     await outbox.listen()
     outbox.store.courier = NoCourier()
-    await outbox.tell(message=numbered(1), trackinId=1)
+    for number in range(6):
+        await outbox.tell(message=numbered(number), trackinId=number)
     outbox.store.courier = outbox.notifier
-    await outbox.tell(message=numbered(2), trackinId=2)
-    assert [one.tries for one in await outbox.deliveries()] == [0, 0]
+    for number in range(6, 12):
+        await outbox.tell(message=numbered(number), trackinId=number)
+    half = SETTINGS.concurrency // 2
+    assert [one.tries for one in await outbox.deliveries()] == [0] * 6 + [1] * half + [0] * (6 - half)
+    await outbox.notifier.work()
+    assert [one.tries for one in await outbox.deliveries()] == [1] * half + [0] * (6 - half) + [1] * half + [0] * (
+        6 - half
+    )
+    may_answer.set()
     await outbox.work()
-    assert sorted(request.json["data"]["trackinId"] for request in client.requests) == [1, 2]
-    await outbox.tell(message=numbered(3), trackinId=3)
-    assert [one.tries for one in await outbox.deliveries()] == [1, 1, 1]
+    assert sorted(request.json["data"]["trackinId"] for request in client.requests) == list(range(12))
 
 
 @HANDED_OVER

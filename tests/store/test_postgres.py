@@ -126,10 +126,17 @@ async def test_each_change_is_one_look_up(postgres: PostgresDatabase, postgres_u
     assert "Index Cond: ((account_id = new.account_id) AND (id = new.id))" in plan
 
 
-async def explain(url: str, statement: str | Statement) -> str:
+async def test_a_claim_finds_the_earliest_of_a_message_by_its_index(postgres_url: str) -> None:
+    plan = await explain(postgres_url, deliveries.CLAIM, deliveries.WITHOUT_SORTING.postgres)
+    assert "using delivery_of_message on delivery earlier" in plan
+
+
+async def explain(url: str, statement: str | Statement, before: str = "") -> str:
     text = translate(statement if isinstance(statement, str) else statement.postgres)
     connection = await asyncpg.connect(url, server_settings=SETTINGS | {"plan_cache_mode": "force_generic_plan"})
     try:
+        if before:
+            await connection.execute(before.replace("LOCAL", "SESSION"))
         await connection.execute(f"PREPARE asked AS {text}")
         [(count,)] = await connection.fetch(
             "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'asked'"

@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import hmac
+from binascii import b2a_base64
 from collections.abc import Sequence
+from functools import lru_cache
 
 from cascade.core.secret import Secret
 
@@ -23,5 +25,10 @@ def sign(secrets: Sequence[Secret], id_: str, at_s: int, body: bytes) -> str:
 
 
 def _sign(secret: Secret, content: bytes) -> str:
-    key = base64.b64decode(secret.reveal().removeprefix(PREFIX))
-    return "v1," + base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
+    digest = hmac.digest(_key(secret.reveal()), content, hashlib.sha256)
+    return "v1," + b2a_base64(digest, newline=False).decode()
+
+
+@lru_cache(maxsize=1_000)
+def _key(secret: str) -> bytes:
+    return base64.b64decode(secret.removeprefix(PREFIX))

@@ -185,16 +185,15 @@ class Notifier:
         return 0.0
 
     def reserve(self, webhook: WebhookKey, number: int) -> int:
-        """None while something else is due, which would never have its turn. A batch is for a claim to make."""
+        """While something else is due, half of the room is kept for it, or it would never have its turn. A batch is for
+        a claim to make."""
         known = self._webhooks.get(webhook)
-        if (
-            known is None
-            or known.batch_max > 1
-            or self._is_stopping
-            or self._due.get(webhook, LATEST_MS) <= self._now_ms()
-        ):
+        if known is None or known.batch_max > 1 or self._is_stopping:
             return 0
-        number = min(number, self._room(webhook))
+        room = self._room(webhook)
+        if self._due.get(webhook, LATEST_MS) <= self._now_ms():
+            room -= self._settings.concurrency // 2
+        number = max(min(number, room), 0)
         self._begin(webhook, number)
         return number
 

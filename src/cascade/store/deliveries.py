@@ -121,7 +121,26 @@ def _claim(text: str) -> Statement:
     )
 
 
-CLAIM = _claim(_CLAIM.format(batch="NULL", only="", blocking=""))
+# While PostgreSQL knows nothing of a table, it would look for the earliest of each message through all that is pending,
+# by `delivery_due` (1,050 us a delivery where 137 do). In this order, and unable to sort, it can but go by
+# `delivery_of_message`.
+_EARLIEST = """
+    SELECT earlier.event_id FROM delivery AS earlier
+    WHERE earlier.account_id = fresh.account_id AND earlier.webhook_id = fresh.webhook_id
+        AND earlier.message_id >= fresh.message_id AND earlier.state = 'pending'
+    ORDER BY earlier.message_id, earlier.event_id LIMIT 1
+"""
+_CLAIM_EARLIEST = f"""
+    UPDATE delivery SET due_at_ms = ?, tries = tries + 1, fence = fence + 1, batch_id = NULL
+    WHERE account_id = ? AND webhook_id = ? AND event_id = ANY(ARRAY(
+        SELECT event_id FROM delivery AS fresh
+        WHERE account_id = ? AND webhook_id = ? AND state = 'pending' AND due_at_ms <= ?
+            AND (message_id IS NULL OR event_id = ({_EARLIEST}))
+        ORDER BY due_at_ms, event_id LIMIT ? FOR UPDATE OF fresh SKIP LOCKED))
+    RETURNING account_id, webhook_id, event_id, message_id, tries, fence, batch_id
+"""  # noqa: S608 - constants only
+CLAIM = Statement(_claim(_CLAIM.format(batch="NULL", only="", blocking="")).sqlite, _CLAIM_EARLIEST)
+WITHOUT_SORTING = Statement("SELECT 1 WHERE FALSE", "SET LOCAL enable_sort = off")
 
 # The events of one message may share a batch, which keeps their order; only an older batch holds them up.
 CLAIM_BATCH = _claim(_CLAIM.format(batch="?", only="AND batch_id IS NULL", blocking="AND earlier.batch_id IS NOT NULL"))
@@ -265,7 +284,11 @@ async def add(tx: Transaction, new: Sequence[New]) -> None:
 
 
 async def claim(tx: Transaction, webhook: WebhookKey, limit: int, now_ms: int, lease_ends_at_ms: int) -> list[Claimed]:
-    """Take up to `limit` due deliveries, none of them behind an earlier one of its message. Ordered by event."""
+    """Take up to `limit` due deliveries, none of them behind an earlier one of its message. Ordered by event.
+
+    Add nothing after it in the same transaction, which sorts no more.
+    """
+    await tx.rows(WITHOUT_SORTING)
     parameters = (lease_ends_at_ms, *webhook, *webhook, now_ms, limit)
     return await _with_bodies(tx, webhook, await tx.rows(CLAIM, parameters))
 

@@ -28,7 +28,7 @@ import psutil
 import uvloop
 
 from bench.store import LANE, T0, claim, given, postgres, settle, store
-from bench.stored import fill
+from bench.stored import SENDER, TEXT, fill
 from cascade.core.node import ALONE
 from cascade.engine.janitor import Janitor, Keep
 from cascade.store import accounts, engines, messages, schema, versions
@@ -92,7 +92,10 @@ def fresh() -> list[NewMessage]:
     at_ms = next(CLOCK)
     era = ERAS.take(1, at_ms, SET)
     ids = new_ids(at_ms, SET)
-    return [one._replace(key=Key(1, id_), era=era) for one, id_ in zip(given(SET), ids, strict=True)]
+    return [
+        one._replace(key=Key(1, id_), era=era, sender=SENDER, text=TEXT)  # as large as those that are stored
+        for one, id_ in zip(given(SET), ids, strict=True)
+    ]
 
 
 async def life(database: Database, cpu: Cpu, sets: int) -> dict[str, float]:

@@ -21,6 +21,9 @@ UNTIL_MS = 1_800_000_000_000
 EVERY_MS = 40
 """Between two messages: a million are eleven hours, ten million four and a half days."""
 ACCOUNT = 1
+SENDER, TEXT = "Shop", "Your order is on its way. " * 3
+"""Who compares what new messages cost behind these gives them the same size: shorter ones would go, each version into a
+page of its own, where the old pages have a little room left."""
 LINK = "sms.smpp"
 TIMELINE = '[{0},0,1,"accepted",null,"{1:x}"],[{0},0,1,"delivered"],'
 MESSAGE_COLUMNS = (
@@ -45,7 +48,7 @@ def chunks(count: int, until_ms: int = UNTIL_MS) -> Iterator[tuple[Rows, Rows]]:
             phone = f"+38050{number * 2_654_435_761 % 10_000_000:07}"
             stored.append(
                 (
-                    *(ACCOUNT, id_, f"order-{number}", "Shop", phone, "promo", False, "Your order is on its way. " * 3),
+                    *(ACCOUNT, id_, f"order-{number}", SENDER, phone, "promo", False, TEXT),
                     *('[["sms","sms.smpp",null]]', at_ms, at_ms + 86_400_000, "final", "delivered", 0, 1, 1, at_ms),
                     *(
                         at_ms + 3_600_000,

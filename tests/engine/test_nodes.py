@@ -18,7 +18,7 @@ from cascade.engine.worker import LinkSetup, Worker
 from cascade.store import nodes
 from cascade.store.database import Database, Reader, Transaction
 from cascade.store.postgres import PostgresDatabase
-from store.given import HOUR_MS, T0, add, counts, load, new, queued, record, urgent
+from store.given import HOUR_MS, T0, add, counts, load, new, put, queued, record, urgent
 
 from .running import eventually
 from .transport import FakeTransport, accept
@@ -36,6 +36,7 @@ class Store(PostgresDatabase):
     """PostgreSQL as a node sees it that can be cut off from it."""
 
     is_cut = False
+    asked = 0
     loses_answers = False
     """Of transactions: they are committed, and it cannot be known."""
 
@@ -67,6 +68,7 @@ class Store(PostgresDatabase):
             yield reader
 
     def _check(self) -> None:
+        self.asked += 1
         if self.is_cut:
             raise StoreUnavailableError("cut off")
 
@@ -170,6 +172,32 @@ async def test_what_one_node_accepts_others_send_once(start: Start, client: Data
     await eventually(all_wait)
     sent = [number for node in engines for number in node.transports[SMS].numbers]
     assert sorted(sent) == list(range(400))
+
+
+async def test_a_deadline_is_noticed_whoever_gave_it(start: Start, client: Database) -> None:
+    await start(SMS)
+    await start(SMS)
+    silent = queued(state=State.WAITING, attempt=1, tries=1)
+    for number in range(4):  # some of each node's share; one that is not due yet holds up nothing
+        await put(client, number, silent._replace(deadline_at_ms=T0 - 1 if number else T0 + HOUR_MS))
+
+    async def three_have_ended() -> bool:
+        async with client.reading() as reader:
+            return await counts(reader) == {State.FINAL: 3, State.WAITING: 1}
+
+    await eventually(three_have_ended)
+
+
+async def test_a_node_at_rest_asks_little(start: Start, client: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "BEAT_S", 1.0)
+    monkeypatch.setattr(worker, "POLL_LANES_S", 1.0)
+    monkeypatch.setattr(timekeeper, "AHEAD_S", 0.5)
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS})
+    await asyncio.sleep(0.2)
+    asked = node.store.asked
+    await asyncio.sleep(1.0)
+    assert node.store.asked - asked <= 12
 
 
 async def test_a_link_that_moves_under_load_sends_nothing_twice(start: Start, client: Database) -> None:

@@ -80,7 +80,7 @@ class RedisBuckets:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}".rstrip(".")
 
 
 def shown(url: str) -> str:

@@ -186,8 +186,10 @@ async def growth(engine: str, place: Callable[[str], str], stored: Sequence[int]
     await measure(stores)
 
 
-async def churn(engine: str, url: str, seconds: float) -> None:
-    """Fill and empty the queue without a pause: what a message costs at the end against what it cost at first."""
+async def churn(engine: str, place: Callable[[str], str], seconds: float) -> None:
+    """Fill and empty the queue without a pause: what a message costs at the end against what it cost at first, and,
+    since the machine may have been busier at the end, against an empty store in turns."""
+    url = place("churn")
     await _ready(url)
     cpu = await Cpu.of(url)
     database = engines.database(url, CONNECTIONS)
@@ -222,6 +224,9 @@ async def churn(engine: str, url: str, seconds: float) -> None:
         say(f"churn_{engine}_{part}_first_cpu", first, US)
         say(f"churn_{engine}_{part}_last_cpu", last, US)
         say(f"churn_{engine}_{part}_slower", (last / first - 1) * 100, "%")
+    empty = place("empty")
+    await _ready(empty)
+    await measure([(f"churn_{engine}_none", empty), (f"churn_{engine}_in_turns", url)])
 
 
 async def partitions(place: Callable[[str], str], counts: Sequence[int]) -> None:
@@ -320,7 +325,7 @@ def main() -> None:
         elif options.retention:
             work += [retention(engine, places[engine]("retention")) for engine in chosen]
         elif options.churn_s:
-            work += [churn(engine, places[engine]("churn"), options.churn_s) for engine in chosen]
+            work += [churn(engine, places[engine], options.churn_s) for engine in chosen]
         else:
             work += [growth(engine, places[engine], options.stored) for engine in chosen]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

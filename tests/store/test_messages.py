@@ -342,8 +342,21 @@ async def test_those_that_wait_for_a_link_are_its_lanes_oldest(database: Databas
         new(5, queued(due_at_ms=T0 - 9), account_id=2),
     )
     async with database.reading() as reader:
-        assert [one.key for one in await messages.waiting_for_link(reader, BULK, T0, 9)] == [key(2), key(1)]
-        assert [one.key for one in await messages.waiting_for_link(reader, BULK, T0, 1)] == [key(2)]
+        waiting, seen = await messages.waiting_for_link(reader, BULK, T0, 9)
+    assert ([one.key for one in waiting], seen) == ([key(2), key(1)], None)
+
+
+async def test_a_lane_is_looked_through_set_by_set(database: Database) -> None:
+    due_ms = [T0 - 5, T0 - 3, T0 - 3, T0 - 3, T0 - 3, T0 - 3, T0 - 1, T0 - 1]
+    await add(database, *(new(number, queued(due_at_ms=at_ms)) for number, at_ms in enumerate(due_ms)))
+    found: list[int] = []
+    seen: messages.Seen | None = messages.Seen()
+    async with database.reading() as reader:
+        while seen is not None:
+            waiting, seen = await messages.waiting_for_link(reader, BULK, T0, 2, seen)
+            found += [one.message.due_at_ms for one in waiting]
+            assert len({one.key for one in waiting}) == len(waiting)
+    assert found == due_ms
 
 
 async def test_leases_that_run_are_ended_at_a_start(database: Database) -> None:

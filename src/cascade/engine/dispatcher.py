@@ -29,7 +29,7 @@ from cascade.engine.recorder import Recorder, Result
 from cascade.engine.supervision import wait
 from cascade.store import messages
 from cascade.store.database import Database
-from cascade.store.messages import Claimed, Stored
+from cascade.store.messages import NONE_SEEN, Claimed, Seen, Stored
 
 log = structlog.get_logger()
 
@@ -80,7 +80,7 @@ class Dispatcher:
         self._in_flight: dict[tuple[bytes, int], Stored] = {}
         self._stalled_at_ms: int | None = None
         self._swept_at_ms = 0
-        self._swept: dict[Lane, int] = {}
+        self._swept: dict[Lane, Seen] = {}
         self._news = asyncio.Event()
         self._is_stopping = False
         self._may_hold_unsent = False
@@ -296,12 +296,11 @@ class Dispatcher:
         self._swept_at_ms = now_ms
         for lane in list(self._lanes):
             async with self._database.reading() as reader:
-                offset = self._swept.get(lane, 0)
-                waiting = await messages.waiting_for_link(
-                    reader, lane, now_ms - STALLED_CHECK_MS, LARGEST_CLAIM, offset
+                waiting, seen = await messages.waiting_for_link(
+                    reader, lane, now_ms - STALLED_CHECK_MS, LARGEST_CLAIM, self._swept.get(lane, NONE_SEEN)
                 )
             # Those that have no other link stay at the head: each sweep looks behind the last one, then begins anew.
-            self._swept[lane] = offset + len(waiting) if len(waiting) == LARGEST_CLAIM else 0
+            self._swept[lane] = seen or NONE_SEEN
             down = self._links_down()
             news = {}
             for stored in waiting:

@@ -158,7 +158,7 @@ NEXT_DEADLINE = "SELECT min(deadline_at_ms) FROM message WHERE deadline_at_ms IS
 
 WAITING_FOR_LINK = f"""
     SELECT {STATE_COLUMNS} FROM message
-    WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued' AND due_at_ms <= ?
+    WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued' AND due_at_ms >= ? AND due_at_ms <= ?
     ORDER BY due_at_ms LIMIT ? OFFSET ?
 """  # noqa: S608
 
@@ -355,11 +355,28 @@ async def postpone(tx: Transaction, key: Key, until_ms: int) -> None:
     await tx.execute(POSTPONE, (until_ms, *key, until_ms))
 
 
-async def waiting_for_link(reader: Reader, lane: Lane, due_before_ms: int, limit: int, offset: int = 0) -> list[Stored]:
-    """Messages of the lane that could have been sent since before that time, oldest first, without the first `offset`
-    of them."""
-    rows = await reader.rows(WAITING_FOR_LINK, (*lane, due_before_ms, limit, offset))
-    return [_stored(row) for row in rows]
+class Seen(NamedTuple):
+    """How far a lane was looked through: up to the `number`-th message that is due at that time."""
+
+    due_at_ms: int = 0
+    number: int = 0
+
+
+NONE_SEEN = Seen()
+
+
+async def waiting_for_link(
+    reader: Reader, lane: Lane, due_before_ms: int, limit: int, seen: Seen = NONE_SEEN
+) -> tuple[list[Stored], Seen | None]:
+    """Messages of the lane that could have been sent since before that time, oldest first, behind those that were
+    seen; and how far that is, None: there are no more."""
+    rows = await reader.rows(WAITING_FOR_LINK, (*lane, seen.due_at_ms, due_before_ms, limit, seen.number))
+    waiting = [_stored(row) for row in rows]
+    if len(waiting) < limit:
+        return waiting, None
+    last_ms = waiting[-1].message.due_at_ms
+    number = sum(stored.message.due_at_ms == last_ms for stored in waiting)
+    return waiting, Seen(last_ms, number + seen.number if last_ms == seen.due_at_ms else number)
 
 
 async def load(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:

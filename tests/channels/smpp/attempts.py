@@ -15,6 +15,7 @@ def attempt(
     sender: str = "Shop",
     window_s: int = 300,
     number: int = 1,
+    kind: MessageType = MessageType.TRANSACTION,
 ) -> Attempt:
     return Attempt(
         account_id=1,
@@ -22,7 +23,7 @@ def attempt(
         number=number,
         address=phone,
         sender=sender,
-        type=MessageType.TRANSACTION,
+        type=kind,
         content=content or Content(text),
         window_s=window_s,
     )

@@ -17,7 +17,7 @@ from cascade.channels.smpp import SmppSettings, SmppTransport
 from cascade.channels.smpp.settings import BindMode, IdForm, LongMessages, Receipts
 from cascade.core.attempt import Accepted, AnswerLost, NotSent, Outcome, Rejected, Retry
 from cascade.core.receipt import ReceiptState
-from cascade.core.words import Channel, Reason
+from cascade.core.words import Channel, MessageType, Reason
 
 from .attempts import attempt
 from .gateway import Gateway, gateway, listening
@@ -138,6 +138,18 @@ async def test_an_eighth_of_the_window_waits_for_the_next_answers() -> None:
         assert (ours.transport.room(), ours.transport.unanswered) == (1, 8)
         first.peer.send(ninth.answer("9"))
         assert await ours.outcome(8) == Accepted(("9",))
+
+
+async def test_what_is_urgent_waits_before_the_rest() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, window=16) as ours:
+        await ours.room(18)
+        promo = [attempt(f"promo {number}", number=number, kind=MessageType.PROMO) for number in range(17)]
+        ours.send(*promo)
+        ours.send(attempt("code 1", number=20), attempt("code 2", number=21))
+        first, *_ = submits = await smsc.requests(16)
+        first.peer.send(*(submit.answer("1") for submit in submits[:3]))
+        texts = [submit.submit.short_message for submit in await smsc.requests(3)]
+        assert texts == [b"code 1", b"code 2", b"promo 16"]
 
 
 async def test_what_waits_goes_back_when_no_answers_come() -> None:

@@ -89,13 +89,18 @@ _Part = tuple[bytes, tuple[_Sending, int]]
 """A submit_sm body, and whose part it is: the attempt and the index."""
 
 
+def _is_urgent(part: _Part) -> bool:
+    return part[1][0].attempt.type.is_urgent
+
+
 class SmppTransport:
     """One account at one SMSC.
 
     `room` counts attempts, the window counts parts: with long messages in the traffic fewer attempts are let in, and
     the parts over the window wait here, at most one window of attempts. An eighth of a window more may wait for the
-    next answers (docs/decisions/0004), and is given back when none come. `random_unit` gives the jitter (0 to 1), `now`
-    the time for absolute validity periods (aware UTC). Raises ConfigError when the CA file cannot be read.
+    next answers (docs/decisions/0004), and is given back when none come. What is urgent waits before the rest.
+    `random_unit` gives the jitter (0 to 1), `now` the time for absolute validity periods (aware UTC). Raises
+    ConfigError when the CA file cannot be read.
     """
 
     def __init__(
@@ -165,7 +170,16 @@ class SmppTransport:
             self._unsettled += 1
             self._all_settled.clear()
             self._parts_per_attempt += (len(submission.bodies) - self._parts_per_attempt) / 16
-            self._queue.extend((body, (sending, index)) for index, body in enumerate(submission.bodies))
+            parts = [(body, (sending, index)) for index, body in enumerate(submission.bodies)]
+            if self._queue and attempt.type.is_urgent:
+                place = next(
+                    (place for place, part in enumerate(self._queue) if not _is_urgent(part)), len(self._queue)
+                )
+                self._queue.rotate(-place)
+                self._queue.extendleft(reversed(parts))
+                self._queue.rotate(place)
+            else:
+                self._queue.extend(parts)
         self._fill_window()
         if has_refused:
             asyncio.get_running_loop().call_soon(

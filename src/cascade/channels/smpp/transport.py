@@ -171,10 +171,8 @@ class SmppTransport:
             self._all_settled.clear()
             self._parts_per_attempt += (len(submission.bodies) - self._parts_per_attempt) / 16
             parts = [(body, (sending, index)) for index, body in enumerate(submission.bodies)]
-            if self._queue and attempt.type.is_urgent:
-                place = next(
-                    (place for place, part in enumerate(self._queue) if not _is_urgent(part)), len(self._queue)
-                )
+            if attempt.type.is_urgent and self._queue and not _is_urgent(self._queue[-1]):
+                place = next(place for place, part in enumerate(self._queue) if not _is_urgent(part))
                 self._queue.rotate(-place)
                 self._queue.extendleft(reversed(parts))
                 self._queue.rotate(place)

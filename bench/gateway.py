@@ -113,8 +113,12 @@ class Gateway:
     async def start(self) -> float:
         """Start it; the seconds until it was ready. Raises `GatewayDiedError` when it ends before."""
         began_s = time.perf_counter()
-        await self.spawn()
-        await self.ready()
+        try:
+            await self.spawn()
+            await self.ready()
+        except BaseException:  # nobody else will end it
+            await self.kill()
+            raise
         return time.perf_counter() - began_s
 
     async def spawn(self) -> None:

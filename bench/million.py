@@ -86,10 +86,11 @@ async def fill(path: Path, count: int) -> None:
     await database.open(owner=True)
     at_ms = now_ms()
     route = resolve([PlannedStep(Channel.SMS, None)], {Channel.SMS: (LINK,)})
-    message, entries = decide(Message(MessageType.PROMO, route, at_ms + TTL_MS), Begun(at_ms))
     eras = Eras()
     for first in range(0, count, BATCH):
         numbers = range(first, min(first + BATCH, count))
+        at_ms += 1  # as the batches of a campaign come one after the other
+        message, entries = decide(Message(MessageType.PROMO, route, at_ms + TTL_MS), Begun(at_ms))
         era = eras.take(1, at_ms, len(numbers))
         ids = new_ids(at_ms, len(numbers))
         new = [

@@ -1,12 +1,19 @@
 """A link's rate: how many sends its provider allows a second, as a bucket that refills."""
 
+GATHER_S = 0.025
+
 
 class Pace:
-    """`rate_per_s` None: as fast as the provider answers. A full bucket holds `burst` sends."""
+    """`rate_per_s` None: as fast as the provider answers. A full bucket holds `burst` sends.
+
+    A bucket that was emptied opens again with what gathers in 25 ms: a claim and a record for each single send of a
+    fast link cost several times the send.
+    """
 
     def __init__(self, rate_per_s: float | None, burst: float | None = None) -> None:
         self.rate_per_s = rate_per_s
         self._burst = burst if burst is not None else max(rate_per_s or 1.0, 1.0)
+        self._least = max(int(min((rate_per_s or 0.0) * GATHER_S, self._burst)), 1)
         self._tokens = self._burst
         self._filled_at_ms: int | None = None
 
@@ -19,14 +26,14 @@ class Pace:
             gained = max(now_ms - self._filled_at_ms, 0) * self.rate_per_s / 1000
             self._tokens = min(self._tokens + gained, self._burst)
         self._filled_at_ms = now_ms
-        return int(self._tokens)
+        return int(self._tokens) if self._tokens >= self._least else 0
 
     def spend(self, sent: int) -> None:
         if self.rate_per_s is not None:
             self._tokens -= sent
 
     def refills_in_ms(self) -> int:
-        """How long until one more may be sent."""
-        if self.rate_per_s is None or self._tokens >= 1:
+        """How long until more may be sent."""
+        if self.rate_per_s is None or self._tokens >= self._least:
             return 0
-        return int((1 - self._tokens) * 1000 / self.rate_per_s) + 1
+        return int((self._least - self._tokens) * 1000 / self.rate_per_s) + 1

@@ -23,7 +23,7 @@ class RecentDigests:
 
     def __init__(self, last_batch_id: int = 0) -> None:
         self._last_batch_id = last_batch_id
-        self._buckets = [bytearray() for _ in range(_BUCKETS)]
+        self._buckets = [b""] * _BUCKETS
 
     def next_batch_id(self) -> int:
         """Above all before it, and never twice."""
@@ -39,17 +39,17 @@ class RecentDigests:
         for place, (number, half) in enumerate(_DIGEST.iter_unpack(digests)):
             bucket = buckets[number]
             if half in bucket:
-                known.append((place, bucket, half))
+                known.append((place, number, half))
             else:
-                bucket += half + end
+                buckets[number] = bucket + half + end
         found = {}
-        for place, bucket, half in known:
+        for place, number, half in known:
             digest = digests[place * DIGEST_SIZE : (place + 1) * DIGEST_SIZE]
-            batches = [_batch(bucket, at) for at in _places(bucket, half, _SIZE)]
+            batches = [_batch(buckets[number], at) for at in _places(buckets[number], half, _SIZE)]
             if batches:
                 found[digest] = batches
             else:
-                bucket += half + end
+                buckets[number] += half + end
         return found
 
     def note(self, digests: bytes, batch_id: int) -> None:
@@ -62,8 +62,8 @@ class RecentDigests:
         """The batch with these digests is gone, and all before it."""
         for number, _ in _DIGEST.iter_unpack(digests):
             bucket = self._buckets[number]
-            while bucket and _batch(bucket, 0) <= batch_id:
-                del bucket[:_SIZE]
+            old = next((at for at in range(0, len(bucket), _SIZE) if _batch(bucket, at) > batch_id), len(bucket))
+            self._buckets[number] = bucket[old:]
 
 
 def place_of(digest: bytes, digests: bytes) -> int:
@@ -71,7 +71,7 @@ def place_of(digest: bytes, digests: bytes) -> int:
     return next(_places(digests, digest, DIGEST_SIZE), -1)
 
 
-def _places(within: bytes | bytearray, what: bytes, size: int) -> Iterator[int]:
+def _places(within: bytes, what: bytes, size: int) -> Iterator[int]:
     """Where entries of that size begin with it."""
     at = within.find(what)
     while at >= 0:
@@ -80,5 +80,5 @@ def _places(within: bytes | bytearray, what: bytes, size: int) -> Iterator[int]:
         at = within.find(what, at + 1)
 
 
-def _batch(bucket: bytearray, at: int) -> int:
+def _batch(bucket: bytes, at: int) -> int:
     return int.from_bytes(bucket[at + _SIZE - _BATCH_SIZE : at + _SIZE], "little")

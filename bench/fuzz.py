@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.ports import free_port
+from bench.ports import free_ports
 
 BIN = Path(sys.executable).parent
 CHECKS = (
@@ -35,7 +35,7 @@ def fuzz(cases: int, seed: int, phases: str = ALL_PHASES) -> tuple[int, int, str
     """Run about `cases` cases, beside those of the phases `examples` and `coverage`, which are as many as the document
     asks for. Returns how many were made, how many found a fault, and what was said."""
     with tempfile.TemporaryDirectory() as home:
-        port = free_port()
+        port = free_ports(4)  # of the gateway and the three of the sandbox
         # With `partial` a bad message gets its error in an answer of 200: right, and no refusal to be looked for.
         Path(home, "schemathesis.toml").write_text("[parameters]\npartial = false\n")
         environment = {**os.environ, "CASCADE_LIMITS__SEND_RATE": "0", "CASCADE_LIMITS__READ_RATE": "0"}

@@ -2,10 +2,8 @@
 
 import contextlib
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +14,8 @@ from typing import Any
 
 import requests
 
+from bench.ports import free_ports
+
 HOST = "127.0.0.1"
 KEY = "your-api-key"
 TELEGRAM = "your-telegram-key"
@@ -23,21 +23,9 @@ VIBER = "your-viber-token"
 SMPP_PASSWORD = "hunter2!"
 SEND = "/api/CascadeMessage/send_message/async"
 COMMAND = (sys.executable, "-c", "from cascade.cli.main import main; main()")
-BELOW_EPHEMERAL = range(20_000, 32_000)
-"""Ports that no outgoing connection takes while we look at them."""
 START_S = 45.0
 STOP_S = 10.0
 FINAL = {"delivered", "undeliverable", "permanenterror"}
-
-
-def free_ports(count: int) -> int:
-    """The first of so many free ports in a row."""
-    while True:
-        first = random.choice(BELOW_EPHEMERAL)
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                stack.enter_context(socket.socket()).bind((HOST, port))
-            return first
 
 
 @dataclass

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from .processes import free_ports, run
+from bench.ports import free_ports
+
+from .processes import run
 
 
 def test_once_shows_a_cascade_of_each_type_and_ends_well(tmp_path: Path) -> None:

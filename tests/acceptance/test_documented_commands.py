@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .processes import KEY, City, cascade, demo, environment, free_ports
+from bench.ports import free_ports
+
+from .processes import KEY, City, cascade, demo, environment
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

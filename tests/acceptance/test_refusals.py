@@ -10,9 +10,13 @@ from typing import NamedTuple
 
 import pytest
 
-from .processes import HOST, City, free_ports, run
+from bench.ports import free_ports
+
+from .processes import HOST, City, run
 
 AT_ONCE = 4
+PORTS = 4
+"""As many has a demo, and each case its own: a start that is refused late has listened for a moment."""
 
 
 class Case(NamedTuple):
@@ -55,15 +59,16 @@ CASES = {
 @pytest.fixture(scope="module")
 def endings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "subprocess.CompletedProcess[str]"]]:
     """How each case ended. They do not touch one another, and most of the time is the interpreter's start."""
-    free = free_ports(5)
+    before = free_ports(2 + PORTS * len(CASES))
+    taken, free = before + 1, before + 2
     with socket.socket() as other, ThreadPoolExecutor(AT_ONCE) as pool:
-        other.bind((HOST, free + 4))
+        other.bind((HOST, taken))
         other.listen()
-        places = {"taken": str(free + 4), "before": str(free + 3), "free": str(free)}
-        begun = {
-            case: pool.submit(start, CASES[case], places | {"home": str(tmp_path_factory.mktemp("home"))})
-            for case in CASES
-        }
+        places = {"taken": str(taken), "before": str(before)}
+        begun = {}
+        for number, case in enumerate(CASES):
+            own = {"free": str(free + number * PORTS), "home": str(tmp_path_factory.mktemp("home"))}
+            begun[case] = pool.submit(start, CASES[case], places | own)
         yield {case: ending.result() for case, ending in begun.items()}
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import requests
 
+from bench.ports import free_ports
+
 from .processes import (
     FINAL,
     HOST,
@@ -14,7 +16,6 @@ from .processes import (
     City,
     add_account,
     cascade,
-    free_ports,
     gateway_settings,
     run,
     sandbox,

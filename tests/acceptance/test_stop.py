@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from .processes import HOST, STOP_S, City, add_account, cascade, free_ports, gateway_settings, sandbox
+from bench.ports import free_ports
+
+from .processes import HOST, STOP_S, City, add_account, cascade, gateway_settings, sandbox
 
 MESSAGES = 300
 """Three seconds' worth, at the rate of the link, which lets the first hundred go at once."""

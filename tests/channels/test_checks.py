@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from smpp.smsc import ScriptedSmsc
 
-from acceptance.processes import free_ports
+from bench.ports import free_ports
 from cascade.channels.base import Checks, Health
 from cascade.channels.http import HttpAdapter, HttpSettings, HttpTransport
 from cascade.channels.smpp import SmppSettings, SmppTransport, pdu

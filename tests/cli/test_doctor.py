@@ -7,15 +7,8 @@ from typing import Any
 
 import pytest
 
-from acceptance.processes import (
-    HOST,
-    SMPP_PASSWORD,
-    TELEGRAM,
-    VIBER,
-    free_ports,
-    gateway_settings,
-    sandbox,
-)
+from acceptance.processes import HOST, SMPP_PASSWORD, TELEGRAM, VIBER, gateway_settings, sandbox
+from bench.ports import free_ports
 
 from .conftest import Run
 

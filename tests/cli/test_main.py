@@ -12,8 +12,9 @@ import pytest
 import requests
 from cryptography.fernet import Fernet
 
-from acceptance.processes import HOST, environment, free_ports
+from acceptance.processes import HOST, environment
 from acceptance.processes import cascade as in_background
+from bench.ports import free_ports
 
 from .conftest import Run
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from acceptance.processes import COMMAND, KEY, City, demo, free_ports
+from acceptance.processes import COMMAND, KEY, City, demo
+from bench.ports import free_ports
 
 from .conftest import Ended, Run
 from .proxy import Proxy, proxy

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from acceptance.processes import free_ports
+from bench.ports import free_ports
 from cascade.client import AsyncCascadeMessenger, CascadeError, CascadeMessenger, InvalidRequestError
 
 from .far_end import HANGS_UP, FarEnd, Says, far_end

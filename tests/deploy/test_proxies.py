@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from requests.adapters import HTTPAdapter
 
-from acceptance.processes import SEND, Process, cascade, environment, free_ports
+from acceptance.processes import SEND, Process, cascade, environment
+from bench.ports import free_ports
 from cascade.core.directory import ApiKey
 from cascade.core.secret import Secret
 from cascade.settings import Settings

@@ -46,7 +46,7 @@ LONG = "a" * 400  # three parts
 
 async def test_a_message_is_accepted_under_the_smscs_id() -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port) as ours:
-        assert await ours.room() == 11
+        assert await ours.room() == 10
         ours.send(attempt())
         submit = await smsc.request()
         assert submit.submit.short_message == b"Hi"
@@ -127,7 +127,24 @@ async def test_no_more_is_unanswered_than_the_window() -> None:
         assert ours.transport.unanswered == 1
 
 
-async def test_an_eighth_of_the_window_waits_for_the_next_answers() -> None:
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any SMSC counts as one that takes long to answer."""
+    monkeypatch.setattr("cascade.channels.smpp.transport.AHEAD_FROM_S", 0.0)
+
+
+async def test_a_quick_smsc_is_given_its_window_and_no_more() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, window=8) as ours:
+        assert await ours.room() == 8
+        ours.send(*(attempt(number=number) for number in range(8)))
+        first, *_ = await smsc.requests(8)
+        first.peer.send(first.answer("1"))
+        assert await ours.room() == 1
+        await asyncio.sleep(0)
+        assert (ours.transport.room(), ours.transport.unanswered) == (1, 7)
+
+
+async def test_an_eighth_of_the_window_waits_for_the_next_answers(slow: None) -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=8) as ours:
         assert await ours.room() == 9
         ours.send(*(attempt(number=number) for number in range(9)))
@@ -140,7 +157,7 @@ async def test_an_eighth_of_the_window_waits_for_the_next_answers() -> None:
         assert await ours.outcome(8) == Accepted(("9",))
 
 
-async def test_what_is_urgent_waits_before_the_rest() -> None:
+async def test_what_is_urgent_waits_before_the_rest(slow: None) -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=16) as ours:
         await ours.room(18)
         promo = [attempt(f"promo {number}", number=number, kind=MessageType.PROMO) for number in range(17)]
@@ -152,7 +169,7 @@ async def test_what_is_urgent_waits_before_the_rest() -> None:
         assert texts == [b"code 1", b"code 2", b"promo 16"]
 
 
-async def test_what_waits_goes_back_when_no_answers_come() -> None:
+async def test_what_waits_goes_back_when_no_answers_come(slow: None) -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=8, response_timeout_s=0.05) as ours:
         await ours.room(9)
         ours.send(*(attempt(number=number) for number in range(9)))
@@ -175,7 +192,7 @@ async def test_parts_over_the_window_wait_inside() -> None:
 
 async def test_long_messages_make_the_room_smaller() -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=12) as ours:
-        assert await ours.room() == 13
+        assert await ours.room() == 12
         for number in range(40):
             ours.send(attempt(LONG, number=number))
             parts = await smsc.requests(3)
@@ -303,7 +320,7 @@ async def test_throttling_closes_the_room_for_a_while() -> None:
         assert await ours.room() == 6
 
 
-async def test_what_waits_goes_back_when_the_smsc_asks_for_less() -> None:
+async def test_what_waits_goes_back_when_the_smsc_asks_for_less(slow: None) -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=8) as ours:
         await ours.room(9)
         ours.send(*(attempt(number=number) for number in range(9)))
@@ -464,7 +481,7 @@ async def test_after_the_peers_unbind_we_bind_again() -> None:
         assert (await smsc.request(UNBIND_RESP)).sequence == 77
         assert await ours.outcome() == AnswerLost("the connection ended")
         await smsc.peer()
-        assert await ours.room() == 11
+        assert await ours.room() == 10
 
 
 async def test_not_bound_says_the_smsc_so_we_bind_again() -> None:
@@ -544,7 +561,7 @@ async def test_an_unexpected_answer_is_ignored() -> None:
         peer = await smsc.peer()
         peer.send(frame(0x80000004, 999, b"1\0"), frame(0x80000008, 999), frame(ENQUIRE_LINK, 8))
         await smsc.request(ENQUIRE_LINK_RESP)
-        assert await ours.room() == 11
+        assert await ours.room() == 10
 
 
 async def test_a_pair_of_binds_sends_by_one_and_receives_by_the_other() -> None:
@@ -809,7 +826,7 @@ async def test_a_link_that_went_to_another_node_may_come_back() -> None:
         await ours.transport.stop(0.0)
         assert ours.transport.room() == 0
         ours.start()
-        assert await ours.room() == 11
+        assert await ours.room() == 10
         ours.send(attempt())
         submit = await smsc.request()
         submit.peer.send(submit.answer("00A1"))

@@ -87,6 +87,7 @@ class Session(asyncio.Protocol, Generic[T]):
         self._deliveries: list[tuple[int, int, pdu.Delivery]] = []  # answer's command_id, sequence, content
         self._is_taking = False
         self._last_read = 0.0
+        self.answered_after_s = 0.0  # how long the last answer took
         self._has_heard = True  # since we last asked whether the peer lives
         self._response_timer: asyncio.TimerHandle | None = None
         self._link_timer: asyncio.TimerHandle | None = None
@@ -249,6 +250,7 @@ class Session(asyncio.Protocol, Generic[T]):
         if waiting is None:
             self._log.info("answer_unmatched", command_id=item.command_id)
             return
+        self.answered_after_s = self._last_read - waiting[0] + self._settings.response_timeout_s
         self._owner.submit_answered(waiting[1], item.status, pdu.decode_message_id(item.body))
 
     def _take_delivery(self, item: pdu.Pdu, decode: Callable[[bytes], pdu.Delivery]) -> None:

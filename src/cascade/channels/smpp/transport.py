@@ -33,7 +33,9 @@ _BINDS = {
 log = structlog.get_logger()
 
 AHEAD = 8
-"""One place of the window in so many has its next attempt waiting here: see decision 4."""
+"""One place of the window in so many has its next attempt waiting here: see decision 4;"""
+AHEAD_FROM_S = 0.015
+"""where the SMSC takes so long to answer. A quick one is only given smaller sets by it: 10 % more CPU."""
 
 
 class _Sending:
@@ -151,8 +153,9 @@ class SmppTransport:
     def room(self) -> int:
         if self._is_stopping or not self._is_open():
             return 0
-        free = self._free_slots() + self._throttle.window // AHEAD - len(self._queue)
-        return max(1, round(free / self._parts_per_attempt)) if free > 0 else 0
+        ahead = self._ahead()
+        free = self._free_slots() + ahead - len(self._queue)
+        return max(1, round(free / self._parts_per_attempt)) if free >= max(ahead, 1) else 0
 
     def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:
         if self._is_stopping or self._submitting_session() is None:
@@ -284,6 +287,12 @@ class SmppTransport:
 
     def _free_slots(self) -> int:
         return max(self._throttle.window - self.unanswered, 0) if self._is_open() else 0
+
+    def _ahead(self) -> int:
+        """How many more than the window's may be here, all of them or none: a claim for each answer would be dear."""
+        session = self._submitting_session()
+        is_slow = session is not None and session.answered_after_s >= AHEAD_FROM_S
+        return self._throttle.window // AHEAD if is_slow else 0
 
     def _slow_down(self) -> None:
         pause_s = self._throttle.slow_down()

@@ -337,7 +337,9 @@ async def _begin(
 ) -> list[NewMessage]:
     """The messages as they are stored: what is due now already stands in the lane of its first usable step."""
     planner, bot_links, now_ms = way
-    known = await subscribers.addresses(tx, account_id, bot_links, {draft.phone for _, _, draft in wanted})
+    known = {}
+    if bot_links:
+        known = await subscribers.addresses(tx, account_id, bot_links, {draft.phone for _, _, draft in wanted})
     unwilling = await optouts.among(tx, account_id, _phones_of_advertising(wanted))
     new = []
     for (_, id_, draft), batch_id in zip(wanted, numbers, strict=True):

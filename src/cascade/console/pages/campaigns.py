@@ -53,14 +53,19 @@ class Counts:
         self._known.pop((account_id, tag), None)
 
 
-async def listed(page: Page) -> Response:
+async def newest(page: Page) -> list[Campaign]:
+    """Of the accounts that are shown, as many as fit on a page."""
     found: list[Campaign] = []
     async with page.parts.database.cold_reading() as reader:
         for account in page.accounts:
             some = await tags.listed(reader, account.id, SHOWN)
             found += [Campaign(account.id, tag, at_ms(newest)) for tag, newest in some]
     found.sort(key=lambda one: one.newest_ms, reverse=True)
-    return page.render("campaigns.html", campaigns=found[:SHOWN])
+    return found[:SHOWN]
+
+
+async def listed(page: Page) -> Response:
+    return page.render("campaigns.html", campaigns=await newest(page))
 
 
 async def row(page: Page) -> Response:

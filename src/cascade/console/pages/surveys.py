@@ -1,27 +1,18 @@
 """Surveys: what people answered, by tag."""
 
-from typing import Any, Final
+from typing import Any
 
 from starlette.responses import Response
 
 from cascade.console.page import NotFoundError, Page
-from cascade.console.pages.campaigns import Campaign, named
+from cascade.console.pages.campaigns import named, newest
 from cascade.core.words import Channel
-from cascade.store import surveys, tags
-from cascade.store.ids import at_ms
-
-SHOWN: Final = 40
+from cascade.store import surveys
 
 
 async def listed(page: Page) -> Response:
     """Every tag; those without a survey leave the list when their lines are asked for."""
-    found: list[Campaign] = []
-    async with page.parts.database.cold_reading() as reader:
-        for account in page.accounts:
-            some = await tags.listed(reader, account.id, SHOWN)
-            found += [Campaign(account.id, tag, at_ms(newest)) for tag, newest in some]
-    found.sort(key=lambda one: one.newest_ms, reverse=True)
-    return page.render("surveys.html", campaigns=found[:SHOWN])
+    return page.render("surveys.html", campaigns=await newest(page))
 
 
 async def row(page: Page) -> Response:

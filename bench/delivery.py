@@ -74,12 +74,13 @@ async def _told(name: str, home: Path, count: int, postgres: Postgres | None = N
         try:
             await traffic.listen(gateway, providers.ports.webhook)
             requests = list(traffic.batches(gateway.key, count, BATCH))
-            began_s, cpu_s, far_cpu_s = time.perf_counter(), gateway.cpu_s(), providers.cpu_s()
+            began_s, cpu_s, far_cpu_s = time.monotonic(), gateway.cpu_s(), providers.cpu_s()
             store_cpu_s = 0.0 if postgres is None else postgres.cpu_s()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(ask_all(gateway.port, requests, CONNECTIONS))
-                tasks.create_task(_all_told(providers, count))
-            samples = _samples(name, count, began_s, gateway.cpu_s() - cpu_s, providers.cpu_s() - far_cpu_s)
+                told = tasks.create_task(_all_told(providers, count))
+            took_s = told.result() - began_s
+            samples = _samples(name, count, took_s, gateway.cpu_s() - cpu_s, providers.cpu_s() - far_cpu_s)
             if postgres is not None:
                 store_us = (postgres.cpu_s() - store_cpu_s) / count * 1e6
                 samples.append(Sample(f"delivery_{name}_postgres_cpu", store_us, "us/message"))
@@ -88,10 +89,14 @@ async def _told(name: str, home: Path, count: int, postgres: Postgres | None = N
             await gateway.kill()
 
 
-async def _all_told(providers: FarEnd, count: int) -> None:
+async def _all_told(providers: FarEnd, count: int) -> float:
+    """When the last event came, in seconds of `time.monotonic`."""
     async with asyncio.timeout(LONGEST_S):
-        while count > 0:
-            count -= len(providers.arrivals_ns().webhook)
+        while True:
+            came_ns = providers.arrivals_ns().webhook
+            count -= len(came_ns)
+            if count <= 0:
+                return came_ns[-1] / 1e9
             await asyncio.sleep(0.1)
 
 
@@ -171,20 +176,21 @@ async def _measure(walk: Walk, providers: FarEnd, home: Path, count: int) -> lis
             if name is None:
                 break
             requests = list(traffic.batches(gateway.key, count, BATCH, name=name))
-            began_s, cpu_s, far_cpu_s = time.perf_counter(), gateway.cpu_s(), providers.cpu_s()
+            began_s, cpu_s, far_cpu_s = time.monotonic(), gateway.cpu_s(), providers.cpu_s()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(ask_all(gateway.port, requests, CONNECTIONS))
                 labels = {"channel": walk.channel, "mark": walk.mark}
                 tasks.create_task(gateway.until_metric("cascade_attempts_total", reached, LONGEST_S, **labels))
-            samples += _samples(name, count, began_s, gateway.cpu_s() - cpu_s, providers.cpu_s() - far_cpu_s)
+            took_s = time.monotonic() - began_s
+            samples += _samples(name, count, took_s, gateway.cpu_s() - cpu_s, providers.cpu_s() - far_cpu_s)
         return samples
     finally:
         await gateway.kill()
 
 
-def _samples(name: str, count: int, began_s: float, cpu_s: float, far_cpu_s: float) -> list[Sample]:
+def _samples(name: str, count: int, took_s: float, cpu_s: float, far_cpu_s: float) -> list[Sample]:
     return [
-        Sample(f"delivery_{name}", count / (time.perf_counter() - began_s), "messages/s"),
+        Sample(f"delivery_{name}", count / took_s, "messages/s"),
         Sample(f"delivery_{name}_cpu", cpu_s / count * 1e6, "us/message"),
         Sample(f"delivery_{name}_provider_cpu", far_cpu_s / count * 1e6, "us/message"),
     ]

@@ -35,7 +35,10 @@ log = structlog.get_logger()
 
 LEASE_MS = 60_000
 """Longer than any transport waits for an answer."""
-LARGEST_CLAIM = 500
+LARGEST_CLAIM = 160
+"""A third of a wide window: while one set is at the SMSC, the others are written down and claimed. Larger ones cost
+hardly less a message (docs/performance.md), and whoever else wants the store waits for them."""
+LARGEST_SWEEP = 500
 IDLE_S = 1.0
 STALLED_CHECK_MS = 500
 STORE_RETRY_S = 1.0
@@ -297,7 +300,7 @@ class Dispatcher:
         for lane in list(self._lanes):
             async with self._database.reading() as reader:
                 waiting, seen = await messages.waiting_for_link(
-                    reader, lane, now_ms - STALLED_CHECK_MS, LARGEST_CLAIM, self._swept.get(lane, NONE_SEEN)
+                    reader, lane, now_ms - STALLED_CHECK_MS, LARGEST_SWEEP, self._swept.get(lane, NONE_SEEN)
                 )
             # Those that have no other link stay at the head: each sweep looks behind the last one, then begins anew.
             self._swept[lane] = seen or NONE_SEEN

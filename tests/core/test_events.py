@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from cascade.core.events import EventType, Listener, Told, of, sample
+from cascade.core.events import EventType, Listener, Told, of, sample, wanted
 from cascade.core.message import Message, State, Status
 from cascade.core.route import Route, Step
 from cascade.core.timeline import Entry, Mark
@@ -91,6 +91,22 @@ CASES: dict[str, tuple[Message, Message, list[Entry], list[str]]] = {
 @pytest.mark.parametrize(("before", "after", "entries", "types"), CASES.values(), ids=CASES.keys())
 def test_what_a_client_hears(before: Message, after: Message, entries: list[Entry], types: list[str]) -> None:
     assert [one.type.value for one in of(ABOUT, before, after, entries, T0)] == types
+
+
+@pytest.mark.parametrize(("before", "after", "entries", "types"), CASES.values(), ids=CASES.keys())
+def test_of_the_types_that_somebody_wants_each_is_told_and_no_other(
+    before: Message, after: Message, entries: list[Entry], types: list[str]
+) -> None:
+    for type_ in EventType:
+        told = [one.type.value for one in of(ABOUT, before, after, entries, T0, frozenset({type_}))]
+        assert told == [one for one in types if one == type_]
+
+
+def test_the_types_that_somebody_wants() -> None:
+    read = Listener("wh_1", frozenset({EventType.READ}))
+    assert wanted(()) == frozenset()
+    assert wanted((read, Listener("wh_2", frozenset({EventType.DELIVERED})))) == {EventType.READ, EventType.DELIVERED}
+    assert wanted((read, Listener("wh_3", None))) == frozenset(EventType)
 
 
 DATA: dict[str, tuple[Message, Message, list[Entry], dict[str, Any]]] = {

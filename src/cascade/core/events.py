@@ -1,6 +1,6 @@
 """What a client is told of by webhook, and what of a decision is worth telling (contract, section 6)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -51,6 +51,14 @@ class Listener(NamedTuple):
         return self.types is None or type_ in self.types
 
 
+ALL = frozenset(EventType)
+
+
+def wanted(listeners: Iterable[Listener]) -> frozenset[EventType]:
+    """The types that at least one of them wants."""
+    return frozenset().union(*(ALL if listener.types is None else listener.types for listener in listeners))
+
+
 Listeners = Mapping[int, tuple[Listener, ...]]
 """By account; an account that nobody listens to is not in it."""
 NOBODY: Listeners = MappingProxyType({})
@@ -77,15 +85,29 @@ class Told(NamedTuple):
     tracking_id: str
 
 
-def of(about: Told, before: Message, after: Message, entries: Sequence[Entry], at_ms: int) -> Iterator[Happened]:
-    """What a decision, or several taken as one, means to the client, in the order in which it came about.
+def of(
+    about: Told,
+    before: Message,
+    after: Message,
+    entries: Sequence[Entry],
+    at_ms: int,
+    types: frozenset[EventType] = ALL,
+) -> Iterator[Happened]:
+    """What a decision, or several taken as one, means to the client, in the order in which it came about; of these
+    types alone.
 
     A claim makes no decision of its own, so `message.processing` comes with the first news of the first attempt: its
     answer, its receipt or its silence.
     """
-    if before.state is State.SENDING and before.attempt == 1 and after.state is not State.SENDING and after.attempt:
+    if (
+        before.state is State.SENDING
+        and before.attempt == 1
+        and after.state is not State.SENDING
+        and after.attempt
+        and EventType.PROCESSING in types
+    ):
         yield _happened(about, before, EventType.PROCESSING, at_ms, _channel(before, before.step))
-    if after.step > before.step >= 0:
+    if after.step > before.step >= 0 and EventType.FALLBACK in types:
         yield _happened(
             about,
             after._replace(status=Status.PROCESSING),
@@ -94,7 +116,7 @@ def of(about: Told, before: Message, after: Message, entries: Sequence[Entry], a
             _channel(after, after.step),
             {"fallbackFrom": before.route[before.step].channel.value, "reason": _reason(entries, before.step)},
         )
-    if after.status is not before.status and after.status in ENDS:
+    if after.status is not before.status and (type_ := ENDS.get(after.status)) in types:
         step = after.step if after.delivered_step is None else after.delivered_step
         channel = _channel(after, step)
         more: dict[str, Any]
@@ -102,8 +124,8 @@ def of(about: Told, before: Message, after: Message, entries: Sequence[Entry], a
             more = {"confirmed": channel is not None and channel.confirms_delivery}
         else:
             more = {"reason": _reason(entries, None)}
-        yield _happened(about, after, ENDS[after.status], at_ms, channel, more)
-    if after.is_read and not before.is_read:
+        yield _happened(about, after, type_, at_ms, channel, more)
+    if after.is_read and not before.is_read and EventType.READ in types:
         yield _happened(about, after, EventType.READ, at_ms, _channel(after, after.delivered_step))
 
 

@@ -6,7 +6,7 @@ import orjson
 import uuid_utils
 
 from cascade.core import events
-from cascade.core.events import Happened, Told
+from cascade.core.events import EventType, Happened, Told
 from cascade.core.message import Message
 from cascade.core.times import iso
 from cascade.store import deliveries
@@ -67,11 +67,13 @@ async def add_changes(tx: Transaction, changes: Iterable[Change]) -> None:
     if not tx.listeners:
         return
     happened: list[Happened] = []
-    for change in changes:
-        key = change.stored.key
-        if key.account_id in tx.listeners:
-            about = Told(key.account_id, key.id, change.stored.tracking_id)
-            happened += events.of(about, change.stored.message, change.message, change.entries, change.at_ms)
+    wanted: dict[int, frozenset[EventType]] = {}
+    for (key, _, tracking_id, _, before), after, entries, at_ms in changes:
+        types = wanted.get(key.account_id)
+        if types is None:
+            types = wanted[key.account_id] = events.wanted(tx.listeners.get(key.account_id, ()))
+        if types:
+            happened += events.of(Told(*key, tracking_id), before, after, entries, at_ms, types)
     await add(tx, happened)
 
 

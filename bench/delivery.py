@@ -73,6 +73,7 @@ async def _told(name: str, home: Path, count: int, postgres: Postgres | None = N
         await gateway.start()
         try:
             await traffic.listen(gateway, providers.ports.webhook)
+            await _all_told(providers, 1)
             requests = list(traffic.batches(gateway.key, count, BATCH))
             began_s, cpu_s, far_cpu_s = time.monotonic(), gateway.cpu_s(), providers.cpu_s()
             store_cpu_s = 0.0 if postgres is None else postgres.cpu_s()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 from pydantic import SecretStr
 
 from bench.http_client import HOST, Answer, Connection, request
@@ -30,7 +31,6 @@ ACCOUNT_CONNECTIONS = 4
 STOP_S = 15.0
 POLL_S = 0.01
 LIMITS = "[limits]\nsend_rate = 1000000\nsend_burst = 1000000\nread_rate = 1000000\nread_burst = 1000000\n"
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
@@ -179,9 +179,17 @@ class Gateway:
         return self._process.pid
 
     def cpu_s(self) -> float:
-        """CPU seconds of all its threads since its start, user and system. Linux only."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        """CPU seconds since its start, user and system, of it and of the processes that it began and that still run."""
+        times = [process.cpu_times() for process in self._processes()]
+        return float(sum(one.user + one.system for one in times))
+
+    def memory_bytes(self) -> int:
+        """What all of them hold."""
+        return int(sum(process.memory_info().rss for process in self._processes()))
+
+    def _processes(self) -> list[psutil.Process]:
+        process = psutil.Process(self.pid)
+        return [process, *process.children(recursive=True)]
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
         """One request on a connection of its own. Raises OSError when there is no answer."""

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import orjson
-import psutil
 
 from bench import traffic
 from bench.far_end import WATCHED, FarEnd, Ports, far_end
@@ -116,7 +115,7 @@ async def _waiting(gateway: Gateway, idle_s: float) -> list[Sample]:
         idle = (gateway.cpu_s() - cpu_s) / (time.perf_counter() - began_s)
         return [
             Sample("waiting_start", start_s, "s"),
-            Sample("waiting_memory", psutil.Process(gateway.pid).memory_info().rss / 1e6, "MB"),
+            Sample("waiting_memory", gateway.memory_bytes() / 1e6, "MB"),
             Sample("waiting_idle_cpu", idle * 100, "%"),
         ]
     finally:

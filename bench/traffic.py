@@ -121,8 +121,13 @@ async def subscribe(gateway: Gateway, channel: str, first: int, count: int) -> N
 
 
 async def listen(gateway: Gateway, port: int) -> None:
-    """Let the account be told of every delivery by a webhook."""
+    """Let the account be told of every delivery by a webhook. A test event goes first, so that whatever is begun with
+    the first event is there."""
     body = {"url": f"http://{HOST}:{port}/events", "types": ["message.delivered"]}
     answer = await gateway.ask("POST", "/v1/webhooks", orjson.dumps(body))
     if answer.status not in (200, 201):
         raise RuntimeError(f"the gateway refused its webhook: {answer.body[:300]!r}")
+    webhook = orjson.loads(answer.body)["id"]
+    tested = await gateway.ask("POST", f"/v1/webhooks/{webhook}/test")
+    if tested.status != 202:
+        raise RuntimeError(f"the gateway refused a test event: {tested.body[:300]!r}")

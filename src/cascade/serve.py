@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import tempfile
 import time
 import uuid
@@ -41,9 +42,11 @@ from cascade.core.flashcalls import FlashcallRules
 from cascade.core.prices import Price, Prices, micros_of
 from cascade.core.replies import ReplyHints, Wishes
 from cascade.core.secret import Secret
+from cascade.core.targets import Targets
 from cascade.core.words import Channel
 from cascade.engine.clicks import ClickCounter
 from cascade.engine.egress import Egress
+from cascade.engine.egress_process import EgressProcess
 from cascade.engine.janitor import Keep
 from cascade.engine.notifier import Notifier, NotifierSettings
 from cascade.engine.poller import Poller
@@ -159,6 +162,13 @@ def redis_buckets(url: str) -> "RedisBuckets":
     return RedisBuckets(url)
 
 
+def _egress(targets: Targets, timeout_s: float) -> Egress | EgressProcess:
+    """Webhooks leave by a process of their own where it has a core of its own."""
+    if sys.platform == "win32" or len(os.sched_getaffinity(0)) == 1:
+        return Egress(targets, timeout_s)
+    return EgressProcess(targets, timeout_s)
+
+
 def bot_transport(settings: Settings, channel: Channel, link: str, token: Secret) -> HttpTransport:
     """The link of a bot."""
     api: BotApi = getattr(settings, channel.value)
@@ -175,7 +185,7 @@ class Gateway:
         self._role = settings.engine.role
         self._worker = Worker(self.database, now_ms, name, self._role)
         self._clicks = ClickCounter(self.database, round(settings.links.preview_s * 1000))
-        self._egress = Egress(settings.webhooks.targets, settings.webhooks.timeout_s)
+        self._egress = _egress(settings.webhooks.targets, settings.webhooks.timeout_s)
         self._notifier: Notifier
         self._transports: dict[str, Transport] = {}
         self._directory: Directory | None = None

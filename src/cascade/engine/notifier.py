@@ -22,6 +22,7 @@ from cascade.core.errors import ConfigError, StoreUnavailableError
 from cascade.core.signature import sign
 from cascade.engine import metrics
 from cascade.engine.egress import Answer, Egress
+from cascade.engine.egress_process import EgressProcess
 from cascade.engine.supervision import wait
 from cascade.store import accounts, deliveries, webhooks
 from cascade.store.accounts import Seal
@@ -91,7 +92,7 @@ class Notifier:
     def __init__(
         self,
         database: Database,
-        egress: Egress,
+        egress: Egress | EgressProcess,
         seal: Seal,
         settings: NotifierSettings,
         now_ms: Callable[[], int],

@@ -5,9 +5,13 @@ schemas.
 
 The browser is Debian's Chromium. Its tests share one event loop, since the browser belongs to the loop that started it:
 mark them `@pytest.mark.asyncio(loop_scope="session")`, and give fixtures that they use the same `loop_scope`.
+
+Bytecode is kept, even where the environment asks that none is written: tests start a hundred processes, and each would
+compile all of Cascade again; and so would every run with the tests.
 """
 
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +24,9 @@ from playwright.async_api import Browser, async_playwright
 
 from cascade.store import schema
 from programs import program
+
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 TRUNCATE = ", ".join(table.name for table in schema.metadata.sorted_tables)
 

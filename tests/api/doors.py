@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import uvicorn
 from aiohttp import ClientSession
 
 from cascade.api.parts import Parts
@@ -226,12 +227,26 @@ async def opened(
         async with ClientSession() as session:
             yield Doors(gateway, port, session, sandbox)
     finally:
-        server.should_exit = True
-        await serving
+        await _end(server, serving)
         await gateway.stop()
         if sandbox is not None:
             await sandbox.stop()
         listening.close()
+
+
+async def _end(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    """What the server does when it shall exit, without its pauses: it looks for that ten times a second, and then gives
+    the connections another tenth. Hundreds of tests would wait for both."""
+    serving.cancel()
+    for listener in server.servers:
+        listener.close()
+    state = server.server_state
+    for connection in list(state.connections):
+        connection.shutdown()
+    await asyncio.gather(*state.tasks, return_exceptions=True)
+    async with asyncio.timeout(PATIENCE_S):
+        while state.connections:  # noqa: ASYNC110 - it is uvicorn's set
+            await asyncio.sleep(0)
 
 
 async def _add_accounts(gateway: Gateway, names: tuple[str, ...]) -> None:

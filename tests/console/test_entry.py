@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 
 from api.doors import Doors
+from cascade.console import access
 from cascade.store import console
 from cascade.store.console import Role
 
@@ -74,6 +77,13 @@ async def test_a_wrong_password_and_an_unknown_name_are_told_alike(visits: Visit
     unknown = await visits.sign_in("nobody", "wrong")
     assert (wrong.status, unknown.status) == (401, 401)
     assert wrong.text.replace("viewer", "nobody").replace(wrong.csrf, "") == unknown.text.replace(unknown.csrf, "")
+
+
+async def test_an_unknown_name_takes_as_long_as_a_known_one() -> None:
+    hasher = PasswordHasher()
+    assert not hasher.check_needs_rehash(access.NOBODY)
+    with pytest.raises(VerifyMismatchError):
+        hasher.verify(access.NOBODY, PASSWORD)
 
 
 async def test_guesses_have_to_wait_and_the_right_one_too(visits: Visits, later: list[int]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from base64 import b64encode
 from typing import Final, NamedTuple
 
 from argon2 import PasswordHasher
@@ -21,8 +22,17 @@ SHORTEST_PASSWORD: Final = 10
 LONGEST_PASSWORD: Final = 1_000
 LONGEST_NAME: Final = 100
 HASHER = PasswordHasher()  # argon2id as RFC 9106 has it for little memory: 64 MiB, 3 passes
-NOBODY: Final = HASHER.hash(secrets.token_urlsafe())
-"""Checked in place of a user that does not exist, so that the answer takes as long."""
+
+
+def _of_no_password(hasher: PasswordHasher) -> str:
+    """Like a hash of its, with random octets in the place of salt and digest: no password is known to fit."""
+    salt, digest = (b64encode(secrets.token_bytes(n)).decode().rstrip("=") for n in (hasher.salt_len, hasher.hash_len))
+    return f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}${salt}${digest}"
+
+
+NOBODY: Final = _of_no_password(HASHER)
+"""Checked in place of a user that does not exist, so that the answer takes as long. It is made up: to hash a password
+would cost every start of Cascade a tenth of its CPU."""
 _turns = asyncio.Semaphore(2)
 """Each check takes 64 MiB: a flood of guesses must not take them all."""
 

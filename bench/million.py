@@ -1,6 +1,7 @@
 """A store in which a million messages wait: what they cost the start and an idle gateway, and who waits behind them."""
 
 import asyncio
+import random
 import statistics
 import time
 from pathlib import Path
@@ -67,11 +68,12 @@ async def _out(
     await gateway.start()
     try:
         await asyncio.sleep(FLOW_S)
-        waits_ms = await _waits_ms(gateway, other_key, "promo", scale.calm_messages, providers, OTHER[when])
+        rate_per_s = scale.calm_rate_per_s
+        waits_ms = await _waits_ms(gateway, other_key, "promo", scale.calm_messages, providers, OTHER[when], rate_per_s)
         samples = _figures(f"other_account_{when}", waits_ms)
         if when == BESIDE:
             waits_ms = await _waits_ms(
-                gateway, gateway.key, "transaction", scale.urgent_messages, providers, URGENT_ONES
+                gateway, gateway.key, "transaction", scale.urgent_messages, providers, URGENT_ONES, rate_per_s
             )
             samples += _figures("urgent_behind_promo", waits_ms)
         return samples
@@ -123,9 +125,9 @@ async def _waiting(gateway: Gateway, idle_s: float) -> list[Sample]:
 
 
 async def _waits_ms(
-    gateway: Gateway, key: str, message_type: str, count: int, providers: FarEnd, first: int
+    gateway: Gateway, key: str, message_type: str, count: int, providers: FarEnd, first: int, rate_per_s: float
 ) -> list[float]:
-    """From just before each request to its submit_sm, one after the other."""
+    """From just before each request to its submit_sm, one after the other, no more than so many a second."""
     waits_ms = []
     async with await Connection.open(gateway.port) as connection:
         for number in range(first, first + count):
@@ -138,6 +140,8 @@ async def _waits_ms(
                     "text": f"{WATCHED.decode()} {number:07d}.",
                 }
             ]
+            # Not in step with any timer of the gateway.
+            await asyncio.sleep(random.uniform(0.5, 1.5) / rate_per_s)
             posted_ns = time.monotonic_ns()
             answer = await connection.ask(request("POST", traffic.SEND_PATH, key, orjson.dumps(body)))
             if answer.status != 200:

@@ -41,24 +41,48 @@ def test_room(rate: float, burst: float | None, spent: int, after_ms: int, room:
     assert pace.room(T0 + after_ms) == room
 
 
+AT_ONCE = {  # rate, spent at T0, time after: of what does not gather, and what may be lent besides
+    "a full bucket": (1_000.0, 0, 0, 1_000, 1_025),
+    "what is there need not gather": (1_000.0, 990, 0, 10, 35),
+    "of an empty one as much as gathers in 25 ms": (1_000.0, 1_000, 0, 0, 25),
+    "and no more": (1_000.0, 1_025, 0, 0, 0),
+    "what was lent is earned first": (1_000.0, 1_025, 30, 5, 30),
+    "a slow link lends nothing": (30.0, 30, 0, 0, 0),
+}
+
+
+@pytest.mark.parametrize(("rate", "spent", "after_ms", "room", "lent"), AT_ONCE.values(), ids=AT_ONCE.keys())
+def test_room_at_once(rate: float, spent: int, after_ms: int, room: int, lent: int) -> None:
+    pace = Pace(rate)
+    pace.room(T0)
+    pace.spend(spent)
+    now_ms = T0 + after_ms
+    assert (pace.room_at_once(now_ms, may_lend=False), pace.room_at_once(now_ms, may_lend=True)) == (room, lent)
+
+
+def test_no_rate_is_no_limit_at_once() -> None:
+    assert Pace(None).room_at_once(T0, may_lend=False) is None
+
+
 @given(
     st.floats(0.1, 1_000),
-    st.lists(st.tuples(st.integers(-500, 5_000), st.integers(0, 2_000)), min_size=1, max_size=30),
+    st.lists(st.tuples(st.integers(-500, 5_000), st.integers(0, 2_000), st.booleans()), min_size=1, max_size=30),
 )
-def test_over_any_time_it_stays_within_burst_and_rate(rate: float, looks: list[tuple[int, int]]) -> None:
+def test_over_any_time_it_stays_within_burst_and_rate(rate: float, looks: list[tuple[int, int, bool]]) -> None:
+    """And what it lends."""
     pace = Pace(rate)
     now_ms, elapsed_ms, sent = T0, 0, 0
     pace.room(now_ms)
-    for passed_ms, wanted in looks:
+    for passed_ms, wanted, is_at_once in looks:
         now_ms += passed_ms
         elapsed_ms += max(passed_ms, 0)
-        room = pace.room(now_ms)
+        room = pace.room_at_once(now_ms, may_lend=True) if is_at_once else pace.room(now_ms)
         assert room is not None
         assert room >= 0
         taken = min(room, wanted)
         pace.spend(taken)
         sent += taken
-        assert sent <= max(rate, 1) + rate * elapsed_ms / 1000 + 1e-6
+        assert sent <= max(rate, 1) + int(rate * 0.025) + rate * elapsed_ms / 1000 + 1e-6
 
 
 @given(st.floats(0.1, 1_000))

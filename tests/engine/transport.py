@@ -20,7 +20,8 @@ def provider_id(message_id: bytes, attempt: int) -> str:
 
 
 class FakeTransport:
-    """`window` bounds what is unanswered, 0: not connected. `answer` None: only `settle` answers.
+    """`window` bounds what is unanswered, 0: not connected; so many more as `spare` may wait behind it. `answer` None:
+    only `settle` answers.
 
     It keeps to the protocol of `channels.base.Transport`; `faults` says where the engine did not, `late` how many
     attempts came after it was stopped.
@@ -31,6 +32,7 @@ class FakeTransport:
         channel: Channel = Channel.SMS,
         *,
         window: int = 1_000,
+        spare: int = 0,
         answer: Answer | None = None,
         has_receipts: bool = True,
         takes_our_id: bool = False,
@@ -46,6 +48,7 @@ class FakeTransport:
         self.is_started = self.is_stopped = False
         self.take: TakeHeard
         self._window = window
+        self._spare = spare
         self._open: dict[tuple[bytes, int], tuple[Attempt, Settle]] = {}
         self._on_room: Callable[[], None] = lambda: None
         self._answered = asyncio.Event()
@@ -78,11 +81,16 @@ class FakeTransport:
     def room(self) -> int:
         return 0 if self.is_stopped else max(self._window - len(self._open), 0)
 
+    def spare(self) -> int:
+        if self.is_stopped or self._window == 0:
+            return 0
+        return max(self._window + self._spare - len(self._open), 0) - self.room()
+
     def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:
         if self.is_stopped:
             self.late += len(attempts)
-        elif len(attempts) > self.room():
-            self.faults.append(f"{len(attempts)} sent into room for {self.room()}")
+        elif len(attempts) > self.room() + self.spare():
+            self.faults.append(f"{len(attempts)} sent into room for {self.room()} and {self.spare()}")
         self.sets.append(len(attempts))
         self.attempts += attempts
         self.sent_at_ms += [self.now_ms()] * len(attempts)

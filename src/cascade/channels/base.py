@@ -92,11 +92,21 @@ class Transport(Protocol):
         ...
 
     def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:
-        """Put them on the wire, at most `room()` of them. Every one is settled, even when the connection dies."""
+        """Put them on the wire, at most `room()` of them and what it holds beyond that (`HoldsMore`). Every one is
+        settled, even when the connection dies."""
         ...
 
     async def stop(self, grace_s: float) -> None:
         """Wait up to `grace_s` for answers under way, settle the rest as `AnswerLost`, disconnect."""
+        ...
+
+
+@runtime_checkable
+class HoldsMore(Protocol):
+    """A transport in which some may wait beyond its window, to go out with the next answers."""
+
+    def spare(self) -> int:
+        """How many attempts it would take beyond its `room()`."""
         ...
 
 

@@ -1,23 +1,26 @@
 """Serves one link: claims what is due in its lanes, in turns, as fast as the link may go, and hands it over.
 
 Nothing is claimed that the transport has no room for, so a message found `sending` after a crash really may have been
-sent (docs/decisions/0004).
+sent (docs/decisions/0004). What is accepted while nothing waits before it is handed over without a claim
+(docs/decisions/0026).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
 
-from cascade.channels.base import Transport
+from cascade.channels.base import HoldsMore, Transport
 from cascade.channels.fitting import Fitting
-from cascade.core import content, turns
+from cascade.core import content, machine, turns
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, Delivered, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
-from cascade.core.machine import LinkDown, Settled, other_link
+from cascade.core.machine import LinkDown, Settled, decide, other_link
+from cascade.core.message import Message
 from cascade.core.turns import Lane
 from cascade.core.windows import window_ends_at_ms
 from cascade.core.words import Reason
@@ -78,9 +81,17 @@ class Dispatcher:
         self._now_ms = now_ms
         self._held = held
         self._fitting = fitting
+        self._holds_more = transport if isinstance(transport, HoldsMore) else None
         self._lanes: dict[Lane, int] = {}
         self._last_account = 0
         self._in_flight: dict[tuple[bytes, int], Stored] = {}
+        self._reserved: Counter[Lane] = Counter()
+        self._none_reserved = asyncio.Event()
+        self._none_reserved.set()
+        self._served: Counter[Lane] = Counter()
+        self._share = 0
+        self._knows_lanes = False
+        self._untold: set[Lane] = set()
         self._stalled_at_ms: int | None = None
         self._swept_at_ms = 0
         self._swept: dict[Lane, Seen] = {}
@@ -97,10 +108,76 @@ class Dispatcher:
 
     def lane_ready(self, lane: Lane, due_at_ms: int) -> None:
         """A message of `lane` is due at that time, or earlier than was known."""
+        self.lane_filled(lane, due_at_ms)
+        self.lane_stored(lane)
+
+    def lane_filled(self, lane: Lane, due_at_ms: int) -> None:
+        """The same, of one that is just being stored; `lane_stored` follows. From now on nothing may overtake it, and a
+        claim that takes it is committed with it."""
         known = self._lanes.get(lane)
         if known is None or due_at_ms < known:
             self._lanes[lane] = due_at_ms
+            self._untold.add(lane)
+
+    def lane_stored(self, lane: Lane) -> None:
+        if lane in self._untold:
+            self._untold.discard(lane)
             self._news.set()
+
+    def lanes_known(self) -> None:
+        """What waited when this began has been told by `lane_ready`."""
+        self._knows_lanes = True
+
+    def reserve(self, lane: Lane, message: Message, number: int) -> tuple[int, Message]:
+        """See `Forwarder`. Nothing overtakes its own lane, nor a more urgent one. While less urgent ones wait there is
+        room: for what the transport can hold and the pace can lend, too. While equals wait, nobody gets more until the
+        next claim than one of them got by the last."""
+        now_ms = self._now_ms()
+        if not message.due_at_ms <= now_ms < message.step_ends_at_ms:
+            return 0, message
+        waiting = [other for other, due_at_ms in self._lanes.items() if due_at_ms <= now_ms]
+        if any(other == lane or other.is_urgent > lane.is_urgent for other in waiting):
+            return 0, message
+        room = min(number, self._room_at_once(now_ms, with_spare=bool(waiting)))
+        if any(other.is_urgent == lane.is_urgent for other in waiting):
+            room = min(room, self._share - self._served[lane])
+        if room <= 0:
+            return 0, message
+        if waiting:
+            self._served[lane] += room
+        else:
+            self._serve({lane: room})
+        self._reserve(lane, room)
+        return room, decide(message, machine.Claimed(now_ms, now_ms + LEASE_MS))[0]
+
+    def release(self, lane: Lane, number: int) -> None:
+        """They were not stored."""
+        self._let_go(lane, number)
+        self._pace.spend(-number)
+        self._news.set()
+
+    def take(self, lane: Lane, claimed: Sequence[Claimed]) -> None:
+        """They are stored: send them."""
+        self._let_go(lane, len(claimed))
+        self._send(claimed, self._now_ms())
+
+    def _serve(self, taken: Mapping[Lane, int]) -> None:
+        """What each lane got in this turn, and so how much anyone may get until the next one."""
+        self._served = Counter(taken)
+        self._share = max(taken.values())
+
+    def _reserve(self, lane: Lane, number: int) -> None:
+        if number:
+            self._reserved[lane] += number
+            self._none_reserved.clear()
+            self._pace.spend(number)
+
+    def _let_go(self, lane: Lane, number: int) -> None:
+        self._reserved[lane] -= number
+        if self._reserved[lane] <= 0:
+            del self._reserved[lane]
+        if not self._reserved:
+            self._none_reserved.set()
 
     def room_grew(self) -> None:
         self._news.set()
@@ -150,6 +227,7 @@ class Dispatcher:
         with suppress(TimeoutError):  # what is just being claimed is sent first: nobody would ever settle it otherwise
             async with asyncio.timeout(grace_s):
                 await self._resting.wait()
+                await self._none_reserved.wait()
         await self.transport.stop(grace_s)
 
     async def _work(self) -> float:
@@ -161,20 +239,31 @@ class Dispatcher:
         await self._check_stalled(now_ms, room)
         ready = [lane for lane, due_at_ms in self._lanes.items() if due_at_ms <= now_ms]
         if room > 0 and ready:
-            claimed = await self._claim(turns.order(ready, self._last_account), room, now_ms)
+            claimed = await self._claim(turns.order(ready, self._last_account), now_ms)
             if claimed:
                 self._send(claimed, now_ms)
             return 0.0
         return self._sleep_s(now_ms, room, bool(ready))
 
     def _room(self, now_ms: int) -> int:
+        """For what is claimed."""
         if not self._held.is_sure():
             return 0
-        room = min(self.transport.room(), LARGEST_CLAIM)
+        room = min(self.transport.room() - self._reserved.total(), LARGEST_CLAIM)
         for limit in (self._pace.room(now_ms), self._breaker.room(now_ms)):
             if limit is not None:
                 room = min(room, limit)
         return room
+
+    def _room_at_once(self, now_ms: int, *, with_spare: bool) -> int:
+        """For what is handed over."""
+        if self._is_stopping or self._breaker.is_open or not (self._knows_lanes and self._held.is_sure()):
+            return 0
+        room = self.transport.room() - self._reserved.total()
+        if with_spare and self._holds_more is not None:
+            room += self._holds_more.spare()
+        limit = self._pace.room_at_once(now_ms, may_lend=with_spare)
+        return min(room, LARGEST_CLAIM) if limit is None else min(room, LARGEST_CLAIM, limit)
 
     def _sleep_s(self, now_ms: int, room: int, has_ready: bool) -> float:
         waits_ms = [IDLE_S * 1000]
@@ -184,26 +273,42 @@ class Dispatcher:
             waits_ms.append(max(min(self._lanes.values()) - now_ms, 1))
         return min(waits_ms) / 1000
 
-    async def _claim(self, lanes: list[Lane], room: int, now_ms: int) -> list[Claimed]:
+    async def _claim(self, lanes: list[Lane], now_ms: int) -> list[Claimed]:
         claimed: list[Claimed] = []
-        async with self._database.transaction() as tx:
-            for place, lane in enumerate(lanes):
-                equals = sum(later.is_urgent == lane.is_urgent for later in lanes[place:])
-                wanted = turns.quota(room - len(claimed), equals)
-                if wanted <= 0 or (not lane.is_urgent and self._has_urgent(now_ms)):
-                    break
-                del self._lanes[lane]
-                some = await messages.claim(tx, lane, wanted, now_ms, now_ms + LEASE_MS, self._held.node_id)
-                claimed += some
-                if len(some) == wanted:
-                    self.lane_ready(lane, now_ms)
-                else:
-                    due_at_ms = await messages.next_due_at_ms(tx, lane)
-                    if due_at_ms is not None:
-                        # What is due and was not claimed has run out of time: the timekeeper takes it away.
-                        self.lane_ready(lane, max(due_at_ms, now_ms + STALLED_CHECK_MS))
-                if some:
-                    self._last_account = lane.account_id
+        taken: dict[Lane, int] = {}
+        try:
+            async with self._database.transaction() as tx:
+                room = self._room(now_ms)  # of now: while we waited for our turn some was handed over
+                for place, lane in enumerate(lanes):
+                    equals = sum(later.is_urgent == lane.is_urgent for later in lanes[place:])
+                    wanted = turns.quota(room - len(claimed), equals)
+                    if wanted <= 0 or (not lane.is_urgent and self._has_urgent(now_ms)):
+                        break
+                    taken[lane] = 0
+                    del self._lanes[lane]
+                    self._untold.discard(lane)
+                    some = await messages.claim(tx, lane, wanted, now_ms, now_ms + LEASE_MS, self._held.node_id)
+                    claimed += some
+                    taken[lane] = len(some)
+                    self._reserve(lane, len(some))
+                    if len(some) == wanted:
+                        self.lane_ready(lane, now_ms)
+                    else:
+                        due_at_ms = await messages.next_due_at_ms(tx, lane)
+                        if due_at_ms is not None:
+                            # What is due and was not claimed has run out of time: the timekeeper takes it away.
+                            self.lane_ready(lane, max(due_at_ms, now_ms + STALLED_CHECK_MS))
+                    if some:
+                        self._last_account = lane.account_id
+        except BaseException:
+            for lane, number in taken.items():
+                self.lane_ready(lane, now_ms)
+                self.release(lane, number)
+            raise
+        for lane, number in taken.items():
+            self._let_go(lane, number)
+        if claimed:
+            self._serve(taken)
         return claimed
 
     async def _give_back_unsent(self, now_ms: int) -> None:
@@ -225,7 +330,7 @@ class Dispatcher:
         """Whether an urgent lane had more than its share: the next claim begins there, and bulk waits for it."""
         return any(lane.is_urgent and due_at_ms <= now_ms for lane, due_at_ms in self._lanes.items())
 
-    def _send(self, claimed: list[Claimed], now_ms: int) -> None:
+    def _send(self, claimed: Sequence[Claimed], now_ms: int) -> None:
         attempts = []
         for stored, sender, text, extras in claimed:
             message = stored.message
@@ -249,7 +354,6 @@ class Dispatcher:
             for attempt in attempts:
                 self._settle(attempt, NotSent())
             return
-        self._pace.spend(len(attempts))
         self._breaker.sent()
         self.transport.send(attempts, self._settle)
 

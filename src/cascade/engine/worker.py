@@ -1,7 +1,7 @@
 """Starts a node's loops, gives each link that it owns its dispatcher, and drains them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from cascade.channels.fitting import Fitting
 from cascade.core.directory import Directory
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
+from cascade.core.message import Message
 from cascade.core.node import ALONE, Role, Share
 from cascade.core.replies import Wishes
 from cascade.core.turns import Lane
@@ -32,6 +33,7 @@ from cascade.engine.supervision import supervise, wait
 from cascade.engine.timekeeper import Timekeeper
 from cascade.store import messages
 from cascade.store.database import Database
+from cascade.store.messages import Claimed
 
 log = structlog.get_logger()
 
@@ -98,6 +100,9 @@ class Worker:
             if released:
                 log.warning("leases_released", messages=released)
         self._database.on_lane_ready = self._lane_ready
+        if not self._database.is_shared:
+            self._database.forwarder = self
+            self._database.on_lane_ready = self._lane_stored
         self._database.on_receipts_ready = self._receiver.wake
         for name, setup in links.items():
             self.add_link(name, setup)
@@ -277,10 +282,38 @@ class Worker:
         if dispatcher is not None:
             dispatcher.lane_ready(lane, due_at_ms)
 
+    def _lane_stored(self, lane: Lane, _: int) -> None:
+        """What `lane_filled` announced."""
+        dispatcher = self._dispatchers.get(lane.link)
+        if dispatcher is not None:
+            dispatcher.lane_stored(lane)
+
+    def lane_filled(self, lane: Lane, due_at_ms: int) -> None:
+        """See `Forwarder`, which a process is that owns its store: all its links are its own."""
+        dispatcher = self._dispatchers.get(lane.link)
+        if dispatcher is not None:
+            dispatcher.lane_filled(lane, due_at_ms)
+
+    def reserve(self, lane: Lane, message: Message, number: int) -> tuple[int, Message]:
+        dispatcher = self._dispatchers.get(lane.link)
+        try:
+            return (0, message) if dispatcher is None else dispatcher.reserve(lane, message, number)
+        except Exception:  # a fault of a link's code is no reason to refuse what is for it
+            log.exception("handing_over_failed", link=lane.link)
+            return 0, message
+
+    def release(self, lane: Lane, number: int) -> None:
+        self._dispatchers[lane.link].release(lane, number)
+
+    def take(self, forwarded: Sequence[tuple[Lane, Sequence[Claimed]]]) -> None:
+        for lane, claimed in forwarded:  # whoever committed goes first
+            asyncio.get_running_loop().call_soon(self._dispatchers[lane.link].take, lane, claimed)
+
     async def _poll_lanes(self) -> None:
         """The safety net under the wake-ups, and how a start finds what was waiting."""
         while True:
             self._poll.clear()
+            served = list(self._dispatchers.values())
             try:
                 async with self._database.reading() as reader:
                     found = await messages.lanes(reader)
@@ -289,6 +322,8 @@ class Worker:
             else:
                 for lane, due_at_ms in found.items():
                     self._lane_ready(lane, due_at_ms)
+                for dispatcher in served:
+                    dispatcher.lanes_known()
             await wait(self._poll, POLL_LANES_S)
 
     def _spawn(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:

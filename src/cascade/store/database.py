@@ -17,6 +17,8 @@ from cascade.core.turns import Lane
 from cascade.store.recent import RecentDigests
 
 if TYPE_CHECKING:
+    from cascade.core.message import Message
+    from cascade.store import messages
     from cascade.store.deliveries import Claimed
     from cascade.store.messages import Change, NewMessage
 
@@ -122,6 +124,40 @@ class NoCourier:
     def take(self, claimed: "Sequence[Claimed]") -> None: ...
 
 
+class Forwarder(Protocol):
+    """Sends what this process accepts, without a claim: each message is stored as one that it holds already."""
+
+    def lane_filled(self, lane: Lane, due_at_ms: int) -> None:
+        """A message is put into the lane, due at that time: from now on it is not to be overtaken."""
+        ...
+
+    def reserve(self, lane: Lane, message: "Message", number: int) -> "tuple[int, Message]":
+        """How many of so many messages that begin like this one it can send at once, and how those are stored; it keeps
+        the room until `take` or `release`."""
+        ...
+
+    def release(self, lane: Lane, number: int) -> None:
+        """They were not stored."""
+        ...
+
+    def take(self, forwarded: "Sequence[tuple[Lane, Sequence[messages.Claimed]]]") -> None:
+        """They are committed: send them."""
+        ...
+
+
+class NoForwarder:
+    """Where nobody sends, or only what was claimed."""
+
+    def lane_filled(self, lane: Lane, due_at_ms: int) -> None: ...
+
+    def reserve(self, lane: Lane, message: "Message", number: int) -> "tuple[int, Message]":
+        return 0, message
+
+    def release(self, lane: Lane, number: int) -> None: ...
+
+    def take(self, forwarded: "Sequence[tuple[Lane, Sequence[messages.Claimed]]]") -> None: ...
+
+
 class Reader(Protocol):
     is_distributed: bool
     """Whether the tables lie on several nodes: then what walks through all accounts is asked of all at once."""
@@ -174,6 +210,13 @@ class Transaction(Reader, Protocol):
     @property
     def courier(self) -> Courier: ...
 
+    @property
+    def forwarder(self) -> Forwarder: ...
+
+    def forward(self, lane: Lane, claimed: "Sequence[messages.Claimed]") -> None:
+        """Once this is committed, give the forwarder what it has reserved room for."""
+        ...
+
     def hand_over(self, claimed: "Sequence[Claimed]") -> None:
         """Once this is committed, give the courier what it has reserved room for."""
         ...
@@ -214,6 +257,7 @@ class Wakes:
         self.webhooks: set[WebhookKey] = set()
         self.has_nodes = False
         self.handed_over: list[Claimed] = []
+        self.forwarded: list[tuple[Lane, Sequence[messages.Claimed]]] = []
         self.news_of_added: list[Sequence[NewMessage]] = []
         self.news_of_changed: list[Sequence[Change]] = []
 
@@ -237,6 +281,9 @@ class Wakes:
     def hand_over(self, claimed: "Sequence[Claimed]") -> None:
         self.handed_over += claimed
 
+    def forward(self, lane: Lane, claimed: "Sequence[messages.Claimed]") -> None:
+        self.forwarded.append((lane, claimed))
+
     def nodes_changed(self) -> None:
         self.has_nodes = True
 
@@ -257,7 +304,8 @@ class Wakes:
 
 class Database(ABC):
     """The functions that begin with `on_` are called in the loop's thread after a commit.
-    `listeners` is put here by whoever watches the webhooks, `courier` by whoever delivers to them."""
+    `listeners` is put here by whoever watches the webhooks, `courier` by whoever delivers to them, `forwarder` by who
+    sends messages through links that are this process's alone."""
 
     is_shared: bool
     """Whether other nodes may be at work on it: then a lease that runs is not to be taken for a dead node's."""
@@ -270,6 +318,7 @@ class Database(ABC):
         self.on_nodes_changed: Callable[[], None] = lambda: None
         self.listeners: Listeners = NOBODY
         self.courier: Courier = NoCourier()
+        self.forwarder: Forwarder = NoForwarder()
         self.observers: list[Observer] = []
 
     @abstractmethod
@@ -325,7 +374,9 @@ class Database(ABC):
             self.on_nodes_changed()
 
     def tell(self, wakes: Wakes) -> None:
-        """Give the courier what it is handed, and tell the observers of what was committed."""
+        """Give the forwarder and the courier what they are handed, and tell the observers of what was committed."""
+        if wakes.forwarded:
+            self.forwarder.take(wakes.forwarded)
         if wakes.handed_over:
             self.courier.take(wakes.handed_over)
         for observer in self.observers:
@@ -336,5 +387,7 @@ class Database(ABC):
 
     def take_back(self, wakes: Wakes) -> None:
         """Nothing of it was committed."""
+        for lane, claimed in wakes.forwarded:
+            self.forwarder.release(lane, len(claimed))
         for one in wakes.handed_over:
             self.courier.release((one.account_id, one.webhook_id), 1)

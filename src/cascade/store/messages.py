@@ -1,6 +1,7 @@
 """Messages: stored once, claimed by one node at a time, and changed only by whoever holds their fence."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import compress
 from operator import attrgetter, is_not
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from cascade.core import route as routes
 from cascade.core import timeline
-from cascade.core.message import Message, State, Status
+from cascade.core.message import NO_ADDRESSES, Message, State, Status
 from cascade.core.node import ALONE, Share
 from cascade.core.timeline import Entry
 from cascade.core.turns import Lane
@@ -119,6 +120,11 @@ ADD = Insertion(
         "timeline": "text",
     },
 )
+
+ADD_CLAIMED = replace(ADD, shared={**ADD.shared, "fence": "bigint", "attempt": "integer", "tries": "integer"})
+"""Of messages that are claimed as they are stored."""
+FIRST_CLAIM = 1
+"""The fence of such a message."""
 
 STATE_COLUMNS = """account_id, id, fence, tracking_id, phone, type, route, expires_at_ms, state, status, step,
     link, attempt, tries, address, due_at_ms, deadline_at_ms, step_ends_at_ms, delivered_step, delivered, is_read,
@@ -270,11 +276,12 @@ CHANGING = {
 
 
 async def add(tx: Transaction, new: Sequence[NewMessage]) -> None:
-    """Store accepted messages, each already begun or waiting for its hour."""
+    """Store accepted messages, each already begun or waiting for its hour. Those that can be sent at once are handed to
+    the forwarder, and need no claim."""
     # A batch begins in a few ways only, and messages that begin alike share one start (core/plan).
-    starts: dict[tuple[int, ...], tuple[Lane | None, Row]] = {}
+    starts: dict[tuple[int, ...], _Start] = {}
     # Those of a lane that follow each other and begin alike are one set, so that a lane keeps its order.
-    sets: dict[Lane | None, tuple[Row, list[Row]]] = {}
+    sets: dict[Lane | None, tuple[_Start, list[Row]]] = {}
     for key, tracking_id, sender, phone, text, extras, accepted_at_ms, message, entries, batch_id, era in new:
         alike = (key.account_id, accepted_at_ms, era, id(message), id(entries))
         start = starts.get(alike)
@@ -282,24 +289,62 @@ async def add(tx: Transaction, new: Sequence[NewMessage]) -> None:
             lane = None
             if message.state is State.QUEUED and message.link is not None:
                 lane = Lane(key.account_id, message.link, message.type.is_urgent)
-                tx.lane_ready(lane, message.due_at_ms)
-            shared = (key.account_id, accepted_at_ms, era, *_start(message, entries, accepted_at_ms))
-            start = starts[alike] = (lane, shared)
-        lane, shared = start
-        open_ = sets.get(lane)
-        if open_ is None or open_[0] != shared:
+            shared = _shared(key.account_id, accepted_at_ms, era, message, entries)
+            start = starts[alike] = _Start(lane, shared, message, entries)
+        open_ = sets.get(start.lane)
+        if open_ is None or (open_[0] is not start and open_[0].shared != start.shared):
             if open_ is not None:
-                await tx.insert(ADD, open_[1], open_[0])
-            open_ = sets[lane] = (shared, [])
+                await _add(tx, *open_)
+            open_ = sets[start.lane] = (start, [])
         open_[1].append((key.id, tracking_id, sender, phone, text, extras, message.address, batch_id))
-    for shared, rows in sets.values():
-        await tx.insert(ADD, rows, shared)
+    for open_ in sets.values():
+        await _add(tx, *open_)
     tx.added(new)
 
 
-def _start(message: Message, entries: list[Entry], accepted_at_ms: int) -> Row:
+class _Start(NamedTuple):
+    """How a message begins: in which lane, None: in none, and the columns that say so."""
+
+    lane: Lane | None
+    shared: Row
+    message: Message
+    entries: list[Entry]
+
+
+async def _add(tx: Transaction, start: _Start, rows: list[Row]) -> None:
+    """Store a set that begins alike: the first of it as claimed, as far as the forwarder has room."""
+    lane, shared, message, entries = start
+    if lane is not None:
+        number, claimed = tx.forwarder.reserve(lane, message, len(rows))
+        if number:
+            first, rows = rows[:number], rows[number:]
+            claimed = claimed._replace(addresses=NO_ADDRESSES)
+            account_id, accepted_at_ms, era, *_ = shared
+            tx.forward(lane, [_as_claimed(account_id, claimed, row) for row in first])
+            claim_of = (FIRST_CLAIM, claimed.attempt, claimed.tries)
+            await tx.insert(
+                ADD_CLAIMED, first, (*_shared(account_id, accepted_at_ms, era, claimed, entries), *claim_of)
+            )
+        if not rows:
+            return
+        tx.lane_ready(lane, message.due_at_ms)
+    await tx.insert(ADD, rows, shared)
+
+
+def _as_claimed(account_id: int, message: Message, row: Row) -> Claimed:
+    """A message that is being stored, as a claim would read it."""
+    id_, tracking_id, sender, phone, text, extras, address, _ = row
+    if address is not message.address:
+        message = message._replace(address=address)
+    return Claimed(Stored(Key(account_id, id_), FIRST_CLAIM, tracking_id, phone, message), sender, text, extras)
+
+
+def _shared(account_id: int, accepted_at_ms: int, era: int, message: Message, entries: list[Entry]) -> Row:
     """The columns that say how a message begins."""
     return (
+        account_id,
+        accepted_at_ms,
+        era,
         message.type.value,
         message.type.is_urgent,
         routes.encode(message.route),

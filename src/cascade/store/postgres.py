@@ -34,6 +34,7 @@ from cascade.store.database import (
     Courier,
     Database,
     Insertion,
+    NoForwarder,
     Reader,
     Row,
     Statement,
@@ -120,6 +121,8 @@ class _PostgresReader:
 
 
 class _PostgresTransaction(_PostgresReader, Wakes):
+    forwarder = NoForwarder()  # a link may be another node's
+
     def __init__(self, connection: Any, listeners: Listeners, courier: Courier, *, is_distributed: bool) -> None:
         _PostgresReader.__init__(self, connection, is_distributed=is_distributed)
         Wakes.__init__(self)

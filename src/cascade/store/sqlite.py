@@ -21,6 +21,7 @@ import structlog
 
 from cascade.core.errors import ConfigError, QueryTimeoutError, StoreUnavailableError
 from cascade.core.events import Listeners
+from cascade.core.turns import Lane
 from cascade.store import schema, versions
 from cascade.store.database import (
     COLD_READERS,
@@ -28,6 +29,7 @@ from cascade.store.database import (
     IN_LIST,
     Courier,
     Database,
+    Forwarder,
     Insertion,
     Reader,
     Row,
@@ -143,13 +145,24 @@ class _ColdSqliteReader:
 
 class _SqliteTransaction(_SqliteReader, Wakes):
     def __init__(
-        self, connection: sqlite3.Connection, listeners: Listeners, courier: Courier, recent: RecentDigests | None
+        self,
+        connection: sqlite3.Connection,
+        listeners: Listeners,
+        courier: Courier,
+        forwarder: Forwarder,
+        recent: RecentDigests | None,
     ) -> None:
         _SqliteReader.__init__(self, connection)
         Wakes.__init__(self)
         self.listeners = listeners
         self.courier = courier
+        self.forwarder = forwarder
         self.recent = recent
+
+    def lane_ready(self, lane: Lane, due_at_ms: int) -> None:
+        # The next transaction of the same group sees what this one stored, and must not store what overtakes it.
+        self.forwarder.lane_filled(lane, due_at_ms)
+        Wakes.lane_ready(self, lane, due_at_ms)
 
     async def execute(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> int:
         return self._connection.execute(_text(statement), parameters).rowcount
@@ -326,7 +339,7 @@ class SqliteDatabase(Database):
                 connection.execute(begin)
             except sqlite3.Error as error:
                 raise StoreUnavailableError(str(error)) from error
-            transaction = _SqliteTransaction(connection, self.listeners, self.courier, self._recent)
+            transaction = _SqliteTransaction(connection, self.listeners, self.courier, self.forwarder, self._recent)
             try:
                 yield transaction
                 if end is not None:
@@ -347,11 +360,20 @@ class SqliteDatabase(Database):
                 group = self._begin_group()
         try:
             await asyncio.shield(group)
-        except BaseException:
-            self.take_back(transaction)
+        except asyncio.CancelledError:  # whoever waited is gone; the commit goes on, and with it what it stores
+            group.add_done_callback(lambda done: self._end(transaction, is_stored=done.exception() is None))
             raise
-        self.tell(transaction)
-        self.wake(transaction)
+        except BaseException:
+            self._end(transaction, is_stored=False)
+            raise
+        self._end(transaction, is_stored=True)
+
+    def _end(self, wakes: Wakes, *, is_stored: bool) -> None:
+        if is_stored:
+            self.tell(wakes)
+            self.wake(wakes)
+        else:
+            self.take_back(wakes)
 
     def _begin_group(self) -> asyncio.Future[None]:
         group = self._group = asyncio.get_running_loop().create_future()

@@ -178,6 +178,38 @@ async def test_what_waits_goes_back_when_no_answers_come(slow: None) -> None:
         assert smsc.waiting == 0
 
 
+async def test_beyond_the_window_an_eighth_may_wait_for_the_next_answers() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, window=16) as ours:
+        await ours.room(16)
+        assert ours.transport.spare() == 2
+        ours.send(*(attempt(number=number) for number in range(18)))
+        first, *_ = await smsc.requests(16)
+        assert (ours.transport.room(), ours.transport.spare(), ours.transport.unanswered) == (0, 0, 16)
+        first.peer.send(first.answer("1"))
+        await smsc.request()
+        assert (ours.transport.room(), ours.transport.spare(), ours.transport.unanswered) == (0, 1, 16)
+
+
+async def test_beyond_what_is_claimed_ahead_there_is_another_eighth(slow: None) -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, window=16) as ours:
+        await ours.room(18)
+        assert ours.transport.spare() == 2
+        ours.send(*(attempt(number=number) for number in range(18)))
+        assert (ours.transport.room(), ours.transport.spare()) == (0, 2)
+        ours.send(attempt(number=18), attempt(number=19))
+        assert (ours.transport.room(), ours.transport.spare()) == (0, 0)
+        await smsc.requests(16)
+
+
+async def test_who_is_not_connected_or_stops_holds_nothing() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port) as ours:
+        assert ours.transport.spare() == 0
+        await ours.room()
+        assert ours.transport.spare() > 0
+        await ours.transport.stop(0.1)
+        assert ours.transport.spare() == 0
+
+
 async def test_parts_over_the_window_wait_inside() -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=2) as ours:
         await ours.room()

@@ -157,6 +157,13 @@ class SmppTransport:
         free = self._free_slots() + ahead - len(self._queue)
         return max(1, round(free / self._parts_per_attempt)) if free >= max(ahead, 1) else 0
 
+    def spare(self) -> int:
+        """See `HoldsMore`: an eighth of the window, beyond that which is claimed ahead."""
+        if self._is_stopping or not self._is_open():
+            return 0
+        free = self._free_slots() + self._ahead() + max(self._throttle.window // AHEAD, 1) - len(self._queue)
+        return max(round(free / self._parts_per_attempt) - self.room(), 0)
+
     def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:
         if self._is_stopping or self._submitting_session() is None:
             for attempt in attempts:

@@ -10,6 +10,7 @@ Bytecode is kept, even where the environment asks that none is written: tests st
 compile all of Cascade again; and so would every run with the tests.
 """
 
+import gc
 import os
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from playwright.async_api import Browser, async_playwright
 from cascade.store import schema
 from programs import program
 
+gc.disable()  # until all tests are collected: what is imported stays
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -42,6 +44,11 @@ EMPTY = f"""
 """  # noqa: S608 - our own names
 """As good as new, also for who plans a query. Tables that nothing was written to and that nobody looked over are left
 out, for each costs PostgreSQL some milliseconds."""
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -16,13 +16,13 @@ TINY = Scale(
     calm_rate_per_s=500,
     steady_rate_per_s=200,
     steady_requests=20,
-    single_requests=100,
-    batched_messages=2_000,
-    smpp_messages=500,
+    single_requests=50,
+    batched_messages=1_000,
+    smpp_messages=200,
     webhook_messages=100,
-    slow_messages=1_000,
-    http_messages=200,
-    waiting_messages=5_000,
+    slow_messages=200,
+    http_messages=100,
+    waiting_messages=1_000,
     urgent_messages=3,
     idle_s=1.0,
 )
@@ -62,6 +62,8 @@ FIGURES = {
 @pytest.mark.timeout(180)  # a score of gateways, one after the other
 async def test_every_scenario_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "ENGINES", (2,))
+    monkeypatch.setattr(nodes, "WARM_MESSAGES", 200)
+    monkeypatch.setattr(nodes, "IDLE_S", 1.0)
     samples = await asyncio.gather(*(once(TINY, tmp_path / name) for name, once in SCENARIOS.items()))
     figures = summary(sample for some in samples for sample in some)
     assert {figure.figure for figure in figures} == FIGURES

@@ -477,6 +477,10 @@ class _Server(uvicorn.Server):
 
     _leaving: asyncio.Task[None] | None = None
 
+    def __init__(self, config: uvicorn.Config, leave_s: float) -> None:
+        super().__init__(config)
+        self._leave_s = leave_s
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -490,10 +494,12 @@ class _Server(uvicorn.Server):
 
     async def _leave(self, listening: socket.socket) -> None:
         """From now on an answer ends its connection, so that the next request goes to another node. Who leaves a
-        connection idle is waited for a little, and so is the request of whoever connected a moment ago."""
+        connection idle is waited for a little, and so is the request of whoever connected a moment ago; and so long
+        as a balancer may still take us for ready, whoever comes is answered."""
         self.config.loaded_app = closing = _Closing(self.config.loaded_app)
         for connection in self.server_state.connections:
             connection.app = closing  # type: ignore[union-attr]
+        await asyncio.sleep(self._leave_s)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + LINGER_S
         while self.server_state.connections and loop.time() < until_s:  # noqa: ASYNC110 - it is uvicorn's set
@@ -554,7 +560,8 @@ def node_name(port: int) -> str:
     return f"{host}:{port} {boot}/{network}"
 
 
-def http_server(app: Any, trusted_proxies: list[str]) -> _Server:
+def http_server(app: Any, trusted_proxies: list[str], leave_s: float = 0) -> _Server:
+    """`leave_s`: see `http.leave_s`."""
     config = uvicorn.Config(
         app,
         loop="none",
@@ -568,7 +575,7 @@ def http_server(app: Any, trusted_proxies: list[str]) -> _Server:
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=trusted_proxies,
     )
-    return _Server(config)
+    return _Server(config, leave_s)
 
 
 def freeze_memory() -> None:
@@ -583,7 +590,7 @@ async def serve(settings: Settings) -> None:
     listening = listen(settings.http.host, settings.http.port, "http.port")
     try:
         gateway = Gateway(settings, node_name(listening.getsockname()[1]))
-        server = http_server(gateway.entrance, settings.http.trusted_proxies)
+        server = http_server(gateway.entrance, settings.http.trusted_proxies, settings.http.leave_s)
         starting = asyncio.create_task(_start(gateway, listening))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

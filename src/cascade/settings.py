@@ -78,7 +78,8 @@ class Store(Section):
 class Http(Section):
     """`public_url`: where people and providers can reach us, for short links and callbacks; None: providers are not
     told, and links name host and port.
-    `trusted_proxies`: addresses whose X-Forwarded-For is believed."""
+    `trusted_proxies`: addresses whose X-Forwarded-For is believed.
+    `leave_s`: how long a stop goes on listening, not ready by `/health/ready`, until a balancer has noticed."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -86,6 +87,7 @@ class Http(Section):
     trusted_proxies: list[str] = []
     max_batch: Positive = 5_000
     max_body_bytes: Positive = 16 * 1024 * 1024
+    leave_s: Annotated[float, Field(ge=0, le=15)] = 0.0
 
     @property
     def reached_at(self) -> str:

@@ -27,6 +27,7 @@ ELSEWHERE = {  # how a command begins: why it is not run here
     ".venv/bin/python -m pytest ": "this is the suite",
     "systemctl ": "there is no systemd here",
     "docker ": "there is no Docker engine here",
+    "sleep ": "between two of those",
     "useradd ": "it would change the machine",
     "install ": "it would change the machine",
     "python3 -m venv /opt": "it would change the machine",

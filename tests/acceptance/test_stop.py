@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import requests
+
 from bench.ports import free_ports
 
 from .processes import HOST, STOP_S, City, add_account, cascade, gateway_settings, sandbox
@@ -39,6 +41,22 @@ def test_a_gateway_stopped_in_the_middle_of_a_campaign_loses_and_repeats_nothing
             process.stop()
         for phone, text in phones.items():
             assert [received["text"] for received in city.inbox(phone)] == [text]
+
+
+def test_a_gateway_that_leaves_is_not_ready_and_answers_whoever_still_comes(tmp_path: Path) -> None:
+    port = free_ports(1)
+    key = add_account(tmp_path)
+    with sandbox(tmp_path / "sandbox", port, key) as (sandbox_url, smsc_port):
+        settings = gateway_settings(tmp_path, port, sandbox_url, smsc_port) | {"CASCADE_HTTP__LEAVE_S": "15"}
+        with cascade(tmp_path / "gateway", "serve", **settings) as process:
+            process.wait_for("gateway_ready")
+            city = City(process, f"http://{HOST}:{port}", sandbox_url, key)
+            process.popen.terminate()
+            while requests.get(f"{city.gateway}/health/ready", timeout=10).status_code == 200:
+                pass
+            assert len(city.send(promo("+380670000001", "Message"))) == 1
+            code, _ = process.stop()  # asked a second time, it goes at once
+            assert code == 0
 
 
 def promo(phone: str, text: str) -> dict[str, str]:

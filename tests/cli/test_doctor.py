@@ -62,6 +62,7 @@ def test_all_is_well(cascade: Run, settings: pytest.MonkeyPatch, twin: Twin) -> 
     assert "Sandbox bot" in well["bot viber_bot.2"]
     assert {"configuration", "store", "secrets", "accounts", "disk"} <= set(well)
     assert findings["gateway"]["state"] == "warning"  # it does not run
+    assert "cannot be reached: All connection attempts failed" in findings["gateway"]["detail"]
 
 
 def test_wrong_credentials_are_found_and_shown_to_nobody(cascade: Run, settings: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import secrets
 import subprocess
 import time
 from collections.abc import Iterator
-from ipaddress import ip_network
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,6 +144,7 @@ def proxies(tmp_path: Path, empty_postgres_url: str) -> Iterator[tuple[list[Prox
         "CASCADE_STORE__CONNECTIONS": "4",
         "CASCADE_SECRETS__KEYS": f'["{Fernet.generate_key().decode()}"]',
         "CASCADE_HTTP__TRUSTED_PROXIES": '["127.0.0.1"]',
+        "CASCADE_HTTP__LEAVE_S": "2",
         "CASCADE_LIMITS__SEND_RATE": "0",
     }
     with contextlib.ExitStack() as stack:
@@ -190,14 +192,22 @@ def test_clients_come_through_under_their_own_address_and_none_notices_a_stop(
         refused = proxy.session(ELSEWHERE).post(proxy.url + SEND, json=message(1), headers=forged, timeout=10)
         assert refused.status_code == 403
         assert proxy.session().get(f"{proxy.url}/metrics", timeout=10).status_code == 404
-    sessions = [(proxy.url + SEND, proxy.session()) for proxy in both]
-    statuses = []
-    for number in range(80):
-        if number == 20:
-            gateway.popen.terminate()
-        url, session = sessions[number % 2]
-        statuses.append(session.post(url, json=message(number), timeout=30).status_code)
-    assert statuses == [200] * 80
+
+    def send_until_after_the_stop(client: int) -> list[int]:
+        proxy, more = both[client % 2], 100
+        statuses: list[int] = []
+        session = proxy.session()
+        while more:
+            number = client * 100_000 + len(statuses)
+            statuses.append(session.post(proxy.url + SEND, json=message(number), timeout=30).status_code)
+            time.sleep(0.02)  # as clients do: without it, none meets a closed door
+            more -= gateway.popen.poll() is not None
+        return statuses
+
+    with ThreadPoolExecutor(4) as clients:
+        answers = [clients.submit(send_until_after_the_stop, client) for client in range(4)]
+        gateway.popen.terminate()
+        assert [set(answer.result()) for answer in answers] == [{200}] * 4
     assert gateway.popen.wait(30) == 0
 
 
@@ -212,6 +222,22 @@ def test_the_example_for_compose_is_the_same_but_for_names() -> None:
         wanted = wanted.replace(given, there)
     compose = (DEPLOY / "nginx" / "cascade.compose.conf").read_text()
     assert compose.partition("upstream")[2] == wanted.partition("upstream")[2]
+
+
+def test_nobody_in_compose_is_given_an_address_that_is_anothers() -> None:
+    compose = (DEPLOY / "compose.yaml").read_text()
+    network = re.search(r"subnet: (\S+), gateway: (\S+), ip_range: (\S+) }", compose)
+    assert network is not None
+    subnet, given = ip_network(network[1]), ip_network(network[3])
+    fixed = [ip_address(each) for each in (network[2], *re.findall(r"ipv4_address: (\S+) }", compose))]
+    assert len(set(fixed)) == len(fixed) == 4
+    assert all(one in subnet and one not in given for one in fixed)
+    assert f"TRUSTED_PROXIES: '[\"{fixed[-1]}\"]'" in compose  # nginx is the last one
+
+
+def test_what_an_operator_fills_in_is_kept_out_of_the_repository() -> None:
+    ignored = (DEPLOY.parent / ".gitignore").read_text().splitlines()
+    assert {"/deploy/environment", "/deploy/certificates/"} <= set(ignored)
 
 
 def test_the_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:

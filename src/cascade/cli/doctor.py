@@ -260,9 +260,8 @@ def _look_at_gateway(what: str, url: str) -> Callable[[], Awaitable[Finding]]:
             async with httpx.AsyncClient(timeout=HTTP_S) as http:
                 answer = await http.get(f"{url}/health/ready")
         except httpx.TransportError as error:
-            return Finding(
-                what, State.WARNING, f"nothing answers at {url} ({type(error).__name__})", "Start it, or look there"
-            )
+            why = str(error) or type(error).__name__  # a certificate that is not believed is told here, too
+            return Finding(what, State.WARNING, f"{url} cannot be reached: {why}", "Start it, or look there")
         if answer.status_code == 200:
             return well(what, f"ready at {url}")
         return Finding(

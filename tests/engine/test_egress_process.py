@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import psutil
@@ -78,8 +78,19 @@ async def answer(egress: EgressProcess, url: str) -> Answer:
         return await sent(egress, url)
 
 
-def children() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "egress_process" in " ".join(one.cmdline())]
+Children = Callable[[], list[psutil.Process]]
+
+
+@pytest.fixture
+def children() -> Children:
+    """Those that the test began: a gateway that other tests of this process share may have one, too."""
+    others = set(psutil.Process().children())
+
+    def found() -> list[psutil.Process]:
+        begun = set(psutil.Process().children()) - others
+        return [one for one in begun if "egress_process" in " ".join(one.cmdline())]
+
+    return found
 
 
 async def test_what_is_sent_arrives_and_what_is_answered_comes_back(client: Client) -> None:
@@ -133,7 +144,9 @@ async def test_a_url_is_checked_before_it_is_taken() -> None:
         await EgressProcess(strict, 5.0).check("http://localhost/")
 
 
-async def test_there_is_no_process_before_the_first_request_and_none_after_the_last(client: Client) -> None:
+async def test_there_is_no_process_before_the_first_request_and_none_after_the_last(
+    client: Client, children: Children
+) -> None:
     async with opened() as egress:
         assert children() == []
         await answer(egress, client.url)
@@ -141,7 +154,9 @@ async def test_there_is_no_process_before_the_first_request_and_none_after_the_l
     assert children() == []
 
 
-async def test_it_knows_none_of_our_secrets(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_knows_none_of_our_secrets(
+    client: Client, monkeypatch: pytest.MonkeyPatch, children: Children
+) -> None:
     monkeypatch.setenv("CASCADE_SECRETS__KEYS", "[]")
     async with opened() as egress:
         await answer(egress, client.url)
@@ -150,7 +165,9 @@ async def test_it_knows_none_of_our_secrets(client: Client, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_signals_that_stop_the_gateway_do_not_stop_it_before(client: Client, number: signal.Signals) -> None:
+async def test_signals_that_stop_the_gateway_do_not_stop_it_before(
+    client: Client, number: signal.Signals, children: Children
+) -> None:
     client.hold.clear()
     async with opened() as egress:
         under_way = sent(egress, client.url)
@@ -163,7 +180,7 @@ async def test_signals_that_stop_the_gateway_do_not_stop_it_before(client: Clien
 
 
 async def test_one_that_died_is_begun_again_and_what_was_under_way_is_told(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch, children: Children
 ) -> None:
     monkeypatch.setattr(egress_process, "RESTART_S", 0.01)
     client.hold.clear()
@@ -176,7 +193,7 @@ async def test_one_that_died_is_begun_again_and_what_was_under_way_is_told(
         assert (await answer(egress, client.url)).status == 200
 
 
-async def test_one_that_is_hung_is_ended(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_is_hung_is_ended(client: Client, monkeypatch: pytest.MonkeyPatch, children: Children) -> None:
     monkeypatch.setattr(egress_process, "RESTART_S", 0.01)
     monkeypatch.setattr(egress_process, "LOOK_S", 0.05)
     async with opened(timeout_s=0.1) as egress:

@@ -164,7 +164,8 @@ def redis_buckets(url: str) -> "RedisBuckets":
 
 def _egress(targets: Targets, timeout_s: float) -> Egress | EgressProcess:
     """Webhooks leave by a process of their own where it has a core of its own."""
-    if sys.platform == "win32" or len(os.sched_getaffinity(0)) == 1:
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if sys.platform == "win32" or cores == 1:
         return Egress(targets, timeout_s)
     return EgressProcess(targets, timeout_s)
 

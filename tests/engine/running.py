@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from aiohttp import web
+
 from cascade.channels.base import Heard
 from cascade.channels.fitting import as_sms
 from cascade.core.errors import StoreUnavailableError
@@ -32,6 +34,21 @@ async def eventually(is_so: Callable[[], bool | Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not (so if isinstance(so := is_so(), bool) else await so):  # noqa: ASYNC110 - any condition will do
             await asyncio.sleep(LOOK_S)
+
+
+@asynccontextmanager
+async def serving(take: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """A client's server, which answers every request so; its URL."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", take)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 class Clock:

@@ -15,7 +15,7 @@ from cascade.engine import egress_process
 from cascade.engine.egress import Answer
 from cascade.engine.egress_process import ENDED, EgressProcess
 
-from .running import PATIENCE_S, eventually
+from .running import PATIENCE_S, eventually, serving
 
 HOST = "127.0.0.1"
 LOCAL = Targets.of([HOST], is_http_allowed=True, ports=())
@@ -45,16 +45,9 @@ class Client:
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     client = Client()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", client.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, HOST, 0)
-    await site.start()
-    client.url = f"http://{HOST}:{runner.addresses[0][1]}"
-    yield client
-    client.hold.set()
-    await runner.cleanup()
+    async with serving(client.take) as client.url:
+        yield client
+        client.hold.set()
 
 
 @asynccontextmanager
@@ -213,6 +206,17 @@ async def test_one_that_cannot_begin_answers_all_the_same(client: Client, monkey
         assert await answer(egress, client.url) == Answer(None, ENDED)
         monkeypatch.setattr(sys, "executable", python)
         assert (await answer(egress, client.url)).status == 200
+
+
+async def test_a_stop_while_it_is_begun_ends_all_the_same(client: Client, children: Children) -> None:
+    for turns in range(8):  # of the loop: each time it is met at another step between the process and its connection
+        async with asyncio.timeout(PATIENCE_S), opened() as egress:
+            sent(egress, client.url)
+            while not children():  # noqa: ASYNC110 - every step of the loop counts
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        assert children() == []
 
 
 async def test_it_ends_when_we_are_killed(client: Client) -> None:

@@ -34,7 +34,7 @@ from cascade.store.database import NoCourier
 from cascade.store.deliveries import Listed, State
 from cascade.store.webhooks import Format, SealedSecret, Webhook
 
-from .running import PATIENCE_S, Clock, Store, eventually
+from .running import PATIENCE_S, Clock, Store, eventually, serving
 
 HOST = "127.0.0.1"
 NPM = Path(__file__).parents[2] / "build" / "npm-webhooks"
@@ -94,15 +94,8 @@ class Client:
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     client = Client()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", client.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, HOST, 0)
-    await site.start()
-    client.url = f"http://{HOST}:{runner.addresses[0][1]}"
-    yield client
-    await runner.cleanup()
+    async with serving(client.take) as client.url:
+        yield client
 
 
 class Outbox:

@@ -64,9 +64,6 @@ class _Frames(asyncio.Protocol):
             asyncio.get_running_loop().call_later(self._gather_s, self._flush)
         self._outbox.append(tuple(one))
 
-    def close(self) -> None:
-        self._transport.abort()
-
     def _flush(self) -> None:
         data = marshal.dumps(self._outbox)
         self._outbox = []
@@ -159,14 +156,16 @@ class EgressProcess:
             theirs.close()
             frames = _Frames(self._take)
             try:
-                await asyncio.get_running_loop().create_connection(lambda: frames, sock=ours)
-                for request in self._unsent:
-                    frames.put(request)
-                self._unsent = []
-                self._frames = frames
-                await self._watch(frames)
+                transport, _ = await asyncio.get_running_loop().create_connection(lambda: frames, sock=ours)
+                try:
+                    for request in self._unsent:
+                        frames.put(request)
+                    self._unsent = []
+                    self._frames = frames
+                    await self._watch(frames)
+                finally:
+                    transport.abort()
             finally:
-                frames.close()
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()

@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cascade.core.short_links import is_code, is_machine, is_too_soon, redirect_target
@@ -73,6 +73,9 @@ REFUSED = {
     "a host that becomes two": "https://shop.example℀.evil.example/",
     "a wide slash in the host": "https://shop.example／evil.example/",
     "a label too long for IDNA": "https://" + "ї" * 70 + ".example/",
+    "a label too long for any host": "https://" + "a" * 64 + ".example/",
+    "a dot for a host": "https://./",
+    "two dots in a row": "https://shop..example/",
     "no number as the port": "https://shop.example:x/",
     "too long": "https://shop.example/" + "x" * 2_028,
 }
@@ -90,6 +93,7 @@ bases = st.sampled_from(
 )
 
 
+@example("https://", "./ї")
 @given(bases, urls | st.text(max_size=12))
 def test_whatever_is_let_through_is_one_header_line_and_the_same_place(base: str, rest: str) -> None:
     url = base + rest

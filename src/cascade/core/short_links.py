@@ -81,8 +81,8 @@ def is_too_soon(click_at_ms: int, sent_at_ms: Iterable[int], preview_ms: int) ->
 
 
 def _ascii_host(name: str) -> str | None:
-    if name.isascii():
-        return name
+    if name.isascii():  # an empty label, or one of more than 63 characters, names no host (RFC 1035, 2.3.4)
+        return name if all(0 < len(label) < 64 for label in name.removesuffix(".").split(".")) else None
     try:
         host = name.encode("idna").decode("ascii")
     except UnicodeError:

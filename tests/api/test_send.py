@@ -135,6 +135,12 @@ async def test_an_idempotency_key_makes_a_whole_request_repeatable(doors: Doors)
     assert await doors.stored() == 2
 
 
+async def test_a_query_that_says_two_things_is_refused(doors: Doors) -> None:
+    answer = await doors.call("POST", f"{SEND}?validate=true&validate=false", [message()])
+    assert (answer.status, answer.error["code"], answer.error["field"]) == (400, "INVALID_FIELD", "validate")
+    assert await doors.stored() == 0
+
+
 async def test_a_mistyped_query_is_refused_since_it_would_send_for_real(doors: Doors) -> None:
     answer = await doors.call("POST", f"{SEND}?validte=true", [message()])
     assert (answer.status, answer.error["code"], answer.error["field"]) == (400, "UNKNOWN_FIELD", "validte")

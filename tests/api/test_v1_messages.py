@@ -119,6 +119,7 @@ async def test_a_full_last_page_says_that_there_is_no_more(doors: Doors) -> None
 
 
 REFUSED = {  # query, code, field
+    "a filter twice": ("tag=a&tag=b", "INVALID_FIELD", "tag"),
     "limit 0": ("limit=0", "INVALID_FIELD", "limit"),
     "limit 501": ("limit=501", "INVALID_FIELD", "limit"),
     "limit no number": ("limit=many", "INVALID_FIELD", "limit"),

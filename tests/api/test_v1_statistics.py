@@ -90,6 +90,7 @@ REFUSED = {  # query, field
     "no start so far back": ("from=1970-01-01T00:00:00Z", "from"),
     "another interval": ("interval=week", "interval"),
     "another dimension": ("by=sender", "by.0"),
+    "a filter twice": ("tag=a&by=type&by=tag&tag=a", "tag"),
     "a cursor": ("cursor=abc", "cursor"),
 }
 

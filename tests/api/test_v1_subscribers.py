@@ -108,6 +108,8 @@ REFUSED = {  # method, path, field
     "another bot": ("GET", "?link=telegram_bot.999", "link"),
     "a filter that is not known": ("GET", "?bot=1", "bot"),
     "a filter that is not known, to forget": ("DELETE", "/%2B380500000001?bot=1", "bot"),
+    "a filter twice": ("GET", "?channel=viber_bot&channel=telegram_bot", "channel"),
+    "a filter twice, to forget": ("DELETE", "/%2B380500000001?channel=viber_bot&channel=telegram_bot", "channel"),
     "a cursor of nonsense": ("GET", "?cursor=AAAAAAAA", "cursor"),
 }
 

@@ -23,6 +23,7 @@ from cascade.api.parts import Parts
 from cascade.api.straight import Door
 from cascade.api.texts import Wanted, fill
 from cascade.api.together import Together
+from cascade.api.validation import check_once
 from cascade.core.content import encode_extras
 from cascade.core.directory import Bot, Directory
 from cascade.core.draft import Draft
@@ -171,6 +172,7 @@ def _check_query(request: Request) -> None:
     if unknown:
         words = f"There is no query parameter {unknown[0][:MAX_KEY]!r}: send `partial`, `validate` or none"
         raise InvalidRequest([Fault(ErrorCode.UNKNOWN_FIELD, words, unknown[0][:MAX_KEY])])
+    check_once(request)
 
 
 async def _accept(parts: Parts, asked: Asked, batch: Batch) -> Response:

@@ -1,5 +1,6 @@
 """What pydantic finds wrong with a query or a body, in the contract's words."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +11,8 @@ from cascade.api.body import read_body
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest
 from cascade.api.parts import Parts
 
+MAX_NAME = 100
+"""How much of a name that somebody else chose is repeated to them."""
 M = TypeVar("M", bound=BaseModel)
 CODES = {"phone": ErrorCode.INVALID_PHONE, "scheduledSent": ErrorCode.INVALID_SCHEDULE}
 
@@ -24,6 +27,18 @@ async def read_model(request: Request, model: type[M]) -> M:
         raise InvalidRequest(
             faults_of(error.errors(include_url=False, include_context=False, include_input=False))
         ) from None
+
+
+def check_once(request: Request, *lists: str) -> None:
+    """Of a query parameter that is given twice the framework would take the last, and say nothing. `lists` may be."""
+    given = Counter(name for name, _ in request.query_params.multi_items() if name not in lists)
+    faults = [
+        Fault(ErrorCode.INVALID_FIELD, f"{name[:MAX_NAME]}: it is given {number} times, send it once", name[:MAX_NAME])
+        for name, number in given.items()
+        if number > 1
+    ]
+    if faults:
+        raise InvalidRequest(faults)
 
 
 def faults_of(errors: Sequence[Any]) -> list[Fault]:

@@ -16,7 +16,7 @@ from cascade.api.status import Seen, StatusShown, describe, find, key_of, not_fo
 from cascade.api.v1 import changes, cursor
 from cascade.api.v1.changes import Change, Reschedule
 from cascade.api.v1.fields import Cursor, Instant, Limit, Name, Phone
-from cascade.api.validation import read_model
+from cascade.api.validation import check_once, read_model
 from cascade.core.message import State, Status
 from cascade.core.timeline import Mark
 from cascade.core.times import iso
@@ -116,6 +116,7 @@ class MessageShown(StatusShown):
 @router.get("", summary="List messages, the newest first", response_model=Page, responses=refusals(400))
 async def list_messages(query: Annotated[ListQuery, Query()], request: Request, caller: ReadCaller) -> Response:
     """Every filter narrows the list. Take `nextCursor` with the same filters for the next page."""
+    check_once(request)
     parts: Parts = request.app.state.parts
     before_id = None if query.cursor is None else cursor.decode(LIST, query.cursor)
     async with parts.database.cold_reading() as reader:

@@ -13,6 +13,7 @@ from cascade.api.openapi import refusals
 from cascade.api.parts import Parts
 from cascade.api.v1 import cursor
 from cascade.api.v1.fields import Cursor, Limit, Phone
+from cascade.api.validation import check_once
 from cascade.core.times import iso
 from cascade.store import optouts
 from cascade.store.optouts import OptOut
@@ -47,6 +48,7 @@ class Deleted(TypedDict):
 @router.get("", summary="List opt-outs", response_model=Page, responses=refusals(400))
 async def list_opt_outs(query: Annotated[ListQuery, Query()], request: Request, caller: ReadCaller) -> Response:
     """By phone. They get no `promo` and no `viber_survey`: such a message ends with the reason `opted_out`."""
+    check_once(request)
     parts: Parts = request.app.state.parts
     after = "" if query.cursor is None else cursor.decode(LIST, query.cursor).decode(errors="replace")
     async with parts.database.cold_reading() as reader:

@@ -13,6 +13,7 @@ from cascade.api.faults import ErrorCode, Fault, InvalidRequest
 from cascade.api.openapi import refusals
 from cascade.api.parts import Parts
 from cascade.api.v1.messages import Wanted
+from cascade.api.validation import check_once
 from cascade.core.message import Status
 from cascade.core.times import iso
 from cascade.core.words import Channel, MessageType
@@ -61,6 +62,7 @@ Statistics = TypedDict("Statistics", {"from": str, "to": str, "rateCurrency": st
 async def statistics(query: Annotated[StatisticsQuery, Query()], request: Request, caller: ReadCaller) -> Response:
     """One group for each hour or day of acceptance (UTC) and each value of what `by` names. By tag, a message counts
     once under each of its tags."""
+    check_once(request, "by")
     parts: Parts = request.app.state.parts
     by = list(dict.fromkeys(query.by))
     to_ms = parts.now_ms() + 1 if query.to is None else query.to

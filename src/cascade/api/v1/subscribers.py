@@ -14,6 +14,7 @@ from cascade.api.openapi import refusals
 from cascade.api.parts import Parts
 from cascade.api.v1 import cursor
 from cascade.api.v1.fields import Cursor, Limit, Phone
+from cascade.api.validation import check_once
 from cascade.core.directory import Bot
 from cascade.core.times import iso
 from cascade.core.words import Channel
@@ -63,6 +64,7 @@ class Deleted(TypedDict):
 @router.get("", summary="List the bots' subscribers", response_model=Page, responses=refusals(400))
 async def list_subscribers(query: Annotated[ListQuery, Query()], request: Request, caller: ReadCaller) -> Response:
     """Bot by bot, by phone. Take `nextCursor` with the same filters for the next page."""
+    check_once(request)
     parts: Parts = request.app.state.parts
     bots = _bots(parts, caller, query)
     after = None
@@ -85,6 +87,7 @@ async def delete_subscriber(
     phone: Annotated[Phone, Path()], query: Annotated[WhichBots, Query()], request: Request, caller: SendCaller
 ) -> Response:
     """Messages to this phone then pass the bots over, until the person writes to one again or is told anew."""
+    check_once(request)
     parts: Parts = request.app.state.parts
     bots = _bots(parts, caller, query)
     async with parts.database.transaction() as tx:

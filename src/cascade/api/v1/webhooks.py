@@ -16,6 +16,7 @@ from cascade.api.body import read_body
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError
 from cascade.api.openapi import ERROR, REFUSALS
 from cascade.api.parts import Parts
+from cascade.api.validation import check_once
 from cascade.core import events as core_events
 from cascade.core.events import EventType
 from cascade.core.targets import TargetRefusedError
@@ -484,6 +485,7 @@ def _fault(error: Any) -> Fault:
 
 def _page(request: Request) -> tuple[State | None, str, int]:
     """State, the event before which to begin, and the length, from the query."""
+    check_once(request)
     query = request.query_params
     faults = []
     state, cursor, limit = query.get("state"), query.get("cursor", deliveries.AFTER_ALL), query.get("limit")

@@ -10,7 +10,7 @@ T0 = 1_000_000_000_000
 def after_failures(count: int) -> Breaker:
     breaker = Breaker()
     for _ in range(count):
-        breaker.failed(T0)
+        breaker.failed(T0, is_first_try=True)
     return breaker
 
 
@@ -20,13 +20,17 @@ def test_a_closed_breaker_lets_all_pass() -> None:
 
 def test_it_opens_at_the_threshold_and_says_so_once() -> None:
     breaker = Breaker()
-    assert [breaker.failed(T0) for _ in range(THRESHOLD + 2)] == [False] * (THRESHOLD - 1) + [True, False, False]
+    assert [breaker.failed(T0, is_first_try=True) for _ in range(THRESHOLD + 2)] == [False] * (THRESHOLD - 1) + [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_an_answer_in_between_begins_the_count_anew() -> None:
     breaker = after_failures(THRESHOLD - 1)
     assert breaker.answered() is False
-    assert [breaker.failed(T0) for _ in range(THRESHOLD - 1)] == [False] * (THRESHOLD - 1)
+    assert [breaker.failed(T0, is_first_try=True) for _ in range(THRESHOLD - 1)] == [False] * (THRESHOLD - 1)
 
 
 ROOMS = {  # time after it opened: how many may pass, how long until it opens
@@ -64,18 +68,35 @@ def test_each_probe_that_fails_doubles_the_pause_up_to_the_longest() -> None:
         now_ms += pauses[-1]
         assert breaker.room(now_ms) == 1
         breaker.sent()
-        breaker.failed(now_ms)
+        breaker.failed(now_ms, is_first_try=True)
     assert pauses == [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]
+
+
+def test_a_probe_that_had_failed_before_does_not_lengthen_the_pause() -> None:
+    breaker = after_failures(THRESHOLD)
+    now_ms = T0
+    for is_first_try, pause_ms in [(False, 1_000), (True, 2_000), (False, 2_000), (False, 2_000), (True, 4_000)]:
+        now_ms += breaker.opens_in_ms(now_ms)
+        breaker.sent()
+        breaker.failed(now_ms, is_first_try=is_first_try)
+        assert breaker.opens_in_ms(now_ms) == pause_ms
+
+
+def test_later_tries_that_fail_open_it_too() -> None:
+    """Where little is sent they are all that tells of a dead provider."""
+    breaker = Breaker()
+    assert [breaker.failed(T0, is_first_try=False) for _ in range(THRESHOLD)] == [False] * (THRESHOLD - 1) + [True]
+    assert breaker.opens_in_ms(T0) == FIRST_PAUSE_MS
 
 
 def test_the_pause_begins_short_again_after_it_was_closed() -> None:
     breaker = after_failures(THRESHOLD)
     for _ in range(3):
         breaker.sent()
-        breaker.failed(T0)
+        breaker.failed(T0, is_first_try=True)
     breaker.answered()
     for _ in range(THRESHOLD):
-        breaker.failed(T0)
+        breaker.failed(T0, is_first_try=True)
     assert breaker.opens_in_ms(T0) == FIRST_PAUSE_MS
 
 

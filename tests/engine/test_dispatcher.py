@@ -214,6 +214,27 @@ async def test_the_breaker_opens_probes_with_one_and_closes(engine: Engine) -> N
     assert breaker == ["breaker_opened", "breaker_closed"]
 
 
+async def test_messages_that_fail_for_their_own_reasons_keep_no_link_shut(engine: Engine) -> None:
+    """However many they are, and however urgent: the probe is a message that was never tried, and soon."""
+    hopeless = range(3 * THRESHOLD)
+
+    def answer(attempt: Attempt) -> Outcome:
+        return down(attempt) if attempt.address in {phone(n) for n in hopeless} else accept(attempt)
+
+    sms = FakeTransport(window=len(hopeless), answer=answer)
+    await engine.start(sms=sms)
+    await engine.add(*(new(n, urgent()) for n in hopeless))
+    await eventually(lambda: len(sms.attempts) == len(hopeless) and not sms.open)
+    for probe in range(1, 10):
+        engine.pass_ms(FIRST_PAUSE_MS)
+        await eventually(partial(sms.has_sent, len(hopeless) + probe))
+        await eventually(lambda: not sms.open)
+    await engine.add(new(1_000))
+    engine.pass_ms(FIRST_PAUSE_MS)
+    await engine.until_state(1_000, State.WAITING)
+    assert sms.numbers[len(hopeless) + 9] == 1_000
+
+
 FAULTS = {
     "connections refused": (Retry(Reason.PROVIDER_DOWN, after_s=600), True),
     "answers lost": (AnswerLost(), True),

@@ -230,6 +230,19 @@ async def test_a_claim_refuses_every_decision_made_before_it(database: Database)
     assert await load(database, 1) == one.stored
 
 
+async def test_a_probe_takes_the_first_that_was_never_tried(database: Database) -> None:
+    await put(database, 1, queued(attempt=1, tries=1))
+    await put(database, 2, queued(due_at_ms=T0 + 1))
+    await put(database, 3, queued(attempt=3, due_at_ms=T0 - 1))
+    await put(database, 4, queued())
+    taken = []
+    for _ in range(3):
+        async with database.transaction() as tx:
+            taken.append(numbers(await messages.claim_untried(tx, BULK, T0, T0 + LEASE_MS)))
+    assert taken == [[3], [4], []]
+    assert numbers(await claim(database)) == [1]
+
+
 @pytest.mark.parametrize("changes_between", [1, 2, 3])
 async def test_a_stale_fence_is_refused_and_the_fresh_one_kept(database: Database, changes_between: int) -> None:
     await add(database, new(1), new(2))

@@ -83,6 +83,9 @@ def test_a_statement_is_translated(case: str) -> None:
 EVERY_FIELD = frozenset(column.field for column in messages.CHANGING.values())
 SEARCHES: dict[str, str | Statement] = {
     "claim": messages.CLAIM,
+    "claim of an owner": messages.CLAIM_OWNED,
+    "claim for a probe": messages.CLAIM_UNTRIED,
+    "claim for a probe, of an owner": messages.CLAIM_UNTRIED_OWNED,
     "change": messages.writing(EVERY_FIELD)[0],
     "change of place": messages.writing(frozenset({"state", "link", "due_at_ms"}))[0],
     "load": messages.LOAD,

@@ -28,6 +28,7 @@ EVERY_FIELD = frozenset(column.field for column in messages.CHANGING.values())
 SEARCHES = {
     "add": messages.ADD.sqlite(1),
     "claim": messages.CLAIM,
+    "claim for a probe": messages.CLAIM_UNTRIED,
     "load": messages.LOAD,
     "change": messages.writing(EVERY_FIELD)[0],
     "change of place": messages.writing(frozenset({"state", "link", "due_at_ms"}))[0],

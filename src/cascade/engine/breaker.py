@@ -1,7 +1,8 @@
 """Stops a link whose provider is down, and tries it again with one message at a time.
 
 Closed: all may pass. After `THRESHOLD` failures in a row it opens for a while; then one attempt may pass, and its
-outcome closes it or opens it for twice as long.
+outcome closes it or opens it for twice as long. A message that had failed before says less: there are recipients for
+whom a provider's answer is always a fault of its own. So it opens it only for as long again.
 """
 
 THRESHOLD = 10
@@ -38,12 +39,14 @@ class Breaker:
         """Attempts went out. While open, that is the probe."""
         self._is_probing = self.is_open
 
-    def failed(self, now_ms: int) -> bool:
-        """The provider did not answer, or not sensibly. True when that opens the breaker."""
+    def failed(self, now_ms: int, *, is_first_try: bool) -> bool:
+        """The provider did not answer, or not sensibly, on a message's first try or a later one. True when that opens
+        the breaker."""
         self._failures += 1
         was_open = self.is_open
         if self._is_probing or (self._failures >= THRESHOLD and not was_open):
-            self._pause_ms = min(max(self._pause_ms * 2, FIRST_PAUSE_MS), LONGEST_PAUSE_MS)
+            if is_first_try or not was_open:
+                self._pause_ms = min(max(self._pause_ms * 2, FIRST_PAUSE_MS), LONGEST_PAUSE_MS)
             self._opens_at_ms = now_ms + self._pause_ms
             self._is_probing = False
         return self.is_open and not was_open

@@ -239,7 +239,9 @@ class Dispatcher:
         await self._check_stalled(now_ms, room)
         ready = [lane for lane, due_at_ms in self._lanes.items() if due_at_ms <= now_ms]
         if room > 0 and ready:
-            claimed = await self._claim(turns.order(ready, self._last_account), now_ms)
+            lanes = turns.order(ready, self._last_account)
+            claimed = await self._claim_probe(lanes, now_ms) if self._breaker.is_open else []
+            claimed = claimed or await self._claim(lanes, now_ms)
             if claimed:
                 self._send(claimed, now_ms)
             return 0.0
@@ -311,6 +313,19 @@ class Dispatcher:
             self._serve(taken)
         return claimed
 
+    async def _claim_probe(self, lanes: list[Lane], now_ms: int) -> list[Claimed]:
+        """One message that was never tried, whichever lane has it. What has failed is due before it, and may fail for a
+        reason of its own, not the provider's."""
+        async with self._database.transaction() as tx:
+            for lane in lanes:
+                claimed = await messages.claim_untried(tx, lane, now_ms, now_ms + LEASE_MS, self._held.node_id)
+                if claimed:
+                    break
+            else:
+                return []
+        self._pace.spend(1)
+        return claimed
+
     async def _give_back_unsent(self, now_ms: int) -> None:
         """A claim whose commit's answer was lost may stand: what we hold by it never left, and can be claimed again."""
         async with self._database.transaction() as tx:
@@ -363,7 +378,7 @@ class Dispatcher:
         if isinstance(outcome, NotSent) or (isinstance(outcome, Rejected) and outcome.is_ours):
             self._breaker.withdrawn()
         elif isinstance(outcome, AnswerLost) or (isinstance(outcome, Retry) and outcome.reason is Reason.PROVIDER_DOWN):
-            if self._breaker.failed(now_ms):
+            if self._breaker.failed(now_ms, is_first_try=stored.message.tries == 1):
                 log.warning("breaker_opened", link=self.link)
         elif self._breaker.answered():
             log.info("breaker_closed", link=self.link)

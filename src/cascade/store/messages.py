@@ -137,19 +137,25 @@ _CLAIM = f"""
     WHERE account_id = ? AND id {{among}} (
         SELECT id FROM message
         WHERE account_id = ? AND link = ? AND is_urgent = ? AND state = 'queued' AND due_at_ms <= ?
-            AND step_ends_at_ms > ? {{owned}}
+            AND step_ends_at_ms > ? {{only}}
         ORDER BY due_at_ms LIMIT ? {{lock}})
     RETURNING {STATE_COLUMNS}, sender, text, extras
 """  # noqa: S608 - constants only
 _LOCKED = {"among": "= ANY(ARRAY", "lock": "FOR UPDATE SKIP LOCKED)"}
 # An array, not IN: of IN PostgreSQL's planner may run the subselect again, and claim far more than the limit.
-CLAIM = Statement(
-    sqlite=_CLAIM.format(among="IN", lock="", owned=""),
-    postgres=_CLAIM.format(**_LOCKED, owned=""),
-)
-
 # The owner's number is its fencing token: a node that has lost the link claims nothing, whatever it believes.
-CLAIM_OWNED = _CLAIM.format(**_LOCKED, owned="AND EXISTS (SELECT 1 FROM link_owner WHERE link = ? AND node_id = ?)")
+_OWNED = "AND EXISTS (SELECT 1 FROM link_owner WHERE link = ? AND node_id = ?)"
+_UNTRIED = "AND tries = 0 "
+
+
+def _claiming(only: str) -> Statement:
+    return Statement(_CLAIM.format(among="IN", lock="", only=only), _CLAIM.format(**_LOCKED, only=only))
+
+
+CLAIM = _claiming("")
+CLAIM_OWNED = _claiming(_OWNED)
+CLAIM_UNTRIED = _claiming(_UNTRIED)
+CLAIM_UNTRIED_OWNED = _claiming(_UNTRIED + _OWNED)
 
 PAST_DEADLINE = f"""
     SELECT {STATE_COLUMNS} FROM message WHERE deadline_at_ms <= ? ORDER BY deadline_at_ms LIMIT ?
@@ -367,12 +373,30 @@ async def claim(
 ) -> list[Claimed]:
     """Take up to `limit` of the lane's due messages, oldest first. No two nodes get the same one. With a `node_id`
     nothing is taken unless that node owns the link."""
+    return await _claim(tx, CLAIM if node_id is None else CLAIM_OWNED, lane, limit, now_ms, lease_ends_at_ms, node_id)
+
+
+async def claim_untried(
+    tx: Transaction, lane: Lane, now_ms: int, lease_ends_at_ms: int, node_id: int | None = None
+) -> list[Claimed]:
+    """The same of one message at most, which was never tried at its step."""
+    statement = CLAIM_UNTRIED if node_id is None else CLAIM_UNTRIED_OWNED
+    return await _claim(tx, statement, lane, 1, now_ms, lease_ends_at_ms, node_id)
+
+
+async def _claim(
+    tx: Transaction,
+    statement: Statement,
+    lane: Lane,
+    limit: int,
+    now_ms: int,
+    lease_ends_at_ms: int,
+    node_id: int | None,
+) -> list[Claimed]:
     account_id, link, is_urgent = lane
+    owned = () if node_id is None else (link, node_id)
     due = (lease_ends_at_ms, account_id, account_id, link, is_urgent, now_ms, now_ms)
-    if node_id is None:
-        rows = await tx.rows(CLAIM, (*due, limit))
-    else:
-        rows = await tx.rows(CLAIM_OWNED, (*due, link, node_id, limit))
+    rows = await tx.rows(statement, (*due, *owned, limit))
     claimed = [Claimed(_stored(row), *row[STATE_WIDTH:]) for row in rows]
     claimed.sort(key=lambda one: one.stored.message.due_at_ms)  # RETURNING promises no order
     return claimed

@@ -3,7 +3,6 @@
 import pytest
 from structlog.testing import capture_logs
 
-from cascade.channels.base import Capabilities
 from cascade.core.message import Message, State, Status
 from cascade.core.timeline import Mark
 from cascade.core.turns import Lane
@@ -17,7 +16,7 @@ from store.given import DAY_MS, HOUR_MS, MINUTE_MS, ROUTE, SMS, T0, VIBER, add, 
 from .running import Clock, Engine, Store, eventually
 from .transport import FakeTransport
 
-CAN = {"viber_bot.1": Capabilities(Channel.VIBER_BOT, has_receipts=True, takes_our_id=True)}
+TRANSPORTS = {"viber_bot.1": FakeTransport(Channel.VIBER_BOT, takes_our_id=True)}
 ENDS = T0 + HOUR_MS
 SCHEDULED = queued(state=State.SCHEDULED, status=Status.SCHEDULED, step=-1, route=ROUTE, deadline_at_ms=ENDS)
 AT_VIBER = queued(route=ROUTE, address="abc=", attempt=1, tries=1)
@@ -55,7 +54,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def timekeeper(store: Store, clock: Clock) -> Timekeeper:
-    return Timekeeper(store, clock, CAN.get, Revoker(store, clock, lambda link: None))
+    return Timekeeper(store, clock, TRANSPORTS.get, Revoker(store, clock, lambda link: None))
 
 
 @pytest.mark.parametrize(("given", "state", "step", "says"), CASES.values(), ids=CASES.keys())

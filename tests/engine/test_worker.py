@@ -10,7 +10,7 @@ from cascade.core.message import Message, State
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, Reason
 from cascade.engine.worker import LinkSetup
-from store.given import HOUR_MS, LEASE_MS, T0, VIBER, new, put, queued, urgent
+from store.given import HOUR_MS, LEASE_MS, T0, VIBER, new, phone, put, queued, urgent
 
 from .running import Engine, eventually
 from .transport import FakeTransport, accept
@@ -45,6 +45,21 @@ async def test_it_takes_over_what_a_dead_node_left(engine: Engine, left: Message
         await engine.pass_until(is_taken_over, step_ms=50)
     assert {"event": "leases_released", "messages": 1, "log_level": "warning"} in logs
     assert await engine.entries(1) == [(Mark.UNKNOWN, 1, Reason.NODE_LOST)]
+
+
+async def test_what_a_dead_node_sent_in_parts_has_arrived_when_each_part_says_so(engine: Engine) -> None:
+    """The node may have died between two parts: what the first one's receipt tells is not the whole."""
+    await put(engine.store, 1, queued(**SENDING))
+    await engine.start(sms=FakeTransport(parts=2))
+    await engine.until_state(1, State.WAITING)
+    recipient = phone(1).removeprefix("+")
+    await engine.receive("one", recipient=recipient)
+    await engine.pass_until(engine.has_empty_inbox)
+    assert (await engine.message(1)).state is State.WAITING
+    await engine.receive("two", recipient=recipient)
+    await engine.pass_until(lambda: engine.is_at(1, State.FINAL))
+    marks = [mark for mark, _, _ in await engine.entries(1)]
+    assert marks == [Mark.UNKNOWN, Mark.PART_DELIVERED, Mark.DELIVERED]
 
 
 async def test_a_link_that_is_added_later_is_served(engine: Engine) -> None:

@@ -21,7 +21,7 @@ def provider_id(message_id: bytes, attempt: int) -> str:
 
 class FakeTransport:
     """`window` bounds what is unanswered, 0: not connected; so many more as `spare` may wait behind it. `answer` None:
-    only `settle` answers.
+    only `settle` answers. `parts`: in how many an attempt goes out.
 
     It keeps to the protocol of `channels.base.Transport`; `faults` says where the engine did not, `late` how many
     attempts came after it was stopped.
@@ -36,9 +36,11 @@ class FakeTransport:
         answer: Answer | None = None,
         has_receipts: bool = True,
         takes_our_id: bool = False,
+        parts: int = 1,
     ) -> None:
         self.capabilities = Capabilities(channel, has_receipts, takes_our_id)
         self.answer = answer
+        self._parts = parts
         self.attempts: list[Attempt] = []
         self.sets: list[int] = []
         self.sent_at_ms: list[int] = []
@@ -74,6 +76,9 @@ class FakeTransport:
         self._on_room = on_room
         self.take = take
         self.is_started, self.is_stopped = True, False
+
+    def receipts_of(self, attempt: Attempt) -> int:
+        return self._parts
 
     def wake(self) -> None:
         self._on_room()

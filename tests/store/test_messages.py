@@ -178,6 +178,13 @@ async def test_a_claim_takes(database: Database, case: Queue) -> None:
     assert numbers(await claim(database, case.lane, case.limit)) == case.taken
 
 
+async def test_what_is_loaded_whole_reads_as_it_was_claimed(database: Database) -> None:
+    await add(database, new(1)._replace(sender="Крамниця", extras='{"options":["так"]}'), new(2))
+    claimed = await claim(database)
+    async with database.reading() as reader:
+        assert await messages.load_whole(reader, [key(1), key(3)]) == claimed[:1]
+
+
 async def test_what_is_claimed_is_not_claimed_again(database: Database) -> None:
     await add(database, new(1))
     assert numbers(await claim(database)) == [1]

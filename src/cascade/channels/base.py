@@ -111,6 +111,15 @@ class HoldsMore(Protocol):
 
 
 @runtime_checkable
+class Divides(Protocol):
+    """A transport that may send an attempt in parts, and is told of each."""
+
+    def receipts_of(self, attempt: Attempt) -> int:
+        """How many receipts are to come of an attempt that is with the provider as a whole; at least 1."""
+        ...
+
+
+@runtime_checkable
 class Hears(Protocol):
     """A transport, or the adapter in it, whose provider calls us."""
 

@@ -56,11 +56,13 @@ class ReceiptCame(NamedTuple):
 
 
 class DeadlinePassed(NamedTuple):
-    """`deadline_at_ms` is behind us. `can_revoke`: the provider can be asked to take the message back."""
+    """`deadline_at_ms` is behind us. `can_revoke`: the provider can be asked to take the message back. `parts`: how
+    many receipts are to come of what was being sent, should the provider have it."""
 
     at_ms: int
     takes_our_id: bool = False
     can_revoke: bool = False
+    parts: int = 1
 
 
 class LinkDown(NamedTuple):
@@ -248,7 +250,7 @@ def _receipt(message: Message, event: ReceiptCame) -> Decision:
 
 
 def _deadline(message: Message, event: DeadlinePassed) -> Decision:
-    at_ms, takes_our_id, can_revoke = event
+    at_ms, takes_our_id, can_revoke, parts = event
     if message.deadline_at_ms is None or at_ms < message.deadline_at_ms:
         return message, []
     match message.state:
@@ -262,6 +264,7 @@ def _deadline(message: Message, event: DeadlinePassed) -> Decision:
             entry = _entry(message, at_ms, Mark.UNKNOWN, Reason.NODE_LOST)
             # The time that we were away is not the step's: it gets its window anew.
             ends_at_ms = windows.window_ends_at_ms(message.route, message.step, at_ms, message.expires_at_ms)
+            message = _expect_parts(message, message.attempt, parts)
             message = message._replace(step_ends_at_ms=max(message.step_ends_at_ms, ends_at_ms))
             return _unknown(message, at_ms, takes_our_id, [entry])
         case State.WAITING:

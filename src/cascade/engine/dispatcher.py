@@ -15,16 +15,16 @@ import structlog
 
 from cascade.channels.base import HoldsMore, Transport
 from cascade.channels.fitting import Fitting
-from cascade.core import content, machine, turns
+from cascade.core import machine, turns
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, Delivered, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
 from cascade.core.machine import LinkDown, Settled, decide, other_link
 from cascade.core.message import Message
 from cascade.core.turns import Lane
-from cascade.core.windows import window_ends_at_ms
 from cascade.core.words import Reason
 from cascade.engine import decisions, metrics
+from cascade.engine.attempts import attempt_of
 from cascade.engine.breaker import Breaker
 from cascade.engine.decisions import News
 from cascade.engine.pace import Pace
@@ -347,24 +347,10 @@ class Dispatcher:
 
     def _send(self, claimed: Sequence[Claimed], now_ms: int) -> None:
         attempts = []
-        for stored, sender, text, extras in claimed:
-            message = stored.message
-            said = content.for_step(text, extras, message.step)
-            self._in_flight[stored.key.id, message.attempt] = stored
-            window_ends_at = window_ends_at_ms(message.route, message.step, now_ms, message.expires_at_ms)
-            attempts.append(
-                Attempt(
-                    account_id=stored.key.account_id,
-                    message_id=stored.key.id,
-                    number=message.attempt,
-                    address=message.address if message.address is not None else stored.phone,
-                    sender=said.sender or sender,
-                    type=said.type or message.type,
-                    content=said.content,
-                    window_s=max((window_ends_at - now_ms) // 1000, 1),
-                    step=message.step,
-                )
-            )
+        for one in claimed:
+            attempt = attempt_of(one, now_ms)
+            attempts.append(attempt)
+            self._in_flight[attempt.message_id, attempt.number] = one.stored
         if not self._held.is_sure():  # the claim took so long that the link may be another node's by now
             for attempt in attempts:
                 self._settle(attempt, NotSent())

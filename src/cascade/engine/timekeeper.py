@@ -6,17 +6,18 @@ from functools import partial
 
 import structlog
 
-from cascade.channels.base import Capabilities
+from cascade.channels.base import Divides, Transport
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import DeadlinePassed
 from cascade.core.message import State
 from cascade.core.node import ALONE, Share
 from cascade.engine import decisions, sets
+from cascade.engine.attempts import attempt_of
 from cascade.engine.decisions import News
 from cascade.engine.revoker import Revoker
 from cascade.store import messages
 from cascade.store.database import Database
-from cascade.store.messages import Stored
+from cascade.store.messages import Key, Stored
 
 log = structlog.get_logger()
 
@@ -30,20 +31,20 @@ SET_ASIDE_MS = 3_600_000
 
 
 class Timekeeper:
-    """`capabilities` are those of a link; None: this process does not know it. `share` is this node's part of the
+    """`transport` is that of a link; None: this process does not know it. `share` is this node's part of the
     messages; that two nodes decide of one at once is found out by its fence."""
 
     def __init__(
         self,
         database: Database,
         now_ms: Callable[[], int],
-        capabilities: Callable[[str], Capabilities | None],
+        transport: Callable[[str], Transport | None],
         revoker: Revoker,
         share: Callable[[], Share] = lambda: ALONE,
     ) -> None:
         self._database = database
         self._now_ms = now_ms
-        self._capabilities = capabilities
+        self._transport = transport
         self._revoker = revoker
         self._share = share
 
@@ -75,15 +76,34 @@ class Timekeeper:
         return len(overdue)
 
     async def _decide(self, now_ms: int, overdue: Sequence[Stored]) -> None:
+        parts = await self._parts(now_ms, overdue)
         news = []
         for stored in overdue:
-            link = stored.message.link
-            can = None if link is None else self._capabilities(link)
-            event = DeadlinePassed(now_ms) if can is None else DeadlinePassed(now_ms, can.takes_our_id, can.can_revoke)
+            transport = self._transport_of(stored)
+            event = DeadlinePassed(now_ms)
+            if transport is not None:
+                can = transport.capabilities
+                event = DeadlinePassed(now_ms, can.takes_our_id, can.can_revoke, parts.get(stored.key, 1))
             news.append(News(stored.key, event))
         async with self._database.transaction() as tx:
             changes = await decisions.apply(tx, news, {stored.key: stored for stored in overdue})
         self._revoker.take([change for change in changes if change.message.state is State.REVOKING])
+
+    async def _parts(self, now_ms: int, overdue: Sequence[Stored]) -> dict[Key, int]:
+        """Of what was being sent in parts as its node died: how many receipts say that it arrived."""
+        cut: dict[Key, Divides] = {}
+        for stored in overdue:
+            transport = self._transport_of(stored)
+            if stored.message.state is State.SENDING and isinstance(transport, Divides):
+                cut[stored.key] = transport
+        if not cut:
+            return {}
+        async with self._database.reading() as reader:
+            whole = await messages.load_whole(reader, cut)
+        return {one.stored.key: cut[one.stored.key].receipts_of(attempt_of(one, now_ms)) for one in whole}
+
+    def _transport_of(self, stored: Stored) -> Transport | None:
+        return None if stored.message.link is None else self._transport(stored.message.link)
 
     async def _set_aside(self, now_ms: int, stored: Stored) -> None:
         log.exception("deadline_set_aside", message_id=stored.key.id.hex())

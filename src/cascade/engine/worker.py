@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from cascade.channels.base import Capabilities, Heard, Replies, Revokes, Transport
+from cascade.channels.base import Heard, Replies, Revokes, Transport
 from cascade.channels.fitting import Fitting
 from cascade.core.directory import Directory
 from cascade.core.errors import StoreUnavailableError
@@ -68,7 +68,7 @@ class Worker:
         self._recorder = Recorder(database)
         self._receiver = Receiver(database, self._recorder, now_ms, lambda: self.share)
         self._revoker = Revoker(database, now_ms, self._revoking)
-        self._timekeeper = Timekeeper(database, now_ms, self._capabilities, self._revoker, lambda: self.share)
+        self._timekeeper = Timekeeper(database, now_ms, self._transport, self._revoker, lambda: self.share)
         self._setups: dict[str, LinkSetup] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._notifier: Notifier | None = None
@@ -260,9 +260,9 @@ class Worker:
         if self._ownership is not None and is_written:
             await self._ownership.resign()
 
-    def _capabilities(self, link: str) -> Capabilities | None:
+    def _transport(self, link: str) -> Transport | None:
         setup = self._setups.get(link)
-        return None if setup is None else setup.transport.capabilities
+        return None if setup is None else setup.transport
 
     def _revoking(self, link: str) -> Revokes | None:
         """Any node may ask, whoever sends through the link."""

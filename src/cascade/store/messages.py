@@ -178,6 +178,10 @@ LOAD = f"""
     SELECT {STATE_COLUMNS} FROM message WHERE account_id = ? AND id IN (*)
 """  # noqa: S608
 
+LOAD_WHOLE = f"""
+    SELECT {STATE_COLUMNS}, sender, text, extras FROM message WHERE account_id = ? AND id IN (*)
+"""  # noqa: S608
+
 # A loose scan of the queue's index: three look-ups for each lane, however many messages wait in it. Three, since of
 # (account_id, link, is_urgent) > (...) SQLite seeks the first column alone and then walks through whole lanes.
 LANES = Statement(
@@ -397,7 +401,7 @@ async def _claim(
     owned = () if node_id is None else (link, node_id)
     due = (lease_ends_at_ms, account_id, account_id, link, is_urgent, now_ms, now_ms)
     rows = await tx.rows(statement, (*due, *owned, limit))
-    claimed = [Claimed(_stored(row), *row[STATE_WIDTH:]) for row in rows]
+    claimed = [_claimed(row) for row in rows]
     claimed.sort(key=lambda one: one.stored.message.due_at_ms)  # RETURNING promises no order
     return claimed
 
@@ -456,6 +460,15 @@ async def load(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:
             stored = _stored(row)
             found[stored.key] = stored
     return found
+
+
+async def load_whole(reader: Reader, keys: Iterable[Key]) -> list[Claimed]:
+    """The same, each with what it says, as a claim reads it."""
+    return [
+        _claimed(row)
+        for account_id, ids in _by_account(keys)
+        for row in await reader.rows(LOAD_WHOLE, (account_id, ids))
+    ]
 
 
 async def change(tx: Transaction, changes: Sequence[Change]) -> list[Key]:
@@ -577,6 +590,10 @@ def _stored(row: Row) -> Stored:
             max_cost_micros,
         ),
     )
+
+
+def _claimed(row: Row) -> Claimed:
+    return Claimed(_stored(row), *row[STATE_WIDTH:])
 
 
 def _record(row: Row) -> Record:

@@ -323,6 +323,22 @@ async def test_only_ids_that_a_receipt_will_name_are_reported() -> None:
         assert await ours.outcome() == Accepted(("3",))
 
 
+RECEIPTS_OF = {  # settings, text, how many receipts say that all of it arrived
+    "one part": ({}, "Hi", 1),
+    "a receipt a part": ({}, LONG, 3),
+    "a receipt of the last part": ({"receipts": Receipts.LAST}, LONG, 1),
+    "no receipts": ({"receipts": Receipts.NONE}, LONG, 1),
+    "one payload": ({"long_messages": LongMessages.PAYLOAD}, LONG, 1),
+    "what no SMS can be": ({}, "", 1),
+}
+
+
+@pytest.mark.parametrize(("settings", "text", "count"), RECEIPTS_OF.values(), ids=RECEIPTS_OF.keys())
+async def test_so_many_receipts_say_that_it_arrived(settings: dict[str, object], text: str, count: int) -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, **settings) as ours:
+        assert ours.transport.receipts_of(attempt(text)) == count
+
+
 async def test_a_payload_is_one_submit() -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, long_messages=LongMessages.PAYLOAD) as ours:
         await ours.room()

@@ -194,6 +194,11 @@ class SmppTransport:
                 self.session_progressed
             )  # nothing else would say that their places are free
 
+    def receipts_of(self, attempt: Attempt) -> int:
+        """See `Divides`."""
+        submission = self._composer.compose(attempt)
+        return 1 if isinstance(submission, Rejected) else max(len(submission.reported), 1)
+
     async def check(self) -> Health:
         """See `Checks`: a bind of its own, as a transmitter, so that no receipt comes this way."""
         session: Session[tuple[_Sending, int]] = Session(self._settings, pdu.BIND_TRANSMITTER, self, self._spawn)

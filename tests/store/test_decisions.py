@@ -2,7 +2,7 @@
 
 import pytest
 
-from cascade.core.attempt import Accepted, AnswerLost, Delivered, Rejected
+from cascade.core.attempt import Accepted, AnswerLost, Delivered, Rejected, Retry
 from cascade.core.machine import DeadlinePassed, Event, ReceiptCame, Settled
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import Receipt, ReceiptState
@@ -103,11 +103,14 @@ async def test_it_goes_on_to(
     assert (message.step, message.address, message.state) == (step, address, State.QUEUED)
 
 
+TORN = Retry(Reason.PROVIDER_DOWN, parts=2)
 LOST = Settled(T0 + 5, 1, 0, AnswerLost())
 ADOPTABLE = {  # given, what happened, how a receipt spells the recipient: whether a stranger's receipt may be its own
     "an answer lost, by phone": (SENDING, LOST, "380500000001", True),
     "a node lost, by phone": (SENDING, DeadlinePassed(T0 + LEASE_MS), "380500000001", True),
     "an answer lost, by address": (SENDING._replace(route=(VIBER,), address="abc="), LOST, "abc=", True),
+    "a text torn between its parts": (SENDING, Settled(T0 + 5, 1, 0, TORN), "380500000001", True),
+    "a provider that is down": (SENDING, Settled(T0 + 5, 1, 0, Retry(Reason.PROVIDER_DOWN)), "380500000001", False),
     "an answer that came": (SENDING, ACCEPTED, "380500000001", False),
     "a channel without receipts": (SENDING._replace(route=(TELEGRAM,), address="501"), LOST, "501", False),
 }
@@ -126,3 +129,17 @@ async def test_a_receipt_may_belong_to(
         part = await receipts.adopt(tx, link, stranger, T0 + LEASE_MS)
     assert (part is not None) is is_adopted
     assert part is None or (part.key, part.attempt, part.step) == (key(1), 1, 0)
+
+
+async def test_a_torn_text_is_never_whole(database: Database) -> None:
+    """Its receipts are its own, and make no other try of it whole."""
+    await put(database, 1, SENDING)
+    await apply(database, (1, Settled(T0 + 5, 1, 0, TORN)))
+    async with database.transaction() as tx:
+        part = await receipts.adopt(
+            tx, "sms.smpp", Receipt("7", ReceiptState.DELIVERED, recipient="380500000001"), T0 + 9
+        )
+    assert part is not None
+    assert part.part == 1
+    await apply(database, (1, ReceiptCame(T0 + 9, part.attempt, part.step, part.part, ReceiptState.DELIVERED)))
+    assert (await load(database, 1)).message.state is State.QUEUED

@@ -2,13 +2,15 @@
 
 import pytest
 
+from cascade.core.message import State
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.words import Reason
 from cascade.store import receipts
 from cascade.store.database import Database
+from cascade.store.messages import Change
 from cascade.store.receipts import InboxReceipt, LostAnswer, SentPart
 
-from .given import T0, key
+from .given import T0, change, key, load, put, queued
 
 LINK = "sms.smpp"
 PHONE = "380501112233"
@@ -160,6 +162,18 @@ async def test_a_text_is_whole_when_one_of_its_tries_must_be(database: Database,
         assert part is not None
         missing[part.attempt] -= 1
         assert (0 in missing.values()) == (count == needed)
+
+
+async def test_a_receipt_waits_while_the_message_is_being_sent_once_more(database: Database) -> None:
+    """It may be of that try, whose answer is lost too, maybe, and nobody knows it yet."""
+    await put(database, 1, queued(state=State.SENDING, attempt=2, tries=2))
+    await lose(database, lost(1)._replace(parts=2))
+    assert await adopt(database, from_phone("77")) is None
+    sending = await load(database, 1)
+    await change(database, Change(sending, sending.message._replace(state=State.QUEUED), [], T0))
+    part = await adopt(database, from_phone("77"))
+    assert part is not None
+    assert (part.attempt, part.part) == (1, 1)
 
 
 STRANGERS = {

@@ -71,11 +71,13 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """It did not work now; the same may work later. `after_s` None: our own backoff decides."""
+    """It did not work now; the same may work later. `after_s` None: our own backoff decides. `parts`: how many receipts
+    would tell of it; where there are several, some parts may be with the provider, but not all."""
 
     reason: Reason
     after_s: float | None = None
     detail: str | None = None
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

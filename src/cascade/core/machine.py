@@ -203,7 +203,8 @@ def _settled(message: Message, event: Settled) -> Decision:
             if reason in FAULTS_OF_LINK and (other := other_link(message)) is not None:
                 return _move(message, at_ms, other, [entry])
             return _next_step(message, at_ms, [entry])
-        case Retry(reason, after_s, detail):
+        case Retry(reason, after_s, detail, parts):
+            message = _expect_parts(message, attempt, parts)
             entry = Entry(at_ms, step, attempt, Mark.RETRY, reason, None, detail)
             if not (is_current and message.state is State.SENDING):
                 return message, [entry]

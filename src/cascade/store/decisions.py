@@ -62,17 +62,18 @@ def _decide(at_hand: Mapping[Key, Stored], news: Sequence[News]) -> list[Change]
 
 
 def _lost_answers(change: Change) -> list[LostAnswer]:
-    """Attempts of which only a receipt can tell whether they went out."""
+    """Attempts of which only receipts can tell how much went out."""
     lost = []
+    open_parts = dict(change.message.open_parts)
     for entry in change.entries:
-        if entry.mark is Mark.UNKNOWN:
+        if entry.mark is Mark.UNKNOWN or (entry.mark is Mark.RETRY and entry.attempt in open_parts):
             step = change.message.route[entry.step]
             before = change.stored.message
             link = before.link if entry.step == before.step else step.link
             if link is not None and step.channel.confirms_delivery:
                 recipient = change.stored.message.address or change.stored.phone.removeprefix("+")
                 due_at_ms = change.stored.message.due_at_ms
-                missing = dict(change.message.open_parts).get(entry.attempt, 1)
+                missing = open_parts.get(entry.attempt, 1)
                 lost.append(
                     LostAnswer(
                         link,

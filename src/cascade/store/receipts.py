@@ -7,9 +7,11 @@ the answer to its own send, stays and is looked at again until it is too old.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from cascade.core.message import State
 from cascade.core.node import ALONE, Share
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.words import Reason
+from cascade.store import messages
 from cascade.store.database import Insertion, Reader, Row, Statement, Transaction, unnest
 from cascade.store.messages import Key
 
@@ -204,7 +206,8 @@ async def add_lost(tx: Transaction, lost: Sequence[LostAnswer]) -> None:
 
 async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: int) -> SentPart | None:
     """Give a receipt that matches nothing to the latest attempt to its recipient, of those sent before it came, whose
-    answer was lost. The latest: what came before a repeat was sent has long been given to the attempt before.
+    answer was lost. The latest: what came before a repeat was sent has long been given to the attempt before. While the
+    message is being sent once more it is given to none: it may be that one's.
 
     Of a text in parts it is that try of the message of which most are missing: nobody knows which try it tells of, so
     none is called whole before one of them must be. (Of two tries in two parts, three receipts say so; two may be the
@@ -215,11 +218,15 @@ async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: in
     rows = await tx.rows(NEWEST_LOST, (link, receipt.recipient, received_at_ms))
     if not rows:
         return None
+    key = Key(*rows[0][:2])
+    message = (await messages.load(tx, [key])).get(key)
+    if message is not None and message.message.state is State.SENDING:
+        return None
     tries = [row for row in rows if row[:2] == rows[0][:2]]
-    account_id, message_id, attempt, step, parts = max(tries, key=_parts)  # of equals the latest
-    await tx.execute(FOUND if parts == 1 else PART_FOUND, (link, receipt.recipient, message_id, attempt))
+    *_, attempt, step, parts = max(tries, key=_parts)  # of equals the latest
+    await tx.execute(FOUND if parts == 1 else PART_FOUND, (link, receipt.recipient, key.id, attempt))
     # Which part it is cannot be told, and need not: it arrived when as many receipts came as there are parts.
-    part = SentPart(link, receipt.provider_id, Key(account_id, message_id), attempt, step, parts - 1)
+    part = SentPart(link, receipt.provider_id, key, attempt, step, parts - 1)
     await add_parts(tx, [part])
     return part
 

@@ -277,7 +277,7 @@ PARTS = {  # statuses of the three parts (None: no answer), outcome
     ),
     "one refused for now: the whole is repeated": (
         (0, 0, BUSY),
-        Retry(Reason.PROVIDER_DOWN, detail="ESME_RSYSERR (0x00000008)"),
+        Retry(Reason.PROVIDER_DOWN, detail="ESME_RSYSERR (0x00000008)", parts=3),
     ),
     "refused for good is graver than for now": (
         (BUSY, REFUSED, 0),
@@ -286,6 +286,10 @@ PARTS = {  # statuses of the three parts (None: no answer), outcome
     "one unanswered: it may have arrived": ((0, None, 0), AnswerLost("no answer in time", parts=3)),
     "one unanswered and one refused: it cannot have": (
         (None, BUSY, 0),
+        Retry(Reason.PROVIDER_DOWN, detail="ESME_RSYSERR (0x00000008)", parts=3),
+    ),
+    "all refused: no receipt tells of it": (
+        (BUSY, BUSY, BUSY),
         Retry(Reason.PROVIDER_DOWN, detail="ESME_RSYSERR (0x00000008)"),
     ),
 }
@@ -402,7 +406,7 @@ async def test_a_connection_lost_loses_the_answers_and_gives_the_rest_back() -> 
         submits[0].peer.close()
         lost, torn, unsent = await ours.outcomes(1, 2, 3)
         assert lost == AnswerLost("the connection ended")
-        assert torn == Retry(Reason.PROVIDER_DOWN, detail="the connection ended between two parts")
+        assert torn == Retry(Reason.PROVIDER_DOWN, detail="the connection ended between two parts", parts=3)
         assert unsent == NotSent()
         assert await ours.room() == 2
 

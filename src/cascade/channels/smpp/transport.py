@@ -39,9 +39,9 @@ AHEAD_FROM_S = 0.015
 
 
 class _Sending:
-    """One attempt on its way. `written` and `answered` count parts; `failure` is the gravest so far."""
+    """One attempt on its way. `written`, `answered` and `refused` count parts; `failure` is the gravest so far."""
 
-    __slots__ = ("answered", "attempt", "failure", "ids", "reported", "settle", "written")
+    __slots__ = ("answered", "attempt", "failure", "ids", "refused", "reported", "settle", "written")
 
     def __init__(self, attempt: Attempt, settle: Settle, parts: int, reported: range) -> None:
         self.attempt = attempt
@@ -50,10 +50,12 @@ class _Sending:
         self.reported = reported
         self.written = 0
         self.answered = 0
+        self.refused = 0
         self.failure: Rejected | Retry | AnswerLost | None = None
 
     def fail(self, failure: Rejected | Retry | AnswerLost) -> None:
         """A refusal is graver than a lost answer: without that part nobody can have read the whole text."""
+        self.refused += not isinstance(failure, AnswerLost)
         if self.failure is None or _gravity(failure) > _gravity(self.failure):
             self.failure = failure
 
@@ -72,10 +74,12 @@ class _Sending:
             ids = self.ids if len(self.ids) == 1 else [self.ids[part] for part in self.reported] or self.ids
             return Accepted(tuple(filter(None, ids)))
         if self.failure is None or (isinstance(self.failure, AnswerLost) and self.written < len(self.ids)):
-            return Retry(Reason.PROVIDER_DOWN, detail="the connection ended between two parts")
-        if isinstance(self.failure, AnswerLost):
-            return AnswerLost(self.failure.detail, parts=max(len(self.reported), 1))
-        return self.failure
+            return Retry(Reason.PROVIDER_DOWN, detail="the connection ended between two parts", parts=self._receipts)
+        return self.failure if isinstance(self.failure, Rejected) else replace(self.failure, parts=self._receipts)
+
+    @property
+    def _receipts(self) -> int:
+        return max(len(self.reported), 1) if self.written > self.refused else 1
 
 
 def _is_whole(sending: _Sending) -> bool:

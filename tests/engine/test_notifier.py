@@ -27,7 +27,7 @@ from cascade.core.secret import Secret
 from cascade.core.signature import secret_of
 from cascade.core.targets import TargetRefusedError, Targets
 from cascade.engine.egress import Egress, look_up, retry_after_s
-from cascade.engine.notifier import Notifier, NotifierSettings
+from cascade.engine.notifier import HELD_MS, QUICK_SHARE, Notifier, NotifierSettings
 from cascade.store import accounts, deliveries, events, webhooks
 from cascade.store.accounts import Seal
 from cascade.store.database import NoCourier
@@ -588,6 +588,72 @@ async def test_only_as_many_are_handed_over_as_there_is_room_for(outbox: Outbox,
     await outbox.work()
     assert {(one.state, one.tries) for one in await outbox.deliveries()} == {(State.DELIVERED, 1)}
     assert len({request.id for request in client.requests}) == len(client.requests) == 9
+
+
+async def test_a_quick_webhook_is_taken_more_for_than_may_be_unanswered(outbox: Outbox, client: Client) -> None:
+    unanswered = most = 0
+
+    async def answer(request: Request) -> web.StreamResponse:
+        nonlocal unanswered, most
+        unanswered += 1
+        most = max(most, unanswered)
+        await asyncio.sleep(0)
+        unanswered -= 1
+        return web.Response()
+
+    number = SETTINGS.concurrency * QUICK_SHARE
+    client.scripts["/hook"] = [answer] * (number + 3)
+    await outbox.listen()
+    await outbox.tell(message=None)
+    await outbox.work()
+    assert len(client.requests) == 1, "and it succeeded within a second"
+    async with outbox.store.transaction() as tx:
+        await events.add(tx, [Happened(1, numbered(n), EventType.READ, 0, {"n": n}) for n in range(number + 2)])
+    if not outbox.hands_over:
+        await outbox.notifier.work()
+    assert [one.tries for one in await outbox.deliveries()] == [1] * (1 + number) + [0] * 2
+    await outbox.work()
+    assert {(one.state, one.tries) for one in await outbox.deliveries()} == {(State.DELIVERED, 1)}
+    assert sorted(request.json["data"]["n"] for request in client.requests[1:]) == list(range(number + 2))
+    assert most <= SETTINGS.concurrency
+
+
+async def test_what_is_held_too_long_is_claimed_when_its_lease_ends(outbox: Outbox, client: Client) -> None:
+    may_answer = asyncio.Event()
+
+    async def late(request: Request) -> web.StreamResponse:
+        await may_answer.wait()
+        return web.Response()
+
+    await outbox.listen()
+    await outbox.tell(message=None)
+    await outbox.work()
+    client.scripts["/hook"] = [late] * SETTINGS.concurrency
+    told = range(SETTINGS.concurrency + 2)
+    async with outbox.store.transaction() as tx:
+        await events.add(tx, [Happened(1, numbered(n), EventType.READ, outbox.clock.now_ms, {}) for n in told])
+    if not outbox.hands_over:
+        await outbox.notifier.work()
+    await eventually(lambda: len(client.requests) == 1 + SETTINGS.concurrency)
+    outbox.clock.now_ms += HELD_MS + 1
+    may_answer.set()
+    await outbox.work()
+    held = [one for one in await outbox.deliveries() if one.state is State.PENDING]
+    assert (len(held), len(client.requests)) == (2, 1 + SETTINGS.concurrency)
+    await outbox.after(SETTINGS.timeout_s + 15)
+    assert {one.state for one in await outbox.deliveries()} == {State.DELIVERED}
+    assert len({request.id for request in client.requests}) == len(client.requests) == 3 + SETTINGS.concurrency
+
+
+async def test_one_failure_and_a_webhook_is_quick_no_more(outbox: Outbox, client: Client) -> None:
+    webhook = await outbox.listen()
+    await outbox.tell(message=None)
+    await outbox.work()
+    assert outbox.notifier._room(webhook.key) == SETTINGS.concurrency * QUICK_SHARE
+    client.scripts["/hook"] = [says(500)]
+    await outbox.tell(message=None)
+    await outbox.work()
+    assert outbox.notifier._room(webhook.key) == SETTINGS.concurrency
 
 
 @HANDED_OVER

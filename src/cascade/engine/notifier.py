@@ -2,12 +2,13 @@
 
 A slow or dead webhook costs no other one anything: each has its own bounded number of tries under way, and is
 claimed for by itself. What this process adds while a webhook has room and nothing waits for it is never claimed: it is
-stored as being under way, and begun when it is committed (`Courier`).
+stored as being under way, and begun when it is committed (`Courier`). Of a webhook that answers quickly more are taken
+than may be unanswered at once; the others are held for a moment.
 """
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,8 +36,14 @@ log = structlog.get_logger()
 POLL_S = 1.0
 STORE_RETRY_S = 1.0
 STALLED_CHECK_MS = 500
+QUICK_MS = 1_000
+"""A webhook whose last try succeeded within this time is taken so many for at once:"""
+QUICK_SHARE = 4
+"""times `concurrency`. A set of receipts brings more than may be unanswered, and what is left of it costs a claim."""
+HELD_MS = 5_000
+"""So long one of them is held at most: then its lease is left to run out, and whoever finds it due claims it."""
 LEASE_MARGIN_MS = 15_000
-"""Beyond the time-out of a try, so that its result is written before anyone else takes it up."""
+"""Beyond the time-out of a try, so that its result is written before anyone else takes it up, even if it was held."""
 RECORD_AT = 64
 """As soon as there are so many results, they are written down;"""
 RECORD_EVERY_S = 0.01
@@ -107,6 +114,9 @@ class Notifier:
         self._webhooks: dict[WebhookKey, Webhook] = {}
         self._due: dict[WebhookKey, int] = {}
         self._under_way: dict[WebhookKey, int] = {}
+        self._unanswered: Counter[WebhookKey] = Counter()
+        self._held: dict[WebhookKey, deque[tuple[int, Sequence[Claimed]]]] = {}
+        self._quick: set[WebhookKey] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._results: list[_Result] = []
@@ -120,6 +130,7 @@ class Notifier:
     def use(self, enabled: Iterable[Webhook]) -> None:
         """The webhooks there are now; what is due for new ones is found by the next poll."""
         self._webhooks = {webhook.key: webhook for webhook in enabled}
+        self._quick &= self._webhooks.keys()
         self._polled_at_ms = 0
         self._news.set()
 
@@ -181,8 +192,7 @@ class Notifier:
             taken[webhook.key] -= 1
         for key, number in taken.items():
             self._end(key, number)
-        for webhook, unit in units:
-            self._deliver(webhook, unit)
+        self._hold([(webhook.key, unit) for webhook, unit in units])
         return 0.0
 
     def reserve(self, webhook: WebhookKey, number: int) -> int:
@@ -193,7 +203,7 @@ class Notifier:
             return 0
         room = self._room(webhook)
         if self._due.get(webhook, LATEST_MS) <= self._now_ms():
-            room -= self._settings.concurrency // 2
+            room -= self._limit(webhook) // 2
         number = max(min(number, room), 0)
         self._begin(webhook, number)
         return number
@@ -208,20 +218,39 @@ class Notifier:
         asyncio.get_running_loop().call_soon(self._take, claimed)  # whoever committed goes first
 
     def _take(self, claimed: Sequence[Claimed]) -> None:
-        for one in claimed:
-            key = one.account_id, one.webhook_id
+        self._hold([((one.account_id, one.webhook_id), [one]) for one in claimed])
+
+    def _hold(self, units: Iterable[tuple[WebhookKey, Sequence[Claimed]]]) -> None:
+        """Begin what is counted as under way already, as soon as it may be."""
+        begin_by_ms = self._now_ms() + HELD_MS
+        keys = set()
+        for key, unit in units:
+            keys.add(key)
+            self._held.setdefault(key, deque()).append((begin_by_ms, unit))
+        for key in keys:
+            self._begin_held(key)
+
+    def _begin_held(self, key: WebhookKey) -> None:
+        """As many as may be unanswered. The lease of what cannot be sent, or comes too late, will run out."""
+        held = self._held.get(key)
+        now_ms = self._now_ms()
+        while held and self._unanswered[key] < self._settings.concurrency:
+            begin_by_ms, unit = held.popleft()
             webhook = self._webhooks.get(key)
-            if webhook is None or self._is_over:  # its lease will run out
+            if webhook is None or self._is_over or begin_by_ms < now_ms:
                 self._end(key, 1)
             else:
-                self._deliver(webhook, [one])
+                self._deliver(webhook, unit)
+        if not held:
+            self._held.pop(key, None)
 
     async def settled(self) -> None:
         """Return when nothing is under way; what came of it is written by the next `work`."""
         await self._idle.wait()
 
     async def stop(self, grace_s: float) -> None:
-        """Begin nothing more, wait for the answers under way, write down what came. A try cut off is repeated later."""
+        """Take nothing more, wait for the answers to what was taken, write down what came. A try cut off is repeated
+        later."""
         self._is_stopping = True
         self._news.set()
         with suppress(TimeoutError):
@@ -244,7 +273,10 @@ class Notifier:
         ]
 
     def _room(self, key: WebhookKey) -> int:
-        return self._settings.concurrency - self._under_way.get(key, 0)
+        return self._limit(key) - self._under_way.get(key, 0)
+
+    def _limit(self, key: WebhookKey) -> int:
+        return self._settings.concurrency * (QUICK_SHARE if key in self._quick else 1)
 
     def _begin(self, key: WebhookKey, number: int) -> None:
         if number:
@@ -289,8 +321,8 @@ class Notifier:
         return units
 
     def _deliver(self, webhook: Webhook, unit: Sequence[Claimed]) -> None:
-        """Send what is counted as under way already."""
         at_ms = self._now_ms()
+        self._unanswered[webhook.key] += 1
         try:
             secrets = webhook.valid_secrets(self._open, at_ms)
         except ConfigError as error:
@@ -311,7 +343,15 @@ class Notifier:
     def _answered(self, webhook: Webhook, unit: Sequence[Claimed], at_ms: int, answer: Answer) -> None:
         if self._is_over:
             return
-        self._end(webhook.key, 1)
+        key = webhook.key
+        self._end(key, 1)
+        self._unanswered[key] -= 1
+        if _is_success(answer) and answer.duration_ms <= QUICK_MS and webhook.batch_max == 1:
+            self._quick.add(key)
+        else:
+            self._quick.discard(key)
+        if key in self._held:
+            asyncio.get_running_loop().call_soon(self._begin_held, key)
         self._results.append(_Result(webhook, unit, answer, at_ms))
         if not self._under_way or len(self._results) >= RECORD_AT:
             self._news.set()

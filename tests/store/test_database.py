@@ -218,6 +218,19 @@ async def test_a_store_away_says_so_to_all_and_then_works_again(database: Sqlite
     assert await names(database) == ["after", "before"]
 
 
+def temporary_files() -> list[str]:
+    """SQLite's that are open: it deletes them at once, and their names are its own backwards."""
+    names = (str(at.readlink()) for at in Path("/proc/self/fd").iterdir() if at.is_symlink())
+    return [name for name in names if "etilqs" in name]
+
+
+async def test_what_is_kept_to_undo_a_statement_is_in_no_other_file(database: SqliteDatabase) -> None:
+    async with database.transaction() as tx:
+        await messages.add(tx, [new(n) for n in range(2_000)])
+        assert len(await messages.claim(tx, BULK, 2_000, T0, T0 + 60_000)) == 2_000
+        assert temporary_files() == []
+
+
 async def test_a_disk_full_in_the_middle_stores_nothing_of_what_was_refused(database: SqliteDatabase) -> None:
     """SQLite takes back the whole transaction then: also of those who came before and were content."""
     await add_account(database, "before")

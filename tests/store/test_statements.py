@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 
 from cascade.core.message import State
-from cascade.store import messages, receipts, repeats, retention, short_links, subscribers, variables
-from cascade.store.database import Statement
+from cascade.store import (
+    deliveries,
+    events,
+    messages,
+    receipts,
+    repeats,
+    retention,
+    short_links,
+    subscribers,
+    variables,
+)
+from cascade.store.database import Insertion, Statement
 from cascade.store.messages import Change
 from cascade.store.sqlite import LIST_SIZES, SqliteDatabase, with_list
 
@@ -76,6 +86,21 @@ def plan(database: SqliteDatabase, statement: str | Statement) -> list[str]:
 @pytest.mark.parametrize("statement", SEARCHES.values(), ids=SEARCHES.keys())
 def test_no_scan(database: SqliteDatabase, statement: str | Statement) -> None:
     assert [line for line in plan(database, statement) if "SCAN" in line] == []
+
+
+INSERTIONS = {
+    "nothing shared": events.ADD,
+    "something shared": messages.ADD,
+    "on a condition": deliveries.ADD,
+}
+
+
+@pytest.mark.parametrize("into", INSERTIONS.values(), ids=INSERTIONS.keys())
+def test_only_what_rows_share_is_a_named_parameter(into: Insertion) -> None:
+    """Python 3.12 and later look up each parameter's name among all that have one."""
+    text = into.sqlite(100)
+    assert len(set(re.findall(r"\?\d+", text))) == len(into.shared)
+    assert len(re.findall(r"\?(?!\d)", text)) == 100 * len(into.own)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cascade.core.events import NOBODY, Listeners
@@ -64,14 +63,20 @@ class Insertion:
 
     @cache  # noqa: B019 - there are a dozen of these, all of them constants
     def sqlite(self, rows: int) -> str:
-        """For that many rows: first the shared values, then those of each row."""
+        """For that many rows: first the shared values, then those of each row.
+
+        Only the shared ones are numbered. From Python 3.12 on `sqlite3` looks up the name of each parameter among all
+        that have one, and a number is a name: with 700 of them a row of seven took 5 us instead of one.
+        """
         shared = [f"?{place}" for place in range(1, len(self.shared) + 1)]
-        places = count(len(shared) + 1)
+        own = ["?"] * len(self.own)
         if self.only_if:
-            values = ", ".join(f"({', '.join(f'?{next(places)}' for _ in self.own)})" for _ in range(rows))
-            own = f"SELECT {', '.join([*shared, 'own.*'])} FROM (VALUES {values}) AS own WHERE {self._condition('?')}"  # noqa: S608 - constants only
-            return f"INSERT INTO {self._into} {own} {self.and_then}"
-        values = ", ".join(f"({', '.join([*shared, *(f'?{next(places)}' for _ in self.own)])})" for _ in range(rows))
+            values = ", ".join([f"({', '.join(own)})"] * rows)
+            chosen = (
+                f"SELECT {', '.join([*shared, 'own.*'])} FROM (VALUES {values}) AS own WHERE {self._condition('?')}"  # noqa: S608 - constants only
+            )
+            return f"INSERT INTO {self._into} {chosen} {self.and_then}"
+        values = ", ".join([f"({', '.join([*shared, *own])})"] * rows)
         return f"INSERT INTO {self._into} VALUES {values} {self.and_then}"  # noqa: S608
 
     @cached_property

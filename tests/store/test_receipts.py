@@ -1,5 +1,7 @@
 """The receipt inbox, and whose the providers' ids are."""
 
+import asyncio
+
 import pytest
 
 from cascade.core.message import State
@@ -174,6 +176,37 @@ async def test_a_receipt_waits_while_the_message_is_being_sent_once_more(databas
     part = await adopt(database, from_phone("77"))
     assert part is not None
     assert (part.attempt, part.part) == (1, 1)
+
+
+async def test_a_receipt_that_came_twice_counts_once(database: Database) -> None:
+    """Else half of a text would make it whole, or one message's receipt another one delivered."""
+    await lose(database, lost(1)._replace(parts=2), lost(2, T0 - 1))
+    first, again = [await adopt(database, from_phone("77")) for _ in range(2)]
+    assert again is None
+    assert await find(database, (LINK, "77")) == {(LINK, "77"): first}
+    assert [await adopt(database, from_phone(id_)) for id_ in ("78", "79")] == [
+        SentPart(LINK, "78", key(1), 1, 0, 0),
+        SentPart(LINK, "79", key(2), 1, 0, 0),
+    ]
+
+
+AT_ONCE = {  # the provider ids of two receipts that two nodes look at, what was lost -> what they are given to
+    "two parts of one text": (("77", "78"), [lost(1)._replace(parts=2)], [(key(1), 1), (key(1), 0)]),
+    "two messages": (("77", "78"), [lost(1), lost(2, T0 - 1)], [(key(1), 0), (key(2), 0)]),
+    "the same receipt twice": (("77", "77"), [lost(1), lost(2, T0 - 1)], [(key(1), 0), None]),
+}
+
+
+@pytest.mark.parametrize(("ids", "losses", "given"), AT_ONCE.values(), ids=AT_ONCE.keys())
+async def test_two_nodes_at_once_find(
+    database: Database, ids: tuple[str, str], losses: list[LostAnswer], given: list[object]
+) -> None:
+    await lose(database, *losses)
+    async with database.transaction() as tx:
+        first = await receipts.adopt(tx, LINK, from_phone(ids[0]), T0 + 10)
+        other = asyncio.create_task(adopt(database, from_phone(ids[1])))
+        await asyncio.sleep(0.05)  # it waits for us, or for its turn
+    assert [part and (part.key, part.part) for part in (first, await other)] == given
 
 
 STRANGERS = {

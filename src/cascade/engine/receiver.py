@@ -140,7 +140,8 @@ class Receiver:
     async def _take_in(self, now_ms: int, inbox: Sequence[InboxReceipt]) -> None:
         async with self._database.transaction() as tx:
             if self._database.is_shared:
-                inbox = await receipts.hold(tx, inbox)
+                # By recipient, so that two nodes that give them to lost answers never wait for each other.
+                inbox = sorted(await receipts.hold(tx, inbox), key=lambda one: one.receipt.recipient or "")
             parts = await receipts.find_parts(tx, {(one.link, one.receipt.provider_id) for one in inbox})
             news = []
             done = []

@@ -97,10 +97,12 @@ ADD_LOST = """
     INSERT INTO lost_answer (link, recipient, account_id, message_id, attempt, step, at_ms, parts)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
-NEWEST_LOST = """
+_NEWEST_LOST = """
     SELECT account_id, message_id, attempt, step, parts FROM lost_answer
     WHERE link = ? AND recipient = ? AND at_ms <= ? ORDER BY at_ms DESC LIMIT 10
 """
+# Of two nodes with a receipt each, the second has to see what the first one left of them.
+NEWEST_LOST = Statement(_NEWEST_LOST, f"{_NEWEST_LOST} FOR UPDATE")
 FOUND = "DELETE FROM lost_answer WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?"
 PART_FOUND = """
     UPDATE lost_answer SET parts = parts - 1 WHERE link = ? AND recipient = ? AND message_id = ? AND attempt = ?
@@ -207,7 +209,8 @@ async def add_lost(tx: Transaction, lost: Sequence[LostAnswer]) -> None:
 async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: int) -> SentPart | None:
     """Give a receipt that matches nothing to the latest attempt to its recipient, of those sent before it came, whose
     answer was lost. The latest: what came before a repeat was sent has long been given to the attempt before. While the
-    message is being sent once more it is given to none: it may be that one's.
+    message is being sent once more it is given to none: it may be that one's. Nor is one that was given a moment ago,
+    since it came twice: the next look finds its part.
 
     Of a text in parts it is that try of the message of which most are missing: nobody knows which try it tells of, so
     none is called whole before one of them must be. (Of two tries in two parts, three receipts say so; two may be the
@@ -216,7 +219,7 @@ async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: in
     if receipt.recipient is None:
         return None
     rows = await tx.rows(NEWEST_LOST, (link, receipt.recipient, received_at_ms))
-    if not rows:
+    if not rows or await find_parts(tx, [(link, receipt.provider_id)]):
         return None
     key = Key(*rows[0][:2])
     message = (await messages.load(tx, [key])).get(key)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cascade.core.attempt import Accepted, AnswerLost, Delivered, Rejected, Retry
+from cascade.core.attempt import Accepted, AnswerLost, Delivered, Outcome, Rejected, Retry
 from cascade.core.machine import DeadlinePassed, Event, ReceiptCame, Settled
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import Receipt, ReceiptState
@@ -13,6 +13,7 @@ from cascade.store import decisions, receipts, subscribers
 from cascade.store.database import Database
 from cascade.store.decisions import News
 from cascade.store.messages import Change, Stored
+from cascade.store.receipts import LostAnswer
 from cascade.store.subscribers import Subscriber
 
 from .given import LEASE_MS, SMS, T0, VIBER, add, claim, key, load, new, phone, put, queued, record
@@ -110,10 +111,14 @@ ADOPTABLE = {  # given, what happened, how a receipt spells the recipient: wheth
     "a node lost, by phone": (SENDING, DeadlinePassed(T0 + LEASE_MS), "380500000001", True),
     "an answer lost, by address": (SENDING._replace(route=(VIBER,), address="abc="), LOST, "abc=", True),
     "a text torn between its parts": (SENDING, Settled(T0 + 5, 1, 0, TORN), "380500000001", True),
+    "a text refused after its first part": (
+        SENDING, Settled(T0 + 5, 1, 0, Rejected(Reason.INVALID_CONTENT, parts=2)), "380500000001", True,
+    ),
+    "a refusal": (SENDING, Settled(T0 + 5, 1, 0, Rejected(Reason.INVALID_CONTENT)), "380500000001", False),
     "a provider that is down": (SENDING, Settled(T0 + 5, 1, 0, Retry(Reason.PROVIDER_DOWN)), "380500000001", False),
     "an answer that came": (SENDING, ACCEPTED, "380500000001", False),
     "a channel without receipts": (SENDING._replace(route=(TELEGRAM,), address="501"), LOST, "501", False),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("given", "event", "recipient", "is_adopted"), ADOPTABLE.values(), ids=ADOPTABLE.keys())
@@ -131,15 +136,18 @@ async def test_a_receipt_may_belong_to(
     assert part is None or (part.key, part.attempt, part.step) == (key(1), 1, 0)
 
 
-async def test_a_torn_text_is_never_whole(database: Database) -> None:
-    """Its receipts are its own, and make no other try of it whole."""
-    await put(database, 1, SENDING)
-    await apply(database, (1, Settled(T0 + 5, 1, 0, TORN)))
+@pytest.mark.parametrize("torn", [TORN, Rejected(Reason.INVALID_CONTENT, parts=2)], ids=["torn", "refused"])
+async def test_a_torn_text_is_never_whole(database: Database, torn: Outcome) -> None:
+    """Its receipts are its own, and make no other try of it whole, such as one that was lost before the first part."""
+    await put(database, 1, SENDING._replace(due_at_ms=T0 + 5, attempt=2, open_parts=((1, 0b11),)))
     async with database.transaction() as tx:
-        part = await receipts.adopt(
-            tx, "sms.smpp", Receipt("7", ReceiptState.DELIVERED, recipient="380500000001"), T0 + 9
-        )
-    assert part is not None
-    assert part.part == 1
-    await apply(database, (1, ReceiptCame(T0 + 9, part.attempt, part.step, part.part, ReceiptState.DELIVERED)))
-    assert (await load(database, 1)).message.state is State.QUEUED
+        earlier = LostAnswer("sms.smpp", "380500000001", key(1), 1, 0, T0, parts=2)
+        await receipts.add_lost(tx, [earlier])
+    await apply(database, (1, Settled(T0 + 6, 2, 0, torn)))
+    for provider_id in "77", "78":  # one of each try
+        receipt = Receipt(provider_id, ReceiptState.DELIVERED, recipient="380500000001")
+        async with database.transaction() as tx:
+            part = await receipts.adopt(tx, "sms.smpp", receipt, T0 + 9)
+        assert part is not None
+        await apply(database, (1, ReceiptCame(T0 + 9, part.attempt, part.step, part.part, ReceiptState.DELIVERED)))
+    assert (await load(database, 1)).message.status is not Status.DELIVERED

@@ -62,11 +62,13 @@ class Delivered:
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """It will never work for this message on this link: next step. `detail` is the provider's wording, for the
-    operator; never a phone or a secret. `is_ours`: no request left, so it says nothing of the provider."""
+    operator; never a phone or a secret. `is_ours`: no request left, so it says nothing of the provider. `parts`: see
+    `Retry`."""
 
     reason: Reason
     detail: str | None = None
     is_ours: bool = False
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

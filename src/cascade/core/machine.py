@@ -195,7 +195,8 @@ def _settled(message: Message, event: Settled) -> Decision:
                     deadline_at_ms=message.step_ends_at_ms,
                 ), []
             return message, []
-        case Rejected(reason, detail):
+        case Rejected(reason, detail, _, parts):
+            message = _expect_parts(message, attempt, parts)
             mark = Mark.SKIPPED if reason is Reason.CONTENT_UNFIT else Mark.REJECTED
             entry = Entry(at_ms, step, attempt, mark, reason, None, detail)
             if not is_current:

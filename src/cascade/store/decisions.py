@@ -66,7 +66,8 @@ def _lost_answers(change: Change) -> list[LostAnswer]:
     lost = []
     open_parts = dict(change.message.open_parts)
     for entry in change.entries:
-        if entry.mark is Mark.UNKNOWN or (entry.mark is Mark.RETRY and entry.attempt in open_parts):
+        is_torn = entry.mark in (Mark.RETRY, Mark.REJECTED) and entry.attempt in open_parts
+        if entry.mark is Mark.UNKNOWN or is_torn:
             step = change.message.route[entry.step]
             before = change.stored.message
             link = before.link if entry.step == before.step else step.link

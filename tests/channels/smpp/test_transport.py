@@ -273,7 +273,7 @@ PARTS = {  # statuses of the three parts (None: no answer), outcome
     "all accepted": ((0, 0, 0), Accepted(("1", "2", "3"))),
     "one refused spoils the text": (
         (0, REFUSED, 0),
-        Rejected(Reason.UNKNOWN_RECIPIENT, "ESME_RINVDSTADR (0x0000000B)"),
+        Rejected(Reason.UNKNOWN_RECIPIENT, "ESME_RINVDSTADR (0x0000000B)", parts=3),
     ),
     "one refused for now: the whole is repeated": (
         (0, 0, BUSY),
@@ -281,7 +281,7 @@ PARTS = {  # statuses of the three parts (None: no answer), outcome
     ),
     "refused for good is graver than for now": (
         (BUSY, REFUSED, 0),
-        Rejected(Reason.UNKNOWN_RECIPIENT, "ESME_RINVDSTADR (0x0000000B)"),
+        Rejected(Reason.UNKNOWN_RECIPIENT, "ESME_RINVDSTADR (0x0000000B)", parts=3),
     ),
     "one unanswered: it may have arrived": ((0, None, 0), AnswerLost("no answer in time", parts=3)),
     "one unanswered and one refused: it cannot have": (

@@ -75,7 +75,7 @@ class _Sending:
             return Accepted(tuple(filter(None, ids)))
         if self.failure is None or (isinstance(self.failure, AnswerLost) and self.written < len(self.ids)):
             return Retry(Reason.PROVIDER_DOWN, detail="the connection ended between two parts", parts=self._receipts)
-        return self.failure if isinstance(self.failure, Rejected) else replace(self.failure, parts=self._receipts)
+        return replace(self.failure, parts=self._receipts)
 
     @property
     def _receipts(self) -> int:

@@ -7,12 +7,16 @@ from itertools import count
 
 import pytest
 
+from cascade.channels.base import Heard
+from cascade.core.attempt import NotSent
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.message import State
 from cascade.core.node import Role
+from cascade.core.receipt import Receipt, ReceiptState
+from cascade.core.route import Step
 from cascade.core.timeline import Mark
-from cascade.core.words import Reason
-from cascade.engine import dispatcher, ownership, recorder, timekeeper, worker
+from cascade.core.words import Channel, Reason
+from cascade.engine import dispatcher, ownership, receiver, recorder, timekeeper, worker
 from cascade.engine.ownership import Lease
 from cascade.engine.worker import LinkSetup, Worker
 from cascade.store import nodes
@@ -367,6 +371,46 @@ async def test_an_answer_that_was_written_unknown_to_us_is_not_written_twice(sta
     await node.worker._recorder.idle()
     for number in (1, 2):
         assert [entry.mark for entry in (await record(client, number)).entries] == [Mark.ACCEPTED]
+
+
+async def test_nor_is_it_when_the_message_has_gone_on_since(
+    start: Start, client: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "STORE_RETRY_S", 0.3)
+    monkeypatch.setattr(receiver, "OVERTAKEN_S", 0.01)
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS})
+    sms = node.transports[SMS]
+    sms.answer = None
+    await add(client, new(1, queued(route=(Step(Channel.SMS, SMS, 60, cost_micros=50_000),))))
+    await eventually(lambda: len(sms.open) == 1)
+    node.store.loses_answers = True
+    sms.settle_all(accept)
+    await eventually(lambda: not node.store.loses_answers)
+    await node.worker.take_heard(SMS, Heard([Receipt("1.1", ReceiptState.DELIVERED)]))
+    await node.worker._recorder.idle()
+    assert [entry.mark for entry in (await record(client, 1)).entries] == [Mark.ACCEPTED, Mark.DELIVERED]
+    assert (await load(client, 1)).message.cost_micros == 50_000
+
+
+async def test_what_was_given_back_unknown_to_us_is_not_given_back_twice(
+    start: Start, client: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be taken from whoever is sending it by now, under the same number."""
+    monkeypatch.setattr(recorder, "STORE_RETRY_S", 0.3)
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS})
+    sms = node.transports[SMS]
+    sms.answer = None
+    await add(client, new(1))
+    await eventually(lambda: len(sms.open) == 1)
+    node.store.loses_answers = True
+    sms.settle_all(lambda _: NotSent())
+    await eventually(lambda: len(sms.attempts) == 2)
+    await node.worker._recorder.idle()
+    await asyncio.sleep(0.2)
+    assert len(sms.attempts) == 2
+    assert (await load(client, 1)).message.state is State.SENDING
 
 
 async def living(database: Database) -> list[int]:

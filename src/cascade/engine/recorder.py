@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -14,7 +14,7 @@ from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
 from cascade.store import messages, receipts
 from cascade.store.database import Database, Transaction
-from cascade.store.messages import Change, Key, Stored
+from cascade.store.messages import Change, Key, Record, Stored
 from cascade.store.receipts import SentPart
 
 log = structlog.get_logger()
@@ -35,10 +35,11 @@ class Result(NamedTuple):
     changes: str | None = None
 
 
-def _is_written(before: Stored, now: Stored | None, news: News) -> bool:
-    if now is None or now.fence != before.fence + 1:
-        return False
-    return now.message == decide(before.message, news.event)[0]
+def _is_written(before: Stored, now: Record, news: News) -> bool:
+    """Of a message that was changed since. What was given back leaves no entry; then it is, or has come too late: the
+    claim that it tells of is over, and a new one may have its number."""
+    _, entries = decide(before.message, news.event)
+    return all(entry in now.entries for entry in entries[:1])
 
 
 class Recorder:
@@ -120,7 +121,7 @@ class Recorder:
         known = {result.stored.key: result.stored for result in batch}
         async with self._database.transaction() as tx:
             if self._may_be_written:
-                news = await self._unwritten_of(tx, news, known)
+                news = await self._unwritten_of(tx, news, batch)
             written = await decisions.apply(tx, news, known)
             if parts:
                 await receipts.add_parts(tx, parts)
@@ -130,11 +131,17 @@ class Recorder:
         self._remember({part.key for part in parts}, written)
         self._let_go(len(batch))
 
-    async def _unwritten_of(self, tx: Transaction, news: list[News], known: Mapping[Key, Stored]) -> list[News]:
-        """Without those whose messages stand as this same news would have left them: the last commit's answer was
-        lost, and it is not to be charged for twice."""
-        now = await messages.load(tx, known)
-        return [one for one in news if not _is_written(known[one.key], now.get(one.key), one)]
+    async def _unwritten_of(self, tx: Transaction, news: list[News], batch: Sequence[Result]) -> list[News]:
+        """Without those that are written already: the last commit's answer was lost. What is written twice is charged
+        for twice, or given back while it is being sent again."""
+        now = await messages.load(tx, {one.key for one in news})
+        changed = [stored.key for stored, *_ in batch if stored.key in now and now[stored.key].fence != stored.fence]
+        records = await messages.records(tx, changed)
+        return [
+            one
+            for one, (before, *_) in zip(news, batch, strict=True)
+            if one.key not in records or not _is_written(before, records[one.key], one)
+        ]
 
     async def _drop(self, one: Result) -> None:
         """The first that waits cannot be written down: its lease will say `unknown`."""

@@ -107,6 +107,8 @@ POSTGRES_REST = """
     UNION ALL
     SELECT indexrelid::regclass::text, 'valid', indisvalid::text FROM pg_index
     WHERE indexrelid IN (SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace)
+    UNION ALL
+    SELECT relname, 'option', unnest(reloptions) FROM pg_class WHERE relnamespace = current_schema()::regnamespace
 """
 
 

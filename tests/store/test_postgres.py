@@ -134,6 +134,29 @@ async def test_a_claim_finds_the_earliest_of_a_message_by_its_index(postgres_url
     assert "using delivery_of_message on delivery earlier" in plan
 
 
+@pytest.mark.parametrize("statement", [deliveries.PENDING_OF, deliveries.FOLLOW], ids=["pending of", "followers"])
+async def test_what_messages_have_pending_is_found_by_its_index(
+    postgres: PostgresDatabase, postgres_url: str, statement: Statement
+) -> None:
+    """However many wait for a webhook that is away, once the server has looked at the table."""
+    connection = await asyncpg.connect(postgres_url, server_settings=SETTINGS)
+    try:
+        for state, first, last in (("delivered", 1, 40_000), ("pending", 40_001, 45_000)):
+            await connection.execute(
+                """INSERT INTO delivery (account_id, webhook_id, event_id, message_id, state, due_at_ms)
+                SELECT 1, 'wh', n::text, decode(lpad(to_hex(n), 32, '0'), 'hex'), $1, n
+                FROM generate_series($2::integer, $3) AS n""",
+                *(state, first, last),
+            )
+        await connection.execute("ANALYZE delivery")
+        ids = [number.to_bytes(16, "big") for number in range(40_001, 40_101)]
+        due = [0] if statement is deliveries.FOLLOW else []
+        rows = await connection.fetch(f"EXPLAIN {translate(statement.postgres)}", *due, 1, "wh", ids)
+    finally:
+        await connection.close()
+    assert "using delivery_of_message" in "\n".join(line for (line,) in rows)
+
+
 async def explain(url: str, statement: str | Statement, before: str = "") -> str:
     text = translate(statement if isinstance(statement, str) else statement.postgres)
     connection = await asyncpg.connect(url, server_settings=SETTINGS | {"plan_cache_mode": "force_generic_plan"})

@@ -545,6 +545,11 @@ console_audit = Table(
 )
 
 
+# Whether PostgreSQL finds what a message has pending by `delivery_of_message`, or walks through all that is pending,
+# turns on how much it believes that to be. By itself it looks again after a tenth of the table: hours in a large one.
+POSTGRES_SETTINGS = (
+    "ALTER TABLE delivery SET (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000)",
+)
 FIRST_ROWS = ("INSERT INTO directory_version VALUES (0)", "INSERT INTO batch_number VALUES (0)")
 
 
@@ -567,7 +572,7 @@ def postgres_statements() -> list[str]:
 
 def postgres_tables() -> list[str]:
     """The tables with their keys, without the other indexes."""
-    return _tables(postgresql.dialect())  # type: ignore[no-untyped-call]
+    return [*_tables(postgresql.dialect()), *POSTGRES_SETTINGS]  # type: ignore[no-untyped-call]
 
 
 def postgres_indexes() -> list[str]:

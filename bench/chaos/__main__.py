@@ -24,6 +24,7 @@ from bench.chaos import nodes
 from bench.chaos.killer import Killer
 from bench.chaos.load import TELEGRAM_TOKEN, VIBER_TOKEN, Load
 from bench.chaos.people import TELEGRAM_BOT, VIBER_BOT
+from bench.chaos.told import listening
 from bench.chaos.trial import RATE_PER_S, TTL_S, figures, judge, report, sandbox, settings
 from bench.figures import machine
 from bench.gateway import Gateway, require_command
@@ -38,19 +39,23 @@ async def chaos(home: Path, kills: int, seed: int) -> list[dict[str, Any]]:
         load = Load(gateway, http_port, seed, RATE_PER_S, TTL_S)
         killer = Killer(gateway, seed, report)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(load.run())
-                await killer.run(kills)
-                load.stop()
-            report(f"{len(load.accepted)} messages accepted; waiting until all are final")
-            tally = await judge([gateway.port], gateway.key, http_port, load, killer.away)
-            code, _ = await gateway.terminate()
-            if code != 0:
-                killer.bad_stops.append(f"exit code {code} at the end")
+            async with listening(gateway, seed) as told:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(load.run())
+                    await killer.run(kills)
+                    load.stop()
+                report(f"{len(load.accepted)} messages accepted; waiting until all are final")
+                tally = await judge([gateway.port], gateway.key, http_port, load, killer.away, told)
+                code, _ = await gateway.terminate()
+                if code != 0:
+                    killer.bad_stops.append(f"exit code {code} at the end")
         finally:
             await gateway.kill()
     is_sound = _integrity(home / "cascade.db") == "ok"
-    return [*figures(load, killer, tally), {"figure": "broken_store", "value": int(not is_sound), "unit": "stores"}]
+    return [
+        *figures(load, killer, tally, told),
+        {"figure": "broken_store", "value": int(not is_sound), "unit": "stores"},
+    ]
 
 
 def _integrity(store: Path) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from bench.gateway import Gateway
+from cascade.serve import now_ms
 
 AT_START_SHARE = 0.15
 STOP_SHARE = 0.3
@@ -72,13 +73,9 @@ class Killer:
             return
         await self._gateway.ready()
         self.restarts_s.append(time.perf_counter() - self._spawned_s)
-        self.away.append((self._gone_at_ms, _now_ms()))
+        self.away.append((self._gone_at_ms, now_ms()))
         self._gone_at_ms = None
 
     def _went(self) -> None:
         if self._gone_at_ms is None:
-            self._gone_at_ms = _now_ms()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+            self._gone_at_ms = now_ms()

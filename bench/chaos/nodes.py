@@ -18,10 +18,12 @@ from cryptography.fernet import Fernet
 from bench.chaos.load import TELEGRAM_TOKEN, VIBER_TOKEN, Load
 from bench.chaos.people import TELEGRAM_BOT, VIBER_BOT
 from bench.chaos.relay import Relay
+from bench.chaos.told import listening
 from bench.chaos.trial import LATE_S, figures, judge, report, sandbox, settings
 from bench.gateway import Gateway
 from bench.http_client import HOST, Answer
 from bench.postgres import Postgres
+from cascade.serve import now_ms
 
 RATE_PER_S = 250.0
 TTL_S = 180
@@ -41,6 +43,8 @@ STORE_AWAY_S = (0.0, 1.0)
 STORE_LONG_AWAY_S = 8.0
 CUT_S = 12.0
 RETURN_S = 30.0
+HEARD_S = 2.0
+"""Twice as long as it may take until all nodes have heard of a new webhook."""
 LONGEST_DRAIN_S = 10.0
 STORE_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 OWNERS = "SELECT link, node_id, node.name FROM link_owner LEFT JOIN node ON node.id = node_id"
@@ -177,7 +181,7 @@ class NodeKiller:
     async def _strike(self, node: Node) -> None:
         if not node.gateway.is_running:
             return
-        gone_at_ms = _now_ms()
+        gone_at_ms = now_ms()
         if node.coming is None and self._chance.random() < STOP_SHARE:
             self._watch.died(node.gateway.port)
             if self._chance.random() < 0.5:
@@ -210,19 +214,19 @@ class NodeKiller:
                 self.restarts_s.append(time.perf_counter() - began_s)
                 node.coming = None
             finally:
-                self.away.append((gone_at_ms, _now_ms() + round(MOVE_S * 1000)))
+                self.away.append((gone_at_ms, now_ms() + round(MOVE_S * 1000)))
 
         node.coming = asyncio.create_task(come_back())
 
     async def _kill_store(self) -> None:
-        gone_at_ms = _now_ms()
+        gone_at_ms = now_ms()
         await self._postgres.kill()
         self.store_kills += 1
         is_long = self.store_kills % 5 == 0
         await asyncio.sleep(STORE_LONG_AWAY_S if is_long else self._chance.uniform(*STORE_AWAY_S))
         await self._postgres.start()
-        report(f"PostgreSQL killed and back after {(_now_ms() - gone_at_ms) / 1000:.1f} s")
-        self.away.append((gone_at_ms, _now_ms() + round(MOVE_S * 1000)))
+        report(f"PostgreSQL killed and back after {(now_ms() - gone_at_ms) / 1000:.1f} s")
+        self.away.append((gone_at_ms, now_ms() + round(MOVE_S * 1000)))
 
     async def _cut(self) -> None:
         """Cut off a node that owns links: they must move, it must notice, and come back when the wire is mended."""
@@ -231,7 +235,7 @@ class NodeKiller:
             while not any(self._watch.owns(node.gateway.port) for node in self._nodes):  # noqa: ASYNC110
                 await asyncio.sleep(WATCH_S)
         node = next(node for node in self._nodes if self._watch.owns(node.gateway.port))
-        gone_at_ms = _now_ms()
+        gone_at_ms = now_ms()
         node.is_cut = True
         node.wire.cut()
         links = self._watch.died(node.gateway.port)
@@ -246,16 +250,12 @@ class NodeKiller:
         node.is_cut = False
         self.cuts += 1
         report(f"cut off a node with {links} links for {CUT_S} s")
-        self.away.append((gone_at_ms, _now_ms() + round(MOVE_S * 1000)))
+        self.away.append((gone_at_ms, now_ms() + round(MOVE_S * 1000)))
 
 
 def _spread(kills: int, times: int) -> list[int]:
     """After how many kills each of so many other things is done."""
     return [(place + 1) * kills // (times + 1) for place in range(times)]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
@@ -268,6 +268,8 @@ async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
         await postgres.start()
         nodes = await _nodes(stack, home, postgres, plan.roles, settings(http_port, smsc_port, SMPP))
         watch = Watch(postgres.url, nodes)
+        told = await stack.enter_async_context(listening(nodes[0].gateway, seed))
+        await asyncio.sleep(HEARD_S)
         load = Load(Cluster(nodes, seed), http_port, seed, RATE_PER_S, plan.ttl_s, SENDERS)
         killer = NodeKiller(nodes, postgres, watch, seed)
         async with asyncio.TaskGroup() as tasks:
@@ -281,7 +283,7 @@ async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
         report(f"{len(load.accepted)} messages accepted; waiting until all are final")
         ports = [node.gateway.port for node in nodes if node.has_doors]
         tally = await judge(
-            ports, nodes[0].gateway.key, http_port, load, killer.away, ttl_s=plan.ttl_s, late_s=plan.late_s
+            ports, nodes[0].gateway.key, http_port, load, killer.away, told, ttl_s=plan.ttl_s, late_s=plan.late_s
         )
         for node in nodes:
             code, _ = await node.gateway.terminate()
@@ -291,7 +293,7 @@ async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
     for cut in killer.bad_cuts:
         report(f"broken: {cut}")
     return [
-        *figures(load, killer, tally),
+        *figures(load, killer, tally, told),
         {"figure": "nodes", "value": len(plan.roles), "unit": "nodes"},
         {"figure": "store_kills", "value": killer.store_kills, "unit": "kill -9 of PostgreSQL"},
         {"figure": "cuts", "value": killer.cuts, "unit": "cuts"},

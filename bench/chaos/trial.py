@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import orjson
 
 from bench.chaos.load import TELEGRAM_TOKEN, VIBER_TOKEN, Load
+from bench.chaos.told import Told
 from bench.chaos.verdict import Away, Broken, Reached, Tally
 from bench.gateway import COMMAND, POLL_S, READY_S, child_environment
 from bench.http_client import HOST, ask_each, request
@@ -46,6 +47,10 @@ rate_per_s = 1000
 [viber_bot]
 base_url = "http://{host}:{http_port}"
 {providers}
+[webhooks]
+allow = ["{host}"]
+allow_http = true
+ports = []
 [routes]
 standard = [
   {{ channel = "telegram_bot", window_s = 4 }}, {{ channel = "viber_bot", window_s = 4 }}, {{ channel = "sms" }},
@@ -114,15 +119,18 @@ async def judge(
     sandbox_port: int,
     load: Load,
     away: Away,
+    told: Told,
     *,
     ttl_s: int = TTL_S,
     late_s: float = LATE_S,
 ) -> Tally:
-    """What became of every message, when all are final or their time is up. `ports` are gateways to ask."""
+    """What became of every message, when all are final or their time is up, and what was told of it. `ports` are
+    gateways to ask."""
     ids = list(load.accepted)
     statuses = await _until_final(ports, key, ids, ttl_s)
     await asyncio.sleep(late_s)
     statuses |= await _statuses(ports, key, ids)
+    await told.until_told(statuses, away)
     reached = await _inboxes(sandbox_port, [load.accepted[id_].phone for id_ in ids])
     tally = Tally()
     for id_, things in zip(ids, reached, strict=True):
@@ -164,7 +172,7 @@ async def _inboxes(sandbox_port: int, phones: Sequence[str]) -> list[list[Reache
     return [[Reached(one["channel"], one["text"]) for one in orjson.loads(answer.body)] for answer in answers]
 
 
-def figures(load: Load, deaths: Deaths, tally: Tally) -> list[dict[str, Any]]:
+def figures(load: Load, deaths: Deaths, tally: Tally, told: Told) -> list[dict[str, Any]]:
     """What every run says."""
     said: list[dict[str, Any]] = [
         {"figure": "kills", "value": deaths.kills, "unit": "kill -9"},
@@ -186,6 +194,7 @@ def figures(load: Load, deaths: Deaths, tally: Tally) -> list[dict[str, Any]]:
         )
     for broken in Broken:
         said.append({"figure": f"broken_{broken.value}", "value": tally.broken[broken], "unit": "messages"})
+    said += told.figures()
     said.append({"figure": "broken_drains", "value": len(deaths.bad_stops), "unit": "SIGTERM"})
     for example in tally.examples:
         report(f"broken: {json.dumps(example)}")

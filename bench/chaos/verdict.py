@@ -143,14 +143,14 @@ def _causes(sent: Sent, timeline: Sequence[Mapping[str, Any]], away: Away) -> It
             case "timed_out", "no_receipt" if entry["attempt"] in accepted_at_ms:
                 if sent.behaviours[entry["channel"]] in (Behaviour.SILENT, Behaviour.LATE):
                     yield Cause.SILENCE
-                elif _was_away(away, accepted_at_ms[entry["attempt"]], _unix_ms(entry["at"])):
+                elif was_away(away, accepted_at_ms[entry["attempt"]], _unix_ms(entry["at"])):
                     yield Cause.RECEIPT_DELAYED
                 # One that had come before, and was not believed, would be our fault: it explains nothing.
                 elif told_at_ms.get(entry["attempt"], -1) >= _unix_ms(entry["at"]):
                     yield Cause.RECEIPT_LATE
 
 
-def _was_away(away: Away, from_ms: int, until_ms: int) -> bool:
+def was_away(away: Away, from_ms: int, until_ms: int) -> bool:
     return any(gone_ms <= until_ms and from_ms <= back_ms for gone_ms, back_ms in away)
 
 

@@ -12,6 +12,7 @@ from cascade.core.machine import (
     DeadlinePassed,
     Event,
     LinkDown,
+    OptedOut,
     ReceiptCame,
     Rescheduled,
     Revoked,
@@ -75,6 +76,10 @@ def receipt(at_ms: int, attempt: int, step: int, state: ReceiptState, part: int 
 S, W, R, Q, F = State.SENDING, State.WAITING, State.REVOKING, State.QUEUED, State.FINAL
 P, D, U, E = Status.PROCESSING, Status.DELIVERED, Status.UNDELIVERABLE, Status.PERMANENT_ERROR
 
+STOPPED = OptedOut(T0 + 6)
+PROMO_STOPPED = run(PROMO_SENDING, STOPPED)
+PROMO_SENT = run(PROMO_SENDING, Settled(T0 + 10, 1, 0, Accepted(("77",))))
+
 CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     # given, event: state, status and step after, what the timeline says
     "begins at the first step": (message(), Begun(T0), Q, Status.SCHEDULED, 0, []),
@@ -101,6 +106,26 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     ),
     "a channel without receipts: acceptance is delivery": (
         SENDING, Settled(T0 + 10, 1, 0, Delivered("9")), F, D, 0, [Mark.DELIVERED],
+    ),
+    "no more advertising, a transaction: goes on": (SENDING, STOPPED, S, P, 0, []),
+    "no more advertising while it waits in a lane: ends": (
+        QUEUED._replace(type=MessageType.PROMO), STOPPED, F, E, 0, [Mark.SKIPPED],
+    ),
+    "no more advertising when a provider has it: its window, and no other step": (
+        run(PROMO_SENT, OptedOut(T0 + 20)), DeadlinePassed(T0 + 30_010), F, U, 0, [Mark.TIMED_OUT, Mark.EXPIRED],
+    ),
+    "no more advertising while it is being sent: as it is": (PROMO_SENDING, STOPPED, S, P, 0, []),
+    "no more advertising, then accepted: it may arrive": (
+        PROMO_STOPPED, Settled(T0 + 10, 1, 0, Accepted(("77",))), W, P, 0, [Mark.ACCEPTED],
+    ),
+    "no more advertising, then rejected: no other step": (
+        PROMO_STOPPED, Settled(T0 + 10, 1, 0, Rejected(Reason.BLOCKED)), F, U, 0, [Mark.REJECTED, Mark.EXPIRED],
+    ),
+    "no more advertising, then to be retried: not repeated": (
+        PROMO_STOPPED, Settled(T0 + 10, 1, 0, Retry(Reason.THROTTLED)), F, U, 0, [Mark.RETRY, Mark.EXPIRED],
+    ),
+    "no more advertising, then given back: not claimed again": (
+        run(PROMO_STOPPED, Settled(T0 + 10, 1, 0, NotSent())), Claimed(T0 + 11, T0 + HOUR), Q, P, 0, [],
     ),
     "accepted: waits for the receipt": (ON_VIBER, Settled(T0 + 20, 2, 1, Accepted(("77",))), W, P, 1, [Mark.ACCEPTED]),
     "rejected: next step": (SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.BLOCKED)), Q, P, 1, [Mark.REJECTED]),

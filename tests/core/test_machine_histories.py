@@ -14,6 +14,7 @@ from cascade.core.machine import (
     DeadlinePassed,
     Event,
     LinkDown,
+    OptedOut,
     ReceiptCame,
     Rescheduled,
     Revoked,
@@ -39,10 +40,16 @@ class Reference:
         self.begun: dict[int, int] = {}  # attempt -> step
         self.parts: dict[int, set[int]] = {}  # attempt -> parts whose receipt is missing
         self.reached: list[int] = []
+        self.is_stopped = False
+        self.lives_until_ms = 0
 
     def see(self, before: Message, event: Event, after: Message) -> None:
+        self.lives_until_ms = max(self.lives_until_ms, before.expires_at_ms, after.expires_at_ms)
         match event:
+            case OptedOut() if before.type.is_advertising:
+                self.is_stopped = True
             case Claimed() if after.attempt > before.attempt:
+                assert not self.is_stopped, "advertising to who wants no more"
                 self.begun[after.attempt] = after.step
             case Settled(attempt=attempt, outcome=Delivered()):
                 self._reach(attempt)
@@ -104,6 +111,7 @@ def random_event(dice: random.Random, message: Message, reference: Reference, at
             return Revoked(at_ms, attempt, reference.begun[attempt], dice.choice(list(Revocation)))
         case "client":
             wishes: list[Event] = [Cancelled(at_ms), Rescheduled(at_ms, at_ms + 1_000), Rescheduled(at_ms, 0)]
+            wishes.append(OptedOut(at_ms))
             return dice.choice(wishes)
         case "settled":
             attempt = dice.choice(
@@ -143,7 +151,7 @@ def check(before: Message, after: Message, reference: Reference, at_ms: int) -> 
         assert after.link == after.route[after.step].link, "a step begins at another link than its own"
     if after.state in (State.WAITING, State.REVOKING):
         assert after.deadline_at_ms is not None
-        assert after.deadline_at_ms <= max(after.expires_at_ms, at_ms), "waits past its time to live"
+        assert after.deadline_at_ms <= max(reference.lives_until_ms, at_ms), "waits past its time to live"
 
 
 def check_steps(before: Message, event: Event, after: Message, entries: list[Entry]) -> None:

@@ -448,9 +448,10 @@ def _opted_out(message: Message, at_ms: int) -> Decision:
     entry = Entry(at_ms, message.step, 0, Mark.SKIPPED, Reason.OPTED_OUT)
     if message.state in (State.SCHEDULED, State.QUEUED):
         return _fail(message, Status.UNDELIVERABLE if message.attempt else Status.PERMANENT_ERROR), [entry]
-    if message.state in (State.WAITING, State.REVOKING) and at_ms < message.expires_at_ms:
-        # It is out of our hands. With its time to live over, this step ends as it would have, and no other begins.
-        return message._replace(expires_at_ms=at_ms), []
+    if not message.is_final and at_ms < message.expires_at_ms:
+        # It is out of our hands. With its time to live over, this step ends as it would have, and no other begins; what
+        # is just being sent is not tried again.
+        return message._replace(expires_at_ms=at_ms, step_ends_at_ms=min(message.step_ends_at_ms, at_ms)), []
     return message, []
 
 

@@ -151,3 +151,24 @@ async def test_a_torn_text_is_never_whole(database: Database, torn: Outcome) -> 
         assert part is not None
         await apply(database, (1, ReceiptCame(T0 + 9, part.attempt, part.step, part.part, ReceiptState.DELIVERED)))
     assert (await load(database, 1)).message.status is not Status.DELIVERED
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+async def test_what_its_receipts_proved_is_not_lost_once_more(database: Database, parts: int) -> None:
+    """As when the node that was cut off while sending it comes back, and says that it had no answer."""
+    await put(database, 1, SENDING)
+    await apply(database, (1, DeadlinePassed(T0 + LEASE_MS, parts=parts)))
+
+    async def receive(provider_id: str) -> bool:
+        receipt = Receipt(provider_id, ReceiptState.DELIVERED, recipient="380500000001")
+        async with database.transaction() as tx:
+            part = await receipts.adopt(tx, "sms.smpp", receipt, T0 + LEASE_MS)
+        if part is not None:
+            await apply(database, (1, ReceiptCame(T0 + 9, part.attempt, part.step, part.part, ReceiptState.DELIVERED)))
+        return part is not None
+
+    for number in range(parts):
+        assert await receive(f"7{number}")
+    assert (await load(database, 1)).message.status is Status.DELIVERED
+    await apply(database, (1, Settled(T0 + LEASE_MS, 1, 0, AnswerLost(parts=parts))))
+    assert not await receive("another message's")

@@ -67,7 +67,7 @@ def _lost_answers(change: Change) -> list[LostAnswer]:
     open_parts = dict(change.message.open_parts)
     for entry in change.entries:
         is_torn = entry.mark in (Mark.RETRY, Mark.REJECTED) and entry.attempt in open_parts
-        if entry.mark is Mark.UNKNOWN or is_torn:
+        if (entry.mark is Mark.UNKNOWN or is_torn) and entry.attempt not in change.message.delivered:
             step = change.message.route[entry.step]
             before = change.stored.message
             link = before.link if entry.step == before.step else step.link

@@ -872,6 +872,18 @@ async def test_no_log_holds_a_secret_a_phone_or_a_text() -> None:
     assert not [word for word in ("secret08", "380501112233", "private", "Магазин") if word in said]
 
 
+async def test_a_link_that_went_away_in_a_pause_is_open_when_it_comes_back() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, throttle_min_s=60, throttle_max_s=60) as ours:
+        await ours.room()
+        ours.send(attempt())
+        submit = await smsc.request()
+        submit.peer.send(submit.answer(status=0x58))
+        await ours.outcome()
+        await ours.transport.stop(0.0)
+        ours.start()
+        assert await ours.room() == 5
+
+
 async def test_a_link_that_went_to_another_node_may_come_back() -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port) as ours:
         await ours.room()

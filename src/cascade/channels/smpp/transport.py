@@ -237,6 +237,7 @@ class SmppTransport:
         await asyncio.gather(*self._keepers, return_exceptions=True)
         if self._resume_timer is not None:
             self._resume_timer.cancel()
+            self._throttle.resume()  # nobody else would, should the link come back
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

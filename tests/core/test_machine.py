@@ -65,6 +65,10 @@ TWICE = Step(Channel.RCS, "rcs.google", 60, others=("rcs.vonage", "rcs.infobip")
 RCS_QUEUED = run(message(route=(TWICE, SMS)), Begun(T0))
 RCS_SENDING = run(RCS_QUEUED, Claimed(T0, T0 + 60_000))
 RCS_WAITING = run(RCS_SENDING, Settled(T0 + 10, 1, 0, Accepted(("77",))))
+KNOWN_AGAIN = run(
+    RCS_SENDING._replace(type=MessageType.PROMO),
+    Settled(T0 + 10, 1, 0, AnswerLost(), takes_our_id=True),
+)
 REVOKING = run(RCS_WAITING, DeadlinePassed(T0 + 60_010, can_revoke=True))
 DONE = run(WAITING, ReceiptCame(T0 + 30, 2, 1, 0, ReceiptState.DELIVERED))
 
@@ -126,6 +130,14 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     ),
     "no more advertising, then given back: not claimed again": (
         run(PROMO_STOPPED, Settled(T0 + 10, 1, 0, NotSent())), Claimed(T0 + 11, T0 + HOUR), Q, P, 0, [],
+    ),
+    "its provider alone would know a repeat, and is down: no other provider takes over": (
+        KNOWN_AGAIN, LinkDown(T0 + 1_000, is_window_over=False), Q, P, 0, [],
+    ),
+    "the same at its window's end: the next channel": (KNOWN_AGAIN, LinkDown(T0 + 61_000), Q, P, 1, [Mark.TIMED_OUT]),
+    "the same of a transaction, which may go twice: another provider": (
+        run(RCS_SENDING, Settled(T0 + 10, 1, 0, AnswerLost(), takes_our_id=True)),
+        LinkDown(T0 + 1_000, is_window_over=False), Q, P, 0, [Mark.MOVED],
     ),
     "accepted: waits for the receipt": (ON_VIBER, Settled(T0 + 20, 2, 1, Accepted(("77",))), W, P, 1, [Mark.ACCEPTED]),
     "rejected: next step": (SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.BLOCKED)), Q, P, 1, [Mark.REJECTED]),
@@ -377,3 +389,13 @@ def test_what_one_broken_connection_has_parted_does_not_meet_again() -> None:
     """Else a message that ends the connection each time takes the same others with it each time."""
     due = [decide(SENDING, Settled(T0 + 10, 1, 0, AnswerLost(), spread=spread))[0].due_at_ms for spread in (0, 0.5, 1)]
     assert due == [T0 + 1_010, T0 + 1_510, T0 + 2_010]
+
+
+def test_a_repeat_goes_to_the_provider_that_would_know_it() -> None:
+    """However often it fails there: with another provider the person would have it twice."""
+    now, at_ms = KNOWN_AGAIN, T0 + 10
+    for _ in range(3):
+        at_ms = now.due_at_ms
+        failed = Settled(at_ms + 5, now.attempt + 1, 0, Retry(Reason.PROVIDER_DOWN))
+        now = run(now, Claimed(at_ms, at_ms + 60_000), failed)
+        assert (now.state, now.link) == (Q, "rcs.google")

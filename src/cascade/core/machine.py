@@ -309,14 +309,24 @@ def _link_down(message: Message, event: LinkDown) -> Decision:
 def other_link(message: Message, down: frozenset[str] = frozenset()) -> str | None:
     """The next link that can take over the message's step: never one that had its turn, so that links which are down in
     turns cannot toss a message to and fro."""
-    if message.step < 0 or not (others := message.route[message.step].others):
+    if message.step < 0 or not (others := message.route[message.step].others) or _is_bound(message):
         return None
     later = others[others.index(message.link) + 1 :] if message.link in others else others
     return next((link for link in later if link not in down), None)
 
 
+def _is_bound(message: Message) -> bool:
+    """Whether it may have been sent at this step, and must not go twice: only its provider would know the repeat."""
+    first = message.attempt - message.tries
+    return not message.type.repeats_unknown and any(
+        attempt > first and missing == 1 for attempt, missing in message.open_parts
+    )
+
+
 def _turned(message: Message) -> Message:
     """The step's next link, after the last one the first again."""
+    if _is_bound(message):
+        return message
     return message._replace(link=other_link(message) or message.route[message.step].link)
 
 
@@ -357,6 +367,8 @@ def _unknown(message: Message, at_ms: int, takes_our_id: bool, entries: list[Ent
     """It may have been sent. Where a repeat is harmless, or better than nothing, repeat; else wait for a receipt."""
     if not (takes_our_id or message.type.repeats_unknown):
         return _wait(message, at_ms), entries
+    if not message.type.repeats_unknown:
+        message = _await(message, message.attempt, 1)
     after_ms = round(backoff.delay_ms(message.tries) * (1 + spread))
     ends_at_ms = _tries_end_at_ms(message, at_ms)
     if at_ms + after_ms >= ends_at_ms > at_ms and message.route[message.step].channel.confirms_delivery:
@@ -397,8 +409,13 @@ def _arrived_unread(message: Message, at_ms: int, attempt: int, step: int) -> De
 
 
 def _expect_parts(message: Message, attempt: int, parts: int) -> Message:
-    """Remember the parts of an attempt whose receipts are awaited, where there are several; once."""
-    if parts == 1 or any(number == attempt for number, _ in message.open_parts):
+    """Remember the parts of an attempt whose receipts are awaited, where there are several."""
+    return message if parts == 1 else _await(message, attempt, parts)
+
+
+def _await(message: Message, attempt: int, parts: int) -> Message:
+    """Once."""
+    if any(number == attempt for number, _ in message.open_parts):
         return message
     return message._replace(open_parts=(*message.open_parts, (attempt, (1 << parts) - 1)))
 

@@ -139,6 +139,10 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
         run(RCS_SENDING, Settled(T0 + 10, 1, 0, AnswerLost(), takes_our_id=True)),
         LinkDown(T0 + 1_000, is_window_over=False), Q, P, 0, [Mark.MOVED],
     ),
+    "the same, and its late answer names two parts: it takes both": (
+        run(KNOWN_AGAIN, Settled(T0 + 500, 1, 0, Accepted(("1", "2")))),
+        receipt(T0 + 900, 1, 0, ReceiptState.DELIVERED), W, P, 0, [Mark.PART_DELIVERED],
+    ),
     "accepted: waits for the receipt": (ON_VIBER, Settled(T0 + 20, 2, 1, Accepted(("77",))), W, P, 1, [Mark.ACCEPTED]),
     "rejected: next step": (SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.BLOCKED)), Q, P, 1, [Mark.REJECTED]),
     "content does not fit: skipped to the next step": (

@@ -319,7 +319,7 @@ def _is_bound(message: Message) -> bool:
     """Whether it may have been sent at this step, and must not go twice: only its provider would know the repeat."""
     first = message.attempt - message.tries
     return not message.type.repeats_unknown and any(
-        attempt > first and missing == 1 for attempt, missing in message.open_parts
+        attempt > first and not missing for attempt, missing in message.open_parts
     )
 
 
@@ -368,7 +368,7 @@ def _unknown(message: Message, at_ms: int, takes_our_id: bool, entries: list[Ent
     if not (takes_our_id or message.type.repeats_unknown):
         return _wait(message, at_ms), entries
     if not message.type.repeats_unknown:
-        message = _await(message, message.attempt, 1)
+        message = _await(message, message.attempt, 0)
     after_ms = round(backoff.delay_ms(message.tries) * (1 + spread))
     ends_at_ms = _tries_end_at_ms(message, at_ms)
     if at_ms + after_ms >= ends_at_ms > at_ms and message.route[message.step].channel.confirms_delivery:
@@ -410,14 +410,15 @@ def _arrived_unread(message: Message, at_ms: int, attempt: int, step: int) -> De
 
 def _expect_parts(message: Message, attempt: int, parts: int) -> Message:
     """Remember the parts of an attempt whose receipts are awaited, where there are several."""
-    return message if parts == 1 else _await(message, attempt, parts)
+    return message if parts == 1 else _await(message, attempt, (1 << parts) - 1)
 
 
-def _await(message: Message, attempt: int, parts: int) -> Message:
-    """Once."""
-    if any(number == attempt for number, _ in message.open_parts):
+def _await(message: Message, attempt: int, missing: int) -> Message:
+    """Once, as soon as it is known that any are missing."""
+    others = tuple(one for one in message.open_parts if one != (attempt, 0))
+    if attempt in message.delivered or any(number == attempt for number, _ in others):
         return message
-    return message._replace(open_parts=(*message.open_parts, (attempt, (1 << parts) - 1)))
+    return message._replace(open_parts=(*others, (attempt, missing)))
 
 
 def _part_arrived(message: Message, attempt: int, part: int) -> tuple[bool, Message]:

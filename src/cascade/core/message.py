@@ -53,8 +53,8 @@ class Message(NamedTuple):
     `link` carries the present step: the step's own, or one of its others after that failed; None before the first.
     `step_ends_at_ms` bounds the step's queueing and retries; `deadline_at_ms` is when the present state must end.
     `address` is the recipient on the step's channel, None: the phone. `delivered` lists the attempts that reached the
-    person, so more than one is a double. `open_parts` holds, for attempts of several parts, and for those that only
-    their provider may repeat, a bit for each part whose receipt is missing. `cost_micros` is what the accepted
+    person, so more than one is a double. `open_parts` holds, for attempts of several parts, a bit for each part whose
+    receipt is missing; none, for those in one that only their provider may repeat. `cost_micros` is what the accepted
     attempts cost in all; a step that would take it over `max_cost_micros` is skipped. `addresses` is what the
     decision may need to know of the world: the recipient's addresses by link, for the links that have a directory;
     it is not stored with the message.

@@ -74,7 +74,7 @@ def _lost_answers(change: Change) -> list[LostAnswer]:
             if link is not None and step.channel.confirms_delivery:
                 recipient = change.stored.message.address or change.stored.phone.removeprefix("+")
                 due_at_ms = change.stored.message.due_at_ms
-                missing = open_parts.get(entry.attempt, 1)
+                missing = open_parts.get(entry.attempt) or 1
                 lost.append(
                     LostAnswer(
                         link,

@@ -83,6 +83,7 @@ P, D, U, E = Status.PROCESSING, Status.DELIVERED, Status.UNDELIVERABLE, Status.P
 STOPPED = OptedOut(T0 + 6)
 PROMO_STOPPED = run(PROMO_SENDING, STOPPED)
 PROMO_SENT = run(PROMO_SENDING, Settled(T0 + 10, 1, 0, Accepted(("77",))))
+PROMO_LOST = run(PROMO_SENDING, DeadlinePassed(T0 + 60_000))
 
 CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     # given, event: state, status and step after, what the timeline says
@@ -142,6 +143,15 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     "the same, and its late answer names two parts: it takes both": (
         run(KNOWN_AGAIN, Settled(T0 + 500, 1, 0, Accepted(("1", "2")))),
         receipt(T0 + 900, 1, 0, ReceiptState.DELIVERED), W, P, 0, [Mark.PART_DELIVERED],
+    ),
+    "called lost, and was never sent: back to the lane": (
+        PROMO_LOST, Settled(T0 + 70_000, 1, 0, NotSent()), Q, P, 0, [],
+    ),
+    "called lost, and to be retried: so it is": (
+        PROMO_LOST, Settled(T0 + 70_000, 1, 0, Retry(Reason.THROTTLED)), Q, P, 0, [Mark.RETRY],
+    ),
+    "called lost, and was rejected: next step": (
+        PROMO_LOST, Settled(T0 + 70_000, 1, 0, Rejected(Reason.BLOCKED)), Q, P, 1, [Mark.REJECTED],
     ),
     "accepted: waits for the receipt": (ON_VIBER, Settled(T0 + 20, 2, 1, Accepted(("77",))), W, P, 1, [Mark.ACCEPTED]),
     "rejected: next step": (SENDING, Settled(T0 + 10, 1, 0, Rejected(Reason.BLOCKED)), Q, P, 1, [Mark.REJECTED]),

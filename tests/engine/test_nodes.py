@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from cascade.channels.base import Heard
-from cascade.core.attempt import NotSent
+from cascade.core.attempt import AnswerLost, NotSent, Outcome, Retry
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.message import State
 from cascade.core.node import Role
@@ -327,6 +327,42 @@ async def test_the_late_word_of_a_node_that_lost_its_lease_turns_nothing_back(st
     await eventually(lambda: says(Reason.NODE_LOST, Reason.NO_ANSWER))
     assert (await load(client, 1)).message == before.message
     assert second.serves == {SMS}
+
+
+KNOWN_LATE = {  # what a node that was cut off knows of an attempt that was called lost: does the next one send it
+    "it never left": (NotSent(), True),
+    "the provider asked for another try": (Retry(Reason.THROTTLED, 0.0), True),
+    "no answer came": (AnswerLost(), False),
+}
+
+
+@pytest.mark.parametrize(("outcome", "is_sent"), KNOWN_LATE.values(), ids=KNOWN_LATE.keys())
+async def test_a_campaigns_message_that_a_cut_off_node_did_not_send_is_sent(
+    start: Start, client: Database, outcome: Outcome, is_sent: bool
+) -> None:
+    first = await start(SMS)
+    await eventually(lambda: first.serves == {SMS})
+    sms = first.transports[SMS]
+    sms.answer = None
+    await add(client, new(1))
+    await eventually(lambda: len(sms.open) == 1)
+    first.store.is_cut = True
+    sms.settle_all(lambda _: outcome)
+    second = await start(SMS)
+
+    async def is_lost() -> bool:
+        return [entry.reason for entry in (await record(client, 1)).entries] == [Reason.NODE_LOST]
+
+    await eventually(is_lost)
+    first.store.is_cut = False
+    await eventually(lambda: first.worker.is_running)
+    await first.worker._recorder.idle()
+    if is_sent:
+        await eventually(lambda: second.transports[SMS].numbers == [1])
+    else:
+        await asyncio.sleep(0.2)
+        assert second.transports[SMS].numbers == []
+    assert (await load(client, 1)).message.attempt == 1 + is_sent
 
 
 async def test_a_store_that_was_away_for_all_makes_nobody_dead(start: Start, client: Database) -> None:

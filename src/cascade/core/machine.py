@@ -174,8 +174,11 @@ def may_move_on(event: Event) -> bool:
 
 def _settled(message: Message, event: Settled) -> Decision:
     at_ms, attempt, step, outcome, takes_our_id, changes, spread = event
+    is_at = _is_at(message, attempt, step)
     # A message back in its lane after an unknown outcome still takes the answer that was late.
-    is_current = _is_at(message, attempt, step) and message.state in (State.SENDING, State.QUEUED)
+    is_current = is_at and message.state in (State.SENDING, State.QUEUED)
+    # One that waits for a receipt of it does, too: who was cut off knows now that none will come.
+    is_awaited = is_at and message.state is State.WAITING
     match outcome:
         case Accepted(provider_ids):
             message = _expect_parts(message, attempt, len(provider_ids))
@@ -194,12 +197,14 @@ def _settled(message: Message, event: Settled) -> Decision:
                     due_at_ms=at_ms,
                     deadline_at_ms=message.step_ends_at_ms,
                 ), []
+            if is_awaited:  # it was called an attempt, and stays one
+                return message._replace(state=State.QUEUED, due_at_ms=at_ms, deadline_at_ms=message.step_ends_at_ms), []
             return message, []
         case Rejected(reason, detail, _, parts):
             message = _expect_parts(message, attempt, parts)
             mark = Mark.SKIPPED if reason is Reason.CONTENT_UNFIT else Mark.REJECTED
             entry = Entry(at_ms, step, attempt, mark, reason, None, detail)
-            if not is_current:
+            if not (is_current or is_awaited):
                 return message, [entry]
             if reason in FAULTS_OF_LINK and (other := other_link(message)) is not None:
                 return _move(message, at_ms, other, [entry])
@@ -207,7 +212,7 @@ def _settled(message: Message, event: Settled) -> Decision:
         case Retry(reason, after_s, detail, parts):
             message = _expect_parts(message, attempt, parts)
             entry = Entry(at_ms, step, attempt, Mark.RETRY, reason, None, detail)
-            if not (is_current and message.state is State.SENDING):
+            if not is_at or message.state not in (State.SENDING, State.WAITING):
                 return message, [entry]
             if reason is Reason.PROVIDER_DOWN and message.route[step].others:
                 # How long this provider wants to be left alone is nothing to the next one.

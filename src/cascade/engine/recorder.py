@@ -10,6 +10,7 @@ import structlog
 from cascade.core.attempt import Accepted, Outcome
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import Settled, decide
+from cascade.core.timeline import Mark
 from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
 from cascade.store import messages, receipts
@@ -36,10 +37,13 @@ class Result(NamedTuple):
 
 
 def _is_written(before: Stored, now: Record, news: News) -> bool:
-    """Of a message that was changed since. What was given back leaves no entry; then it is, or has come too late: the
-    claim that it tells of is over, and a new one may have its number."""
+    """Of a message that was changed since. What was given back leaves no entry: unless it was called lost, it is given
+    back, and a new claim may have its number."""
     _, entries = decide(before.message, news.event)
-    return all(entry in now.entries for entry in entries[:1])
+    if entries:
+        return entries[0] in now.entries
+    last = now.entries[-1] if now.entries else None
+    return last is None or (last.attempt, last.mark) != (before.message.attempt, Mark.UNKNOWN)
 
 
 class Recorder:

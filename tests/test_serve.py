@@ -12,10 +12,14 @@ import pytest
 from bench.ports import free_port
 from cascade import serve
 from cascade.core.errors import ConfigError, StoreUnreachableError
+from cascade.core.message import State
 from cascade.core.secret import Secret
-from cascade.serve import open_seal
+from cascade.serve import Gateway, open_seal
 from cascade.settings import Http, Settings, Store
+from cascade.store import accounts, webhooks
+from cascade.store.database import Reader
 from cascade.store.postgres import PostgresDatabase
+from store.given import T0, add, new, queued
 
 
 def at(home: Path) -> Settings:
@@ -86,6 +90,41 @@ async def test_a_store_that_is_away_at_the_start_is_waited_for_and_clients_are_t
         assert await ask("POST", "/callbacks/viber_bot.1") == (404, None)
     os.kill(os.getpid(), signal.SIGTERM)
     await running
+
+
+async def test_what_comes_about_as_it_starts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ran out of time while it was away is the first thing that a start decides, however slowly the store says who
+    is told of it."""
+    settings = at(tmp_path)
+    before = Gateway(settings)
+    await before.start()
+    async with before.database.transaction() as tx:
+        account_id = await accounts.add_account(tx, "acme", T0)
+        webhook, _ = webhooks.new(account_id, "https://x.example", open_seal(settings), T0)
+        await webhooks.add(tx, webhook)
+    await before.stop()
+    database = settings.store.database()
+    await database.open(owner=True)
+    await add(database, *(new(n, queued(state=State.WAITING, deadline_at_ms=T0)) for n in range(100)))
+    await database.close()
+    load = accounts.load
+
+    async def load_slowly(reader: Reader, seal: accounts.Seal) -> accounts.Accounts:
+        await asyncio.sleep(0.5)
+        return await load(reader, seal)
+
+    monkeypatch.setattr(accounts, "load", load_slowly)
+    gateway = Gateway(settings)
+    await gateway.start()
+
+    async def events() -> int:
+        async with gateway.database.reading() as reader:
+            return len(await reader.rows("SELECT id FROM event"))
+
+    try:
+        await eventually(events, 100)
+    finally:
+        await gateway.stop()
 
 
 async def eventually(ask: Callable[[], Awaitable[object]], expected: object) -> None:

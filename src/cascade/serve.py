@@ -286,14 +286,14 @@ class Gateway:
         reached_at = None if public_url is None else public_url.rstrip("/")
         links = {name: link_setup(name, link, reached_at) for name, link in self.settings.provider_links.items()}
         self._transports |= {name: setup.transport for name, setup in links.items()}
-        await self._worker.start(links)
         await self._egress.open()
         self._notifier = Notifier(self.database, self._egress, self._seal, self._notifier_settings(), now_ms)
+        await self._refresh_first()  # who is told of events has to be known before the first one comes about
+        await self._worker.start(links)
         if self._role.has_engine:
             self._worker.add_notifier(self._notifier)
             self._worker.add_janitor(self._keep())
         self._worker.add_clicks(self._clicks)
-        await self._refresh_first()
         if self._role.has_engine:
             given = self.settings.inbound
             self._worker.add_correspondent(self._newest_directory, Wishes(given.stop_words, given.start_words))

@@ -77,7 +77,7 @@ class Worker:
         self._statistician = Statistician(database, now_ms, lambda: not (role.has_doors or self.share.is_first))
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._poll = asyncio.Event()
-        self._is_stopping = False
+        self._has_started = self._is_stopping = False
         self._ownership: Ownership | None = None
         if database.is_shared:
             self._ownership = Ownership(
@@ -93,7 +93,7 @@ class Worker:
             )
 
     async def start(self, links: Mapping[str, LinkSetup]) -> None:
-        """Take over what a dead predecessor left, then begin to serve."""
+        """Take over what a dead predecessor left, then begin to serve these links and those added before."""
         if self._ownership is None:  # where other nodes may live, leases end by themselves
             async with self._database.transaction() as tx:
                 released = await messages.release_leases(tx, self._now_ms())
@@ -104,7 +104,8 @@ class Worker:
             self._database.forwarder = self
             self._database.on_lane_ready = self._lane_stored
         self._database.on_receipts_ready = self._receiver.wake
-        for name, setup in links.items():
+        self._has_started = True
+        for name, setup in (self._setups | dict(links)).items():
             self.add_link(name, setup)
         if self._role.has_engine:
             self._spawn("recorder", self._recorder.run)
@@ -119,8 +120,10 @@ class Worker:
             self._spawn("guard", self._ownership.guard)
 
     def add_link(self, name: str, setup: LinkSetup) -> None:
-        """A link that this node may serve."""
+        """A link that this node may serve, once it has started."""
         self._setups[name] = setup
+        if not self._has_started:
+            return
         if self._ownership is not None:
             self._ownership.wake()
         else:

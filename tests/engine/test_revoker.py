@@ -6,12 +6,14 @@ import pytest
 
 from cascade.channels.base import Capabilities
 from cascade.core.attempt import Accepted, Revocation, Sent
-from cascade.core.message import State
+from cascade.core.message import Message, State, Status
 from cascade.core.receipt import ReceiptState
 from cascade.core.route import Step
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType, Reason
-from store.given import SMS, key, new, phone, queued
+from cascade.engine.revoker import Revoker
+from cascade.store.messages import Change
+from store.given import SMS, T0, key, load, new, phone, put, queued
 
 from .running import Engine, eventually
 from .transport import FakeTransport
@@ -79,3 +81,23 @@ async def test_what_arrives_meanwhile_ends_the_cascade(engine: Engine) -> None:
     seen = await engine.until_state(1, State.FINAL)
     assert seen.message.delivered_step == 0
     assert sms.attempts == []
+
+
+GONE_ON = {  # where the message stands by the time that it is read for its provider's id
+    "it arrived": CODE._replace(state=State.FINAL, status=Status.DELIVERED, attempt=1, tries=1),
+    "it failed, and the next step is being sent": CODE._replace(
+        route=(SMS, RCS), step=1, link="rcs.google", state=State.SENDING, attempt=2, tries=1
+    ),
+}
+
+
+@pytest.mark.parametrize("now", GONE_ON.values(), ids=GONE_ON)
+async def test_nothing_is_taken_back_that_has_gone_on_since(engine: Engine, now: Message) -> None:
+    rcs = Rcs(says(Revocation.WITHDRAWN))
+    await put(engine.store, 1, now)
+    stored = await load(engine.store, 1)
+    revoker = Revoker(engine.store, lambda: T0, lambda link: rcs)
+    revoker.take([Change(stored, CODE._replace(state=State.REVOKING, attempt=1), [], T0)])
+    await revoker.stop(1.0)
+    assert rcs.asked == []
+    assert (await load(engine.store, 1)).message == now

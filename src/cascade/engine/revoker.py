@@ -9,6 +9,7 @@ from cascade.channels.base import Revokes
 from cascade.core.attempt import Revocation, Sent
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import Revoked
+from cascade.core.message import State
 from cascade.core.timeline import Entry, Mark
 from cascade.engine import decisions
 from cascade.engine.decisions import News
@@ -50,12 +51,14 @@ class Revoker:
     async def _revoke(self, changes: Sequence[Change]) -> None:
         try:
             async with self._database.reading() as reader:
-                records = await messages.records(reader, [change.stored.key for change in changes])
-            answers = await asyncio.gather(*(self._ask(record) for record in records.values()))
+                found = await messages.records(reader, [change.stored.key for change in changes])
+            # Another may have arrived since, or be on its way by the next channel.
+            records = [record for record in found.values() if record.message.state is State.REVOKING]
+            answers = await asyncio.gather(*(self._ask(record) for record in records))
             at_ms = self._now_ms()
             news = [
                 News(record.key, Revoked(at_ms, record.message.attempt, record.message.step, revocation))
-                for record, revocation in zip(records.values(), answers, strict=True)
+                for record, revocation in zip(records, answers, strict=True)
             ]
             async with self._database.transaction() as tx:
                 await decisions.apply(tx, news, {})

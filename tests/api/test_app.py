@@ -53,7 +53,13 @@ async def test_every_refusal_has_the_contracts_shape(doors: Doors) -> None:
 
 
 async def test_a_wrong_method_is_told_the_right_one(doors: Doors) -> None:
-    assert (await doors.call("GET", SEND)).headers["Allow"] == "POST"
+    answer = await doors.call("GET", SEND)
+    assert answer.headers["Allow"] == "POST"
+    assert answer.error["message"] == "GET is not for this path: POST is"
+
+
+async def test_a_wrong_path_is_told_where_the_right_ones_are(doors: Doors) -> None:
+    assert "/docs" in (await doors.call("GET", "/v1/message")).error["message"]
 
 
 async def test_refusals_are_counted_by_their_code(doors: Doors) -> None:

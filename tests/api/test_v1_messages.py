@@ -147,6 +147,17 @@ async def test_a_wrong_query_is_refused(doors: Doors, query: str, code: str, fie
     assert (answer.status, answer.error["code"], answer.error["field"]) == (400, code, field)
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    {
+        "phone=0501112233": "phone must be E.164 with the plus: + and 7 to 15 digits",
+        "stauts=delivered": "stauts is not known here: correct or remove it",
+    }.items(),
+)
+async def test_a_wrong_query_is_told_what_to_mend(doors: Doors, query: str, words: str) -> None:
+    assert (await doors.call("GET", f"/v1/messages?{query}")).error["message"] == words
+
+
 async def test_every_fault_of_a_query_is_said_at_once(doors: Doors) -> None:
     error = (await doors.call("GET", "/v1/messages?limit=0&status=lost")).error
     assert [error["field"], *(detail["field"] for detail in error["details"])] == ["status", "limit"]

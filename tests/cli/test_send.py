@@ -123,6 +123,7 @@ REFUSED = {  # arguments, exit code, words
     "no such time": (("messages", "list", "--since", "yore"), 2, "'yore' is no time"),
     "no gateway": (("link", "list", "--url", f"http://127.0.0.1:{free_ports(1)}"), 2, "Is it running there?"),
     "a wrong key": (("link", "list", "--key", "wrong"), 2, "--key or CASCADE_KEY"),
+    "no key": (("link", "list", "--key", ""), 2, "there is no key. --key or CASCADE_KEY"),
     "no campaign": (("send", "+380501112233", "Hi", "--from", "A", "--map", "phone=x"), 2, "it is for a campaign"),
     "one id for all": (("send", "--csv", __file__, "Hi", "--from", "A", "--id", "x"), 2, "--id: all rows"),
     "no URL": (("link", "list", "--url", "http://gateway:port"), 2, "is no URL of a gateway"),

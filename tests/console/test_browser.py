@@ -115,6 +115,7 @@ async def test_a_campaign_is_cancelled(operator: Visitor, city: Doors) -> None:
     row = page.get_by_role("row", name="winter:sale")
     await expect(row).to_contain_text("0 %".replace(" ", "\N{NARROW NO-BREAK SPACE}"))
     await row.get_by_role("link").click()
+    await expect(page.get_by_text("0 on their way, 3 not begun")).to_be_visible()
     page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
     await page.get_by_role("button", name="Cancel what has not begun").click()
     await expect(page.get_by_text("Campaign cancelled.")).to_be_visible()

@@ -59,6 +59,7 @@ SEARCHES = {  # what is typed -> which of our message's fields it is
     "its tracking id": "sought-1",
     "its phone": "+380507654321",
     "its phone as people write it": "380 50 765-43-21",
+    "its phone as abroad": "00380507654321",
 }
 
 
@@ -76,6 +77,12 @@ async def test_a_message_is_found_by(by: str, visits: Visits, city: Doors, sough
     words = SEARCHES[by].format(**sought).replace("+", "%2B").replace(" ", "+")
     found = set(re.findall(r'id="m-([^"]+)"', (await visits.get(f"/messages?q={words}")).text))
     assert found == {sought["id"]}
+
+
+async def test_a_phone_without_its_country_is_told_so(visits: Visits) -> None:
+    await visits.signed_in("viewer")
+    assert "needs the code of its country" in (await visits.get("/messages?q=050+765+43+21")).text
+    assert "needs the code of its country" not in (await visits.get("/messages?q=%2B380507650000")).text
 
 
 async def test_the_account_chosen_narrows_what_is_seen(visits: Visits, city: Doors) -> None:

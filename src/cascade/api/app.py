@@ -114,7 +114,15 @@ async def _http(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: an unknown path, a wrong method."""
     assert isinstance(error, HTTPException)  # noqa: S101
     code = ErrorCode.NOT_FOUND if error.status_code in (404, 405) else ErrorCode.INVALID_FIELD
-    return _one(error.status_code, code, str(error.detail), dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    match error.status_code:
+        case 404:
+            message = "There is no such path: /docs lists those there are"
+        case 405:
+            message = f"{request.method} is not for this path: {headers.get('Allow', 'another method')} is"
+        case _:
+            message = str(error.detail)
+    return _one(error.status_code, code, message, headers)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

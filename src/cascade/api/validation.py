@@ -54,6 +54,10 @@ def _fault(kind: str, place: tuple[int | str, ...], message: str) -> Fault:
         case "missing":
             return Fault(ErrorCode.MISSING_FIELD, f"{field} is required", field)
         case "extra_forbidden":
-            return Fault(ErrorCode.UNKNOWN_FIELD, "It is not a field that is known here: remove it", field)
+            return Fault(
+                ErrorCode.UNKNOWN_FIELD, f"{(field or '')[:MAX_NAME]} is not known here: correct or remove it", field
+            )
+        case "string_pattern_mismatch" if place[:1] == ("phone",):
+            return Fault(ErrorCode.INVALID_PHONE, f"{field} must be E.164 with the plus: + and 7 to 15 digits", field)
     code = CODES.get(str(place[0]) if place else "", ErrorCode.INVALID_FIELD)
     return Fault(code, f"{field or 'The body'}: {message}", field)

@@ -364,13 +364,13 @@ async def _samples(
         ) as answer:
             answer.raise_for_status()
             (sent,) = await answer.json()
-        title = f"{sample.message['messageType']} to {phone}: {sample.story}"
+        screen.print(f"{sample.message['messageType']} to {phone}: {sample.story}", highlight=False, soft_wrap=True)
         status: dict[str, Any] = {}
         with Live(console=screen, refresh_per_second=10) as live:
             for _ in range(LONGEST_S * 10):
                 async with session.get(f"{url}/bat/message/{sent['messageId']}") as answer:
                     status = await answer.json()
-                live.update(_table(title, status))
+                live.update(_table(status))
                 if status["finishedAt"] is not None or stopping.is_set():
                     break
                 await asyncio.sleep(0.1)
@@ -379,8 +379,8 @@ async def _samples(
     return has_ended_well
 
 
-def _table(title: str, status: Mapping[str, Any]) -> Table:
-    table = Table("time", "channel", "what happened", "why", title=title, title_justify="left")
+def _table(status: Mapping[str, Any]) -> Table:
+    table = Table("time", "channel", "what happened", "why")
     for entry in status["timeline"]:
         reason = entry.get("reason", "")
         table.add_row(

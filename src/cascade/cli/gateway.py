@@ -42,6 +42,8 @@ class GatewayError(errors.CascadeError):
 @contextmanager
 def gateway(url: str | None, key: str | None, retries: Retries = IMPATIENT) -> Iterator[CascadeMessenger]:
     """A client; what it raises becomes one line that says what to do."""
+    if not key:
+        raise GatewayError("there is no key. --key or CASCADE_KEY says who asks")
     try:
         with CascadeMessenger(key, url, retries=retries) as messenger:
             yield messenger

@@ -12,6 +12,7 @@ from cascade.cli import output
 from cascade.cli.gateway import GatewayError, Key, Url, gateway, moment
 from cascade.cli.options import Json
 from cascade.client import CascadeMessenger
+from cascade.core.prices import MICROS, written
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="All messages of a tag, such as a campaign: progress, cancel."
@@ -56,7 +57,7 @@ def _progress(messenger: CascadeMessenger, tag: str) -> list[dict[str, Any]]:
     rows: dict[str, Counter[str]] = {}
     total: Counter[str] = Counter()
     for group in said["groups"]:
-        numbers = {name: group[name] for name in ("messages", *STATUSES, "cost")}
+        numbers = {name: group[name] for name in ("messages", *STATUSES)} | {"cost": round(group["cost"] * MICROS)}
         rows.setdefault(group["channel"] or "none yet", Counter()).update(numbers)
         total.update(numbers)
     return [_row(name, numbers, said["rateCurrency"]) for name, numbers in [*sorted(rows.items()), ("all", total)]]
@@ -64,7 +65,7 @@ def _progress(messenger: CascadeMessenger, tag: str) -> list[dict[str, Any]]:
 
 def _row(name: str, numbers: Counter[str], currency: str) -> dict[str, Any]:
     shown = {column: numbers[column] for column in ("messages", *STATUSES)}
-    return {"by": name, **shown, "cost": f"{numbers['cost']:.6g} {currency}"}
+    return {"by": name, **shown, "cost": f"{written(numbers['cost'])} {currency}"}
 
 
 def _is_under_way(found: list[dict[str, Any]]) -> bool:

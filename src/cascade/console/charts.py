@@ -12,6 +12,8 @@ from cascade.core.words import Channel
 
 WIDTH: Final = 1_000
 BAR: Final = 14
+HEADING: Final = 16
+"""How far the words over an end stand above it: its number may be in the middle of a bar as thin as `LEAST`."""
 LEAST: Final = 2.0
 """However few went that way, it is seen."""
 
@@ -133,7 +135,7 @@ def flow(nodes: Sequence[Node], edges: Sequence[Edge], ends: Ends) -> Markup:
         above += node.delivered
     spent = [node.delivered * scale for node in nodes]
     filled = [0.0] * len(nodes)
-    bottom = max(at + node.reached * scale for at, node in zip(y, nodes, strict=True)) + 16
+    bottom = max(at + node.reached * scale for at, node in zip(y, nodes, strict=True)) + 24
     lost_y = bottom
     ribbons, boxes = [], []
     for index, node in enumerate(nodes):
@@ -160,9 +162,9 @@ def flow(nodes: Sequence[Node], edges: Sequence[Edge], ends: Ends) -> Markup:
         thick = max(node.reached * scale, LEAST)
         boxes.append(_box(x[index], y[index], thick, f"node c-{node.name}"))
         boxes.append(_text(x[index], y[index] - 8, f"{node.label} {node.shown.reached}"))
-    boxes.append(_text(right, top - 8, ends.delivered))
+    boxes.append(_text(right, top - HEADING, ends.delivered))
     if lost:
-        boxes.append(_text(right, bottom - 8, ends.lost))
+        boxes.append(_text(right, bottom - HEADING, ends.lost))
         boxes.append(_text(right + BAR + 8, bottom + lost * scale / 2 + 5, ends.lost_number))
     total = max(bottom + lost * scale, lost_y) + 16
     return Markup('<svg class="flow" viewBox="0 0 {} {}" aria-hidden="true" focusable="false">{}{}</svg>').format(

@@ -39,7 +39,7 @@ def fault(message: Mapping[str, Any]) -> Fault | None:
     """The first rule that a message breaks; None: it may be sent, for all we know here."""
     number = message.get("toPhone") or ""
     if not PHONE.fullmatch(number):
-        hint = ": no plus; --country adds it" if str(number).isdecimal() else ""
+        hint = ": no plus; --country 380 makes one of 067… or 38067…" if str(number).isdecimal() else ""
         return Fault("INVALID_PHONE", "toPhone", f"not + and 7 to 15 digits{hint}")
     for name, code in (("id", "INVALID_ID"), ("fromName", "INVALID_FIELD")):
         value = message.get(name) or ""

@@ -66,11 +66,13 @@ async def _search(page: Page) -> dict[str, Any]:
         tag=given.get("tag", "").strip() or None,
     )
     id_ = _uuid(wanted)
+    is_national = False
     before_id = _uuid(given.get("before", ""))
     if wanted and id_ is None:
         digits = re.sub(r"[ ()-]", "", wanted)
         is_phone = PHONE.fullmatch(wanted) is not None and (wanted.startswith("+") or len(digits) >= 10)
-        phone = f"+{digits.lstrip('+')}" if is_phone else None
+        phone = f"+{digits.removeprefix('00').lstrip('+')}" if is_phone else None
+        is_national = phone is not None and phone.startswith("+0")
         filter_ = filter_._replace(phone=phone, tracking_id=None if is_phone else wanted)
     found: list[Found] = []
     is_cut = False
@@ -91,6 +93,7 @@ async def _search(page: Page) -> dict[str, Any]:
         "before": found[LENGTH - 1].id if len(found) > LENGTH else None,
         "is_first": before_id is None,
         "is_cut": is_cut,
+        "is_national": is_national,
         "is_quick": time.monotonic() - begun_s < QUICK_S,
         "q": wanted,
         "span": span,

@@ -413,3 +413,13 @@ def test_a_repeat_goes_to_the_provider_that_would_know_it() -> None:
         failed = Settled(at_ms + 5, now.attempt + 1, 0, Retry(Reason.PROVIDER_DOWN))
         now = run(now, Claimed(at_ms, at_ms + 60_000), failed)
         assert (now.state, now.link) == (Q, "rcs.google")
+
+
+@pytest.mark.parametrize("is_proof_first", [True, False])
+def test_what_its_receipt_and_its_late_answer_prove_costs_once(is_proof_first: bool) -> None:
+    """As when the node that was cut off while sending it comes back with the answer."""
+    sent = run(message(type=MessageType.PROMO, route=DEAR), Begun(T0), Claimed(T0, T0 + 60_000))
+    proof = ReceiptCame(T0 + 60_020, 1, 0, 0, ReceiptState.DELIVERED, is_proof=is_proof_first)
+    answer = Settled(T0 + 60_010, 1, 0, Accepted(("77",)))
+    news: list[Event] = [proof, answer] if is_proof_first else [answer, proof]
+    assert run(sent, DeadlinePassed(T0 + 60_000), *news).cost_micros == 60

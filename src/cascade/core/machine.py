@@ -183,8 +183,8 @@ def _settled(message: Message, event: Settled) -> Decision:
         case Accepted(provider_ids):
             message = _expect_parts(message, attempt, len(provider_ids))
             entry = Entry(at_ms, step, attempt, Mark.ACCEPTED, None, ",".join(provider_ids), changes)
-            if not is_current:
-                return _charge(message, step), [entry]
+            if not is_current:  # what its receipts have proved already is charged
+                return message if attempt in message.delivered else _charge(message, step), [entry]
             return _wait(message, at_ms, message.route[step].cost_micros), [entry]
         case Delivered(provider_id):
             return _delivered(_charge(message, step), at_ms, attempt, step, [], provider_id, changes)

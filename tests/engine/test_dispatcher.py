@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
@@ -193,6 +194,21 @@ async def test_the_rate_is_kept(engine: Engine) -> None:
         engine.pass_ms(100)
 
 
+def gauge(name: str) -> float | None:
+    """What `/metrics` says of the link now."""
+    return REGISTRY.get_sample_value(f"cascade_link_{name}", {"link": "sms.smpp"})
+
+
+async def test_the_gauge_follows_what_is_in_flight(engine: Engine) -> None:
+    sms = FakeTransport(window=5)
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(3)))
+    await eventually(lambda: len(sms.open) == 3)
+    assert gauge("in_flight") == 3
+    sms.settle_all(accept)
+    assert gauge("in_flight") == 0
+
+
 # A provider that is down
 
 
@@ -205,6 +221,7 @@ async def test_the_breaker_opens_probes_with_one_and_closes(engine: Engine) -> N
         await engine.start(sms=sms)
         await engine.add(*(new(n) for n in range(40)))
         await eventually(lambda: len(sms.attempts) == THRESHOLD and not sms.open)
+        assert gauge("breaker_open") == 1
         await engine.pass_until(lambda: len(set(sms.numbers)) == 40 and not sms.open)
     assert sms.sets[:3] == [THRESHOLD, 1, 1]
     opened_ms, (probe_ms, next_probe_ms) = T0, sms.sent_at_ms[THRESHOLD : THRESHOLD + 2]
@@ -212,6 +229,7 @@ async def test_the_breaker_opens_probes_with_one_and_closes(engine: Engine) -> N
     assert next_probe_ms >= probe_ms + 2 * FIRST_PAUSE_MS
     breaker = [entry["event"] for entry in logs if entry["event"].startswith("breaker")]
     assert breaker == ["breaker_opened", "breaker_closed"]
+    assert gauge("breaker_open") == 0
 
 
 async def test_messages_that_fail_for_their_own_reasons_keep_no_link_shut(engine: Engine) -> None:

@@ -101,8 +101,9 @@ class Dispatcher:
         self._resting = asyncio.Event()
         self._resting.set()
         self._up = metrics.LINK_UP.labels(link)
-        self._in_flight_gauge = metrics.LINK_IN_FLIGHT.labels(link)
-        self._open = metrics.BREAKER_OPEN.labels(link)
+        # Asked when somebody looks, so that they cost a message nothing; a link that comes back has a dispatcher anew.
+        metrics.LINK_IN_FLIGHT.labels(link).set_function(lambda: len(self._in_flight))
+        metrics.BREAKER_OPEN.labels(link).set_function(lambda: self._breaker.is_open and not self._is_stopping)
         for silence in metrics.RECEIPTS_AWAITED, metrics.RECEIPTS:  # none so far: to be seen from the first message on
             silence.labels(link)
 

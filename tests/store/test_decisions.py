@@ -172,3 +172,21 @@ async def test_what_its_receipts_proved_is_not_lost_once_more(database: Database
     assert (await load(database, 1)).message.status is Status.DELIVERED
     await apply(database, (1, Settled(T0 + LEASE_MS, 1, 0, AnswerLost(parts=parts))))
     assert not await receive("another message's")
+
+
+CAME_LATE = {  # what the node that was cut off says of its attempt: whether it may still be another receipt's
+    "the provider has it, under an id": (Accepted(("77",)), False),
+    "the provider did not take it": (Retry(Reason.THROTTLED), False),
+    "a part of it": (TORN, True),
+    "no answer came": (AnswerLost(), True),
+}
+
+
+@pytest.mark.parametrize(("outcome", "is_lost"), CAME_LATE.values(), ids=CAME_LATE.keys())
+async def test_what_is_known_late_is_lost_no_more(database: Database, outcome: Outcome, is_lost: bool) -> None:
+    await put(database, 1, SENDING)
+    await apply(database, (1, DeadlinePassed(T0 + LEASE_MS)))
+    await apply(database, (1, Settled(T0 + LEASE_MS, 1, 0, outcome)))
+    stranger = Receipt("another message's", ReceiptState.DELIVERED, recipient="380500000001")
+    async with database.transaction() as tx:
+        assert (await receipts.adopt(tx, "sms.smpp", stranger, T0 + LEASE_MS) is not None) is is_lost

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cascade.core.machine import Event, decide, may_move_on
-from cascade.core.message import Message
-from cascade.core.timeline import Mark
+from cascade.core.message import Message, State
+from cascade.core.timeline import Entry, Mark
 from cascade.store import events, messages, receipts, subscribers
 from cascade.store.database import Transaction
 from cascade.store.messages import Change, Key, Stored
@@ -36,6 +36,9 @@ async def apply(tx: Transaction, news: Sequence[News], known: Mapping[Key, Store
         lost = [one for change in written for one in _lost_answers(change)]
         if lost:
             await receipts.add_lost(tx, lost)
+        found = [one for change in written for one in _late_answers(change)]
+        if found:
+            await receipts.found(tx, found)
         await events.add_changes(tx, written)
         done += written
         news = [one for one in news if one.key in refused]
@@ -68,25 +71,31 @@ def _lost_answers(change: Change) -> list[LostAnswer]:
     for entry in change.entries:
         is_torn = entry.mark in (Mark.RETRY, Mark.REJECTED) and entry.attempt in open_parts
         if (entry.mark is Mark.UNKNOWN or is_torn) and entry.attempt not in change.message.delivered:
-            step = change.message.route[entry.step]
-            before = change.stored.message
-            link = before.link if entry.step == before.step else step.link
-            if link is not None and step.channel.confirms_delivery:
-                recipient = change.stored.message.address or change.stored.phone.removeprefix("+")
-                due_at_ms = change.stored.message.due_at_ms
-                missing = open_parts.get(entry.attempt) or 1
-                lost.append(
-                    LostAnswer(
-                        link,
-                        recipient,
-                        change.stored.key,
-                        entry.attempt,
-                        entry.step,
-                        due_at_ms,
-                        missing.bit_count(),
-                    )
-                )
+            missing = open_parts.get(entry.attempt) or 1
+            lost += _lost_answer(change, entry, missing.bit_count())
     return lost
+
+
+def _late_answers(change: Change) -> list[LostAnswer]:
+    """Attempts that were called lost, and of which it is known now what became of them."""
+    before = change.stored.message
+    late = []
+    for entry in change.entries:
+        is_late = before.state is not State.SENDING or entry.attempt != before.attempt
+        if is_late and entry.mark in (Mark.ACCEPTED, Mark.RETRY, Mark.REJECTED):
+            is_torn = entry.mark is not Mark.ACCEPTED and dict(change.message.open_parts).get(entry.attempt)
+            late += [] if is_torn else _lost_answer(change, entry)
+    return late
+
+
+def _lost_answer(change: Change, entry: Entry, parts: int = 1) -> list[LostAnswer]:
+    """None, where no receipts come."""
+    (key, _, _, phone, before), step = change.stored, change.message.route[entry.step]
+    link = before.link if entry.step == before.step else step.link
+    if link is None or not step.channel.confirms_delivery:
+        return []
+    recipient = before.address or phone.removeprefix("+")
+    return [LostAnswer(link, recipient, key, entry.attempt, entry.step, before.due_at_ms, parts)]
 
 
 async def _with_addresses(tx: Transaction, at_hand: Mapping[Key, Stored], news: Sequence[News]) -> Mapping[Key, Stored]:

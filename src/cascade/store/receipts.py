@@ -206,6 +206,11 @@ async def add_lost(tx: Transaction, lost: Sequence[LostAnswer]) -> None:
     )
 
 
+async def found(tx: Transaction, late: Sequence[LostAnswer]) -> None:
+    """Forget these: what became of them is known."""
+    await tx.many(FOUND, [(link, recipient, key.id, attempt) for link, recipient, key, attempt, *_ in late])
+
+
 async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: int) -> SentPart | None:
     """Give a receipt that matches nothing to the latest attempt to its recipient, of those sent before it came, whose
     answer was lost. The latest: what came before a repeat was sent has long been given to the attempt before. While the

@@ -379,7 +379,7 @@ async def test_a_lane_is_looked_through_set_by_set(database: Database) -> None:
     assert found == due_ms
 
 
-async def test_leases_that_run_are_ended_at_a_start(database: Database) -> None:
+async def test_leases_are_ended_and_counted_at_a_start_whether_they_run_or_ran_out(database: Database) -> None:
     await add(
         database,
         new(1, queued(state=State.SENDING, deadline_at_ms=T0 + LEASE_MS)),
@@ -387,9 +387,9 @@ async def test_leases_that_run_are_ended_at_a_start(database: Database) -> None:
         new(3, queued(state=State.WAITING, deadline_at_ms=T0 + LEASE_MS)),
     )
     async with database.transaction() as tx:
-        assert await messages.release_leases(tx, T0) == 1
+        assert await messages.release_leases(tx, T0) == 2
     deadlines = [(await load(database, number)).message.deadline_at_ms for number in (1, 2, 3)]
-    assert deadlines == [T0, T0 - 1, T0 + LEASE_MS]
+    assert deadlines == [T0, T0, T0 + LEASE_MS]
 
 
 WAKES = {  # what is written, and the lane that is told, with the time

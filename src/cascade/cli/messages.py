@@ -12,6 +12,7 @@ from cascade.cli.gateway import GatewayError, Key, Url, gateway, moment
 from cascade.cli.options import Json
 from cascade.client import CascadeMessenger
 from cascade.core.message import Status
+from cascade.core.prices import MICROS, written
 from cascade.core.words import Channel, MessageType
 
 app = typer.Typer(
@@ -88,7 +89,7 @@ def show(message: str, url: str | None, key: str | None, *, is_json: bool) -> No
         output.as_json(status)
         return
     said: dict[str, Any] = dict(status)
-    said["cost"] = f"{said['cost']} {said['rateCurrency']}"
+    said["cost"] = f"{written(round(said['cost'] * MICROS))} {said['rateCurrency']}"
     said |= {name: said[name] and _short(said[name]) for name in TIMES if name in said}
     shown = {name: said[name] for name in (*ABOUT, *TIMES, "survey", "clicks") if said.get(name) is not None}
     output.fields(shown, is_json=False)

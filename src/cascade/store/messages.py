@@ -234,7 +234,7 @@ RECORDS = f"""
     SELECT {RECORD_COLUMNS} FROM message WHERE account_id = ? AND id IN (*)
 """  # noqa: S608
 
-RELEASE_LEASES = "UPDATE message SET deadline_at_ms = ? WHERE state = 'sending' AND deadline_at_ms > ?"
+RELEASE_LEASES = "UPDATE message SET deadline_at_ms = ? WHERE state = 'sending' AND deadline_at_ms > 0"
 
 # Through the index of deadlines: a lease of a node that lived a moment ago ends within the next minute or so.
 END_LEASES = """
@@ -514,8 +514,9 @@ async def records(reader: Reader, keys: Iterable[Key]) -> dict[Key, Record]:
 
 
 async def release_leases(tx: Transaction, now_ms: int) -> int:
-    """End every lease now: the only node there is has just started, so whoever held them is dead."""
-    return await tx.execute(RELEASE_LEASES, (now_ms, now_ms))
+    """End every lease now: the only node there is has just started, so whoever held them is dead. How many there were,
+    with those that had run out while there was no node."""
+    return await tx.execute(RELEASE_LEASES, (now_ms,))
 
 
 async def end_leases(tx: Transaction, links: Sequence[str], now_ms: int) -> int:

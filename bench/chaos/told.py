@@ -60,11 +60,15 @@ async def listening(gateway: Door, seed: int) -> AsyncIterator["Told"]:
 
 
 class Told:
-    """`broken` counts the promises that were not kept, `repeated` the events that came again after they were taken."""
+    """`broken` counts the promises that were not kept, `repeated` the events that came again after they were taken;
+    `examples` are a few messages of which too little was told, to look into."""
+
+    MOST_EXAMPLES = 5
 
     def __init__(self, verifier: Webhook, seed: int) -> None:
         self.broken: Counter[Broken] = Counter()
         self.repeated = 0
+        self.examples: list[dict[str, Any]] = []
         self.requests = 0
         self._chance = random.Random(f"told {seed}")
         self._verifier = verifier
@@ -119,7 +123,10 @@ class Told:
         deadline_s = loop.time() + TOLD_S
         while next(self._untold(statuses), None) is not None and loop.time() < deadline_s:  # noqa: ASYNC110 - looks each second
             await asyncio.sleep(1.0)
-        self.broken[Broken.UNTOLD] += sum(1 for _ in self._untold(statuses))
+        untold = list(self._untold(statuses))
+        self.broken[Broken.UNTOLD] += len(untold)
+        for id_ in untold[: self.MOST_EXAMPLES]:
+            self.examples.append({"told": self._of_message.get(id_, []), "status": statuses[id_]})
         self.broken[Broken.REPEATED] += sum(
             not was_away(away, taken_at_ms - LEEWAY_MS, again_at_ms) for taken_at_ms, again_at_ms in self._again
         )

@@ -196,7 +196,7 @@ def figures(load: Load, deaths: Deaths, tally: Tally, told: Told) -> list[dict[s
         said.append({"figure": f"broken_{broken.value}", "value": tally.broken[broken], "unit": "messages"})
     said += told.figures()
     said.append({"figure": "broken_drains", "value": len(deaths.bad_stops), "unit": "SIGTERM"})
-    for example in tally.examples:
+    for example in (*tally.examples, *told.examples):
         report(f"broken: {json.dumps(example)}")
     for stop in deaths.bad_stops:
         report(f"broken: {stop}")

@@ -1,12 +1,14 @@
 """A test message: seen first, then sent the way of every client's."""
 
 import secrets
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 from starlette.responses import Response
 
 from cascade.console.page import Page, RefusedError
+from cascade.core.prices import micros_of
 from cascade.core.words import MessageType
 
 FIELDS: Final = ("account_id", "phone", "sender", "type", "text", "options", "route", "ttl")
@@ -65,6 +67,7 @@ def _shown(
         given=given,
         faults=faults or [],
         preview=preview,
+        micros=lambda amount: micros_of(Decimal(amount)),
         types=list(MessageType),
         routes=sorted(page.parts.directory().routes),
     )

@@ -349,7 +349,7 @@ EN: Final[Mapping[str, str]] = {
     "send.go": "Send",
     "send.what": "What would happen",
     "send.hint": "The preview sends nothing: it shows the way, the texts and the cost.",
-    "send.cost": "Costs {low} to {high} {currency}",
+    "send.cost": "Costs {low} to {high}",
     "send.no_account": "Choose an account.",
     "me.title": "You and your sessions",
     "me.password": "Change the password",

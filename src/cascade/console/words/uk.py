@@ -349,7 +349,7 @@ UK: Final[Mapping[str, str]] = {
     "send.go": "Надіслати",
     "send.what": "Що станеться",
     "send.hint": "Перегляд нічого не надсилає: він показує шлях, тексти й вартість.",
-    "send.cost": "Коштуватиме {low}–{high} {currency}",
+    "send.cost": "Коштуватиме {low} – {high}",
     "send.no_account": "Оберіть акаунт.",
     "me.title": "Ви та ваші сеанси",
     "me.password": "Змінити пароль",

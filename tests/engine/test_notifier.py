@@ -8,7 +8,7 @@ import fcntl
 import json
 import shutil
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -618,7 +618,7 @@ async def test_a_quick_webhook_is_taken_more_for_than_may_be_unanswered(outbox: 
     assert most <= SETTINGS.concurrency
 
 
-async def test_what_is_held_too_long_is_claimed_when_its_lease_ends(outbox: Outbox, client: Client) -> None:
+async def test_what_is_held_too_long_is_given_back_and_was_no_try(outbox: Outbox, client: Client) -> None:
     may_answer = asyncio.Event()
 
     async def late(request: Request) -> web.StreamResponse:
@@ -638,10 +638,7 @@ async def test_what_is_held_too_long_is_claimed_when_its_lease_ends(outbox: Outb
     outbox.clock.now_ms += HELD_MS + 1
     may_answer.set()
     await outbox.work()
-    held = [one for one in await outbox.deliveries() if one.state is State.PENDING]
-    assert (len(held), len(client.requests)) == (2, 1 + SETTINGS.concurrency)
-    await outbox.after(SETTINGS.timeout_s + 15)
-    assert {one.state for one in await outbox.deliveries()} == {State.DELIVERED}
+    assert {(one.state, one.tries) for one in await outbox.deliveries()} == {(State.DELIVERED, 1)}
     assert len({request.id for request in client.requests}) == len(client.requests) == 3 + SETTINGS.concurrency
 
 
@@ -726,6 +723,30 @@ async def test_a_death_before_the_send_delays_it_by_the_lease(outbox: Outbox, cl
     [request] = client.requests
     [one] = await outbox.deliveries()
     assert (one.event_id, one.state, one.tries) == (request.id, State.DELIVERED, 2)
+
+
+async def test_what_is_held_when_the_grace_ends_is_given_back_and_was_no_try(outbox: Outbox, client: Client) -> None:
+    never = asyncio.Event()
+
+    async def silent(request: Request) -> web.StreamResponse:
+        await never.wait()
+        return web.Response()
+
+    await outbox.listen()
+    await outbox.tell(message=None)
+    await outbox.work()
+    client.scripts["/hook"] = [silent] * SETTINGS.concurrency
+    told = range(SETTINGS.concurrency + 2)
+    async with outbox.store.transaction() as tx:
+        await events.add(tx, [Happened(1, numbered(n), EventType.READ, outbox.clock.now_ms, {}) for n in told])
+    if not outbox.hands_over:
+        await outbox.notifier.work()
+    await eventually(lambda: len(client.requests) == 1 + SETTINGS.concurrency)
+    await outbox.notifier.stop(0.1)
+    never.set()
+    left = [one for one in await outbox.deliveries() if one.state is State.PENDING]
+    assert Counter(one.tries for one in left) == {1: SETTINGS.concurrency, 0: 2}
+    assert {one.due_at_ms for one in left if one.tries == 0} == {outbox.clock.now_ms}
 
 
 @HANDED_OVER

@@ -105,6 +105,7 @@ SEARCHES: dict[str, str | Statement] = {
     "what messages have pending": deliveries.PENDING_OF,
     "delivery": Statement("", deliveries.ADD.postgres),
     "tries": deliveries.RECORD,
+    "what was not tried": deliveries.GIVE_BACK,
     "followers": deliveries.FOLLOW,
     "repeats": repeats.FIND,
     "old repeats": repeats.PURGE,

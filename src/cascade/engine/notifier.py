@@ -41,7 +41,7 @@ QUICK_MS = 1_000
 QUICK_SHARE = 4
 """times `concurrency`. A set of receipts brings more than may be unanswered, and what is left of it costs a claim."""
 HELD_MS = 5_000
-"""So long one of them is held at most: then its lease is left to run out, and whoever finds it due claims it."""
+"""So long one of them is held at most: then it is given back, and whoever finds it due claims it."""
 LEASE_MARGIN_MS = 15_000
 """Beyond the time-out of a try, so that its result is written before anyone else takes it up, even if it was held."""
 RECORD_AT = 64
@@ -84,10 +84,11 @@ class _Result(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """How many of the results were written, what their tries came to, which webhooks that disabled and why, and which
-    have something due since, and when."""
+    """How many of the results were written, and of what was given back; what the tries came to, which webhooks that
+    disabled and why, and which have something due since, and when."""
 
     results: int
+    late: int
     states: Mapping[State, int]
     disabled: Mapping[WebhookKey, str]
     due: Mapping[WebhookKey, int]
@@ -120,6 +121,7 @@ class Notifier:
         self._idle = asyncio.Event()
         self._idle.set()
         self._results: list[_Result] = []
+        self._late: list[Claimed] = []
         self._recording: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
         self._is_stopping = False
@@ -166,15 +168,14 @@ class Notifier:
             self._polled_at_ms = now_ms
         for key in self._due.keys() - self._webhooks.keys():
             del self._due[key]
-        results = self._results[:]
-        if not self._ready(now_ms) and not results:
+        if not (self._ready(now_ms) or self._results or self._late):
             waits_ms = [due_at_ms - now_ms for key, due_at_ms in self._due.items() if self._room(key) > 0]
             return min([POLL_S * 1000, *waits_ms]) / 1000
         units: list[tuple[Webhook, list[Claimed]]] = []
         taken: dict[WebhookKey, int] = {}
         try:
             async with self._database.transaction() as tx:
-                written = await self._write(tx, results, now_ms)
+                written = await self._write(tx, now_ms)
                 for key, due_at_ms in written.due.items():
                     self._is_due(key, due_at_ms)
                 # Every node in the same order, so that none waits for another for ever.
@@ -231,14 +232,18 @@ class Notifier:
             self._begin_held(key)
 
     def _begin_held(self, key: WebhookKey) -> None:
-        """As many as may be unanswered. The lease of what cannot be sent, or comes too late, will run out."""
+        """As many as may be unanswered. What cannot be sent, or comes too late, is given back."""
+        if self._is_over:
+            return
         held = self._held.get(key)
         now_ms = self._now_ms()
         while held and self._unanswered[key] < self._settings.concurrency:
             begin_by_ms, unit = held.popleft()
             webhook = self._webhooks.get(key)
-            if webhook is None or self._is_over or begin_by_ms < now_ms:
+            if webhook is None or begin_by_ms < now_ms:
                 self._end(key, 1)
+                self._late += unit
+                self._news.set()
             else:
                 self._deliver(webhook, unit)
         if not held:
@@ -256,6 +261,9 @@ class Notifier:
         with suppress(TimeoutError):
             await asyncio.wait_for(self.settled(), grace_s)
         self._is_over = True
+        for held in self._held.values():
+            self._late += [one for _, unit in held for one in unit]
+        self._held.clear()
         if self._recording is not None:
             self._recording.cancel()
         try:
@@ -364,20 +372,23 @@ class Notifier:
 
     async def _record(self, now_ms: int) -> None:
         """Write down what ended, and begin nothing."""
-        results = self._results[:]
-        if results:
+        if self._results or self._late:
             async with self._database.transaction() as tx:
-                written = await self._write(tx, results, now_ms)
+                written = await self._write(tx, now_ms)
             self._let_go(written)
 
-    async def _write(self, tx: Transaction, results: Sequence[_Result], now_ms: int) -> _Written:
-        """Write down how tries ended."""
+    async def _write(self, tx: Transaction, now_ms: int) -> _Written:
+        """Write down how tries ended, and give back what was not tried."""
+        results, late = self._results[:], self._late[:]
         tried = [one for result in results for one in self._tried(result, now_ms)]
         due = await deliveries.record(tx, tried) if tried else {}
         for one in tried:
             if one.state is State.PENDING:
                 key = one.claimed.account_id, one.claimed.webhook_id
                 due[key] = min(due.get(key, one.due_at_ms), one.due_at_ms)
+        if late:
+            await deliveries.give_back(tx, late, now_ms)
+            due.update(((one.account_id, one.webhook_id), now_ms) for one in late)
         disabled: dict[WebhookKey, str] = {}
         working: set[WebhookKey] = set()
         for result in sorted(results, key=_webhook_key):
@@ -391,11 +402,12 @@ class Notifier:
             reason = await self._learn(tx, result, now_ms)
             if reason is not None:
                 disabled[key] = reason
-        return _Written(len(results), Counter(one.state for one in tried), disabled, due)
+        return _Written(len(results), len(late), Counter(one.state for one in tried), disabled, due)
 
     def _let_go(self, written: _Written) -> None:
         """It is committed: let go of it."""
         del self._results[: written.results]
+        del self._late[: written.late]
         for state, number in written.states.items():
             metrics.DELIVERIES.labels(state.value).inc(number)
         for (account_id, webhook_id), reason in written.disabled.items():

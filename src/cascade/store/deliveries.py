@@ -191,6 +191,20 @@ RECORD = Statement(
     """,  # noqa: S608 - constants only
 )
 
+GIVE_BACK = Statement(
+    sqlite="""
+        UPDATE delivery SET due_at_ms = ?, tries = tries - 1
+        WHERE account_id = ? AND webhook_id = ? AND event_id = ? AND fence = ?
+    """,
+    postgres=f"""
+        UPDATE delivery SET due_at_ms = back.due_at_ms, tries = tries - 1
+        FROM {unnest("bigint", "bigint", "text", "text", "bigint")}
+            AS back (due_at_ms, account_id, webhook_id, event_id, fence)
+        WHERE delivery.account_id = back.account_id AND delivery.webhook_id = back.webhook_id
+            AND delivery.event_id = back.event_id AND delivery.fence = back.fence
+    """,  # noqa: S608 - constants only
+)
+
 # Those of the same messages that were never tried: they wait for these, or no longer do.
 _FOLLOW = """
     UPDATE delivery {of_message} SET due_at_ms = ?
@@ -343,6 +357,12 @@ async def record(tx: Transaction, tried: Sequence[Tried]) -> dict[WebhookKey, in
         if await tx.rows(FOLLOW, (due_at_ms, *webhook, message_ids)):
             followed.setdefault(webhook, due_at_ms)
     return followed
+
+
+async def give_back(tx: Transaction, claimed: Sequence[Claimed], now_ms: int) -> None:
+    """What was claimed and never tried is due again, and that was no try. See `record` for whose lease ran out."""
+    rows = sorted((one[:3], one.fence) for one in claimed)  # so that two transactions never wait for each other
+    await tx.many(GIVE_BACK, [(now_ms, *key, fence) for key, fence in rows])
 
 
 async def page(reader: Reader, webhook: WebhookKey, state: State | None, before_id: str, limit: int) -> list[Listed]:

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from api.doors import BOTS, KEY, PHONE, Doors
+from cascade.console.pages import optouts
 from cascade.store import console, queries, sqlite, webhooks
+from cascade.store import optouts as opt_outs
 from cascade.store.database import Reader, Row
+from cascade.store.optouts import OptOut
 
 from .visits import PAGES, Visits
 
@@ -137,6 +140,26 @@ async def test_a_test_message_that_breaks_a_rule_says_which(visits: Visits) -> N
     assert refused.status == 400
     assert "A phone needs the code of its country" in refused.text
     assert 'value="0501112233"' in refused.text  # nothing that was typed is lost
+
+
+async def test_opt_outs_are_listed_page_by_page_and_found(visits: Visits, city: Doors) -> None:
+    phones = [f"+38066{number:07}" for number in range(optouts.LENGTH + 5)]
+    async with city.gateway.database.transaction() as tx:
+        await opt_outs.add(tx, 1, [OptOut(phone, "viber_bot.2", visits.parts.now_ms()) for phone in phones])
+    await visits.signed_in("viewer")
+    seen: list[str] = []
+    path = "/opt-outs"
+    while path:
+        text = (await visits.get(path)).text
+        seen += re.findall(r">(\+38066\d{7})</a>", text)
+        path = "".join(re.findall(r'href="/console(/opt-outs\?after=[^"]+)"', text))
+    assert seen == phones
+    found = (await visits.get("/opt-outs?q=38066+000-00-07")).text
+    assert re.findall(r">(\+38066\d{7})</a>", found) == [phones[7]]
+    assert "no such opt-out" in (await visits.get("/opt-outs?q=%2B380669999999")).text
+    async with city.gateway.database.transaction() as tx:
+        for phone in phones:
+            await opt_outs.remove(tx, 1, phone)
 
 
 async def test_a_webhook_is_disabled_enabled_and_tried(visits: Visits, city: Doors) -> None:

@@ -17,7 +17,7 @@ from cascade.store import console
 from cascade.store.console import Role
 
 PAGES = (
-    *("/", "/messages", "/campaigns", "/surveys", "/webhooks", "/accounts", "/accounts/1", "/setup"),
+    *("/", "/messages", "/campaigns", "/surveys", "/opt-outs", "/webhooks", "/accounts", "/accounts/1", "/setup"),
     *("/send", "/me", "/users", "/audit"),
 )
 PASSWORD = "correct horse battery"

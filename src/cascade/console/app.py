@@ -14,7 +14,18 @@ from starlette.staticfiles import StaticFiles
 
 from cascade.console import access
 from cascade.console.page import Handler, Page, guarded, page
-from cascade.console.pages import accounts, campaigns, entry, messages, overview, people, sending, surveys, webhooks
+from cascade.console.pages import (
+    accounts,
+    campaigns,
+    entry,
+    messages,
+    optouts,
+    overview,
+    people,
+    sending,
+    surveys,
+    webhooks,
+)
 from cascade.console.parts import ConsoleParts
 from cascade.console.render import STATIC
 from cascade.store.console import Role
@@ -63,6 +74,7 @@ def create_console(parts: ConsoleParts) -> Starlette:
             _get("/surveys/{account_id}/row/{tag:path}", LOOK, surveys.row),
             _get("/surveys/{account_id}/show/{tag:path}", LOOK, surveys.show),
             _get("/surveys/{account_id}/live/{tag:path}", LOOK, surveys.live),
+            _get("/opt-outs", LOOK, optouts.listed),
             _get("/webhooks", LOOK, webhooks.listed),
             _get("/webhooks/{account_id}/{id}", LOOK, webhooks.show),
             _get("/webhooks/{account_id}/{id}/live", LOOK, webhooks.live),

@@ -69,11 +69,9 @@ async def _search(page: Page) -> dict[str, Any]:
     is_national = False
     before_id = _uuid(given.get("before", ""))
     if wanted and id_ is None:
-        digits = re.sub(r"[ ()-]", "", wanted)
-        is_phone = PHONE.fullmatch(wanted) is not None and (wanted.startswith("+") or len(digits) >= 10)
-        phone = f"+{digits.removeprefix('00').lstrip('+')}" if is_phone else None
+        phone = as_phone(wanted)
         is_national = phone is not None and phone.startswith("+0")
-        filter_ = filter_._replace(phone=phone, tracking_id=None if is_phone else wanted)
+        filter_ = filter_._replace(phone=phone, tracking_id=None if phone else wanted)
     found: list[Found] = []
     is_cut = False
     begun_s = time.monotonic()
@@ -103,6 +101,13 @@ async def _search(page: Page) -> dict[str, Any]:
         "types": list(MessageType),
         "channels": list(Channel),
     }
+
+
+def as_phone(wanted: str) -> str | None:
+    """What people write as a phone, as it is stored; None: it is none."""
+    digits = re.sub(r"[ ()-]", "", wanted)
+    is_phone = PHONE.fullmatch(wanted) is not None and (wanted.startswith("+") or len(digits) >= 10)
+    return f"+{digits.removeprefix('00').lstrip('+')}" if is_phone else None
 
 
 def _one_of(kind: Any, value: str | None) -> Any:

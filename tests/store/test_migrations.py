@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
-from sqlalchemy import Column, Integer, MetaData, create_engine, inspect
+from sqlalchemy import Column, Integer, MetaData, NullPool, create_engine, inspect
 
 from cascade.core.errors import ConfigError
 from cascade.core.message import State
@@ -177,8 +177,7 @@ def test_no_line(line: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_minor_version_only_adds() -> None:
     """What stands in older programs must go on working: they read and write beside it during an upgrade."""
-    engine = create_engine("sqlite://")
-    with engine.begin() as connection:
+    with create_engine("sqlite://", poolclass=NullPool).begin() as connection:
         before: dict[str, dict[str, Any]] = {}
         for version in versions.known():
             migrate.upgrade(connection, str(version))

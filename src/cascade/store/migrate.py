@@ -99,8 +99,7 @@ async def on_postgres(url: str, shown: str, to: str = "head") -> None:
 
 def _adopt(connection: Connection, shown: str) -> None:
     """Mark a store from before there were revisions, if its tables really are those of the first one."""
-    first = create_engine("sqlite://")
-    with first.begin() as blank:
+    with create_engine("sqlite://", poolclass=NullPool).begin() as blank:
         upgrade(blank, str(UNRELEASED))
         missing = _missing(_columns(blank), _columns(connection))
     if missing:

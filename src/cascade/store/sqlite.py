@@ -270,7 +270,11 @@ class SqliteDatabase(Database):
         connection = sqlite3.connect(
             self._path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        try:
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        except sqlite3.Error:  # no database, or one that cannot be read: nobody else could close it
+            connection.close()
+            raise
         return connection
 
     def _connect_reader(self) -> sqlite3.Connection:

@@ -11,7 +11,7 @@ from pathlib import Path
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 
 from cascade.store import schema
 from cascade.store.migrate import upgrade
@@ -36,7 +36,7 @@ ADD_INDEX = "\nfrom cascade.store.migrations.steps import add_index\n"
 
 def differences() -> tuple[ops.UpgradeOps, list[ops.CreateIndexOp]]:
     """What the newest version lacks: all that can be one transaction, and indexes on tables that it has already."""
-    with create_engine("sqlite://").begin() as connection:
+    with create_engine("sqlite://", poolclass=NullPool).begin() as connection:
         upgrade(connection)
         context = MigrationContext.configure(
             connection,

@@ -160,5 +160,9 @@ class _Caller(Provider):
         if answer is None:
             self._transport.abort()
         else:
-            asyncio.get_running_loop().call_later(answer, self._transport.write, TAKEN)
+            asyncio.get_running_loop().call_later(answer, self._answer_late)
         return b""
+
+    def _answer_late(self) -> None:
+        if not self._transport.is_closing():  # the caller may have died meanwhile
+            self._transport.write(TAKEN)

@@ -113,6 +113,13 @@ async def test_a_key_is_shown_once_and_works_until_it_is_revoked(visits: Visits,
         assert await last_done(reader) == ("admin", "key_revoked", "shop")
 
 
+async def test_a_new_key_may_do_everything_but_administer_unless_it_is_asked_for(visits: Visits) -> None:
+    await visits.signed_in("admin")
+    page = (await visits.get("/accounts/1")).text
+    boxes = re.findall(r'<input type="checkbox" name="scope" value="(\w+)"( checked)?>', page)
+    assert {scope: bool(is_checked) for scope, is_checked in boxes} == {"send": True, "read": True, "admin": False}
+
+
 async def test_no_page_shows_a_credential(visits: Visits) -> None:
     await visits.signed_in("admin")
     secrets = [KEY, *(token for bots in BOTS.values() for _, token in bots)]

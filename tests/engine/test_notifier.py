@@ -618,6 +618,20 @@ async def test_a_quick_webhook_is_taken_more_for_than_may_be_unanswered(outbox: 
     assert most <= SETTINGS.concurrency
 
 
+async def hold_two(outbox: Outbox, client: Client, answer: Script) -> None:
+    """After one that succeeded, as many as may be unanswered are answered so, and two more are held."""
+    await outbox.listen()
+    await outbox.tell(message=None)
+    await outbox.work()
+    client.scripts["/hook"] = [answer] * SETTINGS.concurrency
+    told = range(SETTINGS.concurrency + 2)
+    async with outbox.store.transaction() as tx:
+        await events.add(tx, [Happened(1, numbered(n), EventType.READ, outbox.clock.now_ms, {}) for n in told])
+    if not outbox.hands_over:
+        await outbox.notifier.work()
+    await eventually(lambda: len(client.requests) == 1 + SETTINGS.concurrency)
+
+
 async def test_what_is_held_too_long_is_given_back_and_was_no_try(outbox: Outbox, client: Client) -> None:
     may_answer = asyncio.Event()
 
@@ -625,16 +639,7 @@ async def test_what_is_held_too_long_is_given_back_and_was_no_try(outbox: Outbox
         await may_answer.wait()
         return web.Response()
 
-    await outbox.listen()
-    await outbox.tell(message=None)
-    await outbox.work()
-    client.scripts["/hook"] = [late] * SETTINGS.concurrency
-    told = range(SETTINGS.concurrency + 2)
-    async with outbox.store.transaction() as tx:
-        await events.add(tx, [Happened(1, numbered(n), EventType.READ, outbox.clock.now_ms, {}) for n in told])
-    if not outbox.hands_over:
-        await outbox.notifier.work()
-    await eventually(lambda: len(client.requests) == 1 + SETTINGS.concurrency)
+    await hold_two(outbox, client, late)
     outbox.clock.now_ms += HELD_MS + 1
     may_answer.set()
     await outbox.work()
@@ -732,16 +737,7 @@ async def test_what_is_held_when_the_grace_ends_is_given_back_and_was_no_try(out
         await never.wait()
         return web.Response()
 
-    await outbox.listen()
-    await outbox.tell(message=None)
-    await outbox.work()
-    client.scripts["/hook"] = [silent] * SETTINGS.concurrency
-    told = range(SETTINGS.concurrency + 2)
-    async with outbox.store.transaction() as tx:
-        await events.add(tx, [Happened(1, numbered(n), EventType.READ, outbox.clock.now_ms, {}) for n in told])
-    if not outbox.hands_over:
-        await outbox.notifier.work()
-    await eventually(lambda: len(client.requests) == 1 + SETTINGS.concurrency)
+    await hold_two(outbox, client, silent)
     await outbox.notifier.stop(0.1)
     never.set()
     left = [one for one in await outbox.deliveries() if one.state is State.PENDING]

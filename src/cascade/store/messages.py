@@ -141,8 +141,8 @@ _CLAIM = f"""
         ORDER BY due_at_ms LIMIT ? {{lock}})
     RETURNING {STATE_COLUMNS}, sender, text, extras
 """  # noqa: S608 - constants only
-_LOCKED = {"among": "= ANY(ARRAY", "lock": "FOR UPDATE SKIP LOCKED)"}
 # An array, not IN: of IN PostgreSQL's planner may run the subselect again, and claim far more than the limit.
+_LOCKED = {"among": "= ANY(ARRAY", "lock": "FOR UPDATE SKIP LOCKED)"}
 # The owner's number is its fencing token: a node that has lost the link claims nothing, whatever it believes.
 _OWNED = "AND EXISTS (SELECT 1 FROM link_owner WHERE link = ? AND node_id = ?)"
 _UNTRIED = "AND tries = 0 "

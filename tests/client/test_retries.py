@@ -55,6 +55,7 @@ WRITTEN = {
     "Tue, 24 Nov 2026 11:00:00 GMT": 0.0,
     "soon": None,
     "-1": None,
+    f"Tue, 24 Nov {'9' * 20} 12:00:09 GMT": None,
 }
 
 

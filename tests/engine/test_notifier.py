@@ -365,6 +365,8 @@ ASKED = {
     "shorter than the schedule: the schedule": ("1", 5),
     "longer than a day: a day": ("999999", DAY_S),
     "nonsense: the schedule": ("soon", 5),
+    "a year beyond all years: the schedule": (f"Wed, 21 Oct {'9' * 20} 07:28:00 GMT", 5),
+    "an offset beyond all offsets: the schedule": (f"Wed, 21 Oct 2099 07:28:00 +{'9' * 20}", 5),
 }
 
 

@@ -60,7 +60,7 @@ def retry_after_s(header: str | None, now: Callable[[], datetime] = lambda: date
         return float(header)
     try:
         at = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

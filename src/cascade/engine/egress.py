@@ -145,7 +145,7 @@ def retry_after_s(value: str | None) -> int | None:
         return int(value[:9])
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year, an hour or an offset of twenty digits
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

@@ -12,8 +12,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from api.doors import HOST, Doors
+from cascade.store import webhooks
 
-from .visits import PAGES, PASSWORD
+from .visits import PAGES, PASSWORD, Visits
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
@@ -21,6 +22,7 @@ AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(enc
 RUN_AXE = """axe.run(document, {resultTypes: ["violations"]}).then(result => result.violations
     .map(one => `${one.impact} ${one.id}: ${one.nodes[0].html.slice(0, 200)}`))"""
 LOOKS = {"light and wide": ("light", 1280), "dark and narrow": ("dark", 400)}
+FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 PATIENCE_MS = 20_000
 
 
@@ -200,7 +202,73 @@ async def test_axe_finds_nothing_and_nothing_sticks_out(look: str, browser: Brow
     assert [one for one in one.complaints if "404" not in one] == []
 
 
+LONG_NAME = "Товариство з обмеженою відповідальністю «Найдовша назва крамниці у Києві та області»"
+ENDLESS = "x" * 90
+
+
+async def test_long_names_and_addresses_stay_inside(browser: Browser, city: Doors) -> None:
+    """On a phone and on a desk: of an account, a webhook, a message and a tag."""
+    one = await visitor(browser, city, viewport={"width": 390, "height": 844})
+    await one.sign_in("admin")
+    await one.goto("/accounts")
+    await one.page.get_by_label("New account").fill(LONG_NAME)
+    await one.page.get_by_role("button", name="Add").click()
+    webhook, _ = webhooks.new(1, f"http://127.0.0.1:9/{ENDLESS}", Visits(city).parts.seal(), 0)
+    async with city.gateway.database.transaction() as tx:
+        await webhooks.add(tx, webhook)
+    id_ = await city.send_one(id=f"long-{ENDLESS}", tags=["y" * 64], messageType="promo")
+    for width in (390, 1400):
+        await one.page.set_viewport_size({"width": width, "height": 844})
+        for path in [*PAGES, f"/messages/1/{id_}", f"/webhooks/1/{webhook.id}", f"/campaigns/1/show/{'y' * 64}"]:
+            await one.goto(path)
+            assert await one.page.evaluate(FITS), (path, width)
+    async with city.gateway.database.transaction() as tx:
+        await webhooks.remove(tx, 1, webhook.id)
+    await one.page.close()
+
+
+AT_A_GLANCE = {  # on a phone, without scrolling sideways: a page -> what of its first line is seen
+    "a message": ("/messages", ["seen-on-a-phone", "delivered", "+380501112233", "Telegram bot"]),
+    "a link": ("/", ["telegram_bot.1", "up"]),
+}
+
+
+@pytest.mark.parametrize("what", AT_A_GLANCE)
+async def test_a_phone_shows_at_a_glance(what: str, browser: Browser, city: Doors) -> None:
+    path, words = AT_A_GLANCE[what]
+    await city.people(telegram_bot="delivers")
+    await city.until(await city.send_one(id="seen-on-a-phone"), "delivered")
+    one = await visitor(browser, city, viewport={"width": 390, "height": 844})
+    await one.sign_in("viewer")
+    await one.goto(path)
+    row = one.page.get_by_role("row", name=words[0]).first
+    for word in words:
+        assert word in await row.inner_text()
+    assert await row.evaluate("row => [...row.cells].every(cell => cell.getBoundingClientRect().right <= innerWidth)")
+    await one.page.close()
+
+
+async def test_an_impatient_finger_sends_once(operator: Visitor, city: Doors) -> None:
+    page = operator.page
+    await operator.goto("/send")
+    await page.get_by_label("Phone").fill("+380501119911")
+    await page.get_by_label("Sender").fill("Shop")
+    await page.get_by_label("Text", exact=True).fill("Once")
+    before = await city.stored()
+    await page.get_by_role("button", name="Send", exact=True).dblclick()
+    await expect(page.get_by_text("Message sent.")).to_be_visible()
+    assert await city.stored() == before + 1
+
+
+async def test_the_strip_of_pages_shows_where_one_is(browser: Browser, city: Doors) -> None:
+    one = await visitor(browser, city, viewport={"width": 390, "height": 844})
+    await one.sign_in("admin")
+    await one.goto("/audit")
+    await expect(one.page.get_by_role("link", name="Audit log")).to_be_in_viewport()
+    await one.page.close()
+
+
 async def _judge(page: Page, path: str) -> None:
     await page.evaluate(AXE)
     assert await page.evaluate(RUN_AXE) == [], path
-    assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), path
+    assert await page.evaluate(FITS), path

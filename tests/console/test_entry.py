@@ -1,14 +1,17 @@
 """Who comes in, for how long, and what the pages refuse to do for others."""
 
 import dataclasses
+import html
+import re
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from api.doors import Doors
+from api.doors import HOST, Doors
 from cascade.console import access
 from cascade.store import console
 from cascade.store.console import Role
@@ -46,6 +49,40 @@ async def test_whoever_is_not_in_goes_to_the_sign_in_and_then_where_they_wanted(
     assert (await visits.get("/messages")).status == 200
 
 
+async def test_the_sign_in_leads_back_to_what_was_searched_for(visits: Visits) -> None:
+    sent_away = await visits.get("/messages?status=undeliverable&q=%2B380501112233")
+    onward = parse_qs(urlsplit(sent_away.headers["Location"]).query)["next"][0]
+    form = await visits.get("/sign-in")
+    came = await visits.post("/sign-in", {"csrf": form.csrf, "name": "viewer", "password": PASSWORD, "next": onward})
+    assert came.headers["Location"] == "/console/messages?status=undeliverable&q=%2B380501112233"
+
+
+LOOKS_FROM = {  # the page looked at -> where choosing a language there leads
+    "a search": ("/messages?status=delivered&tag=a", "/console/messages?status=delivered&tag=a"),
+    "the end of a change": ("/messages?tag=a&done=message_cancelled", "/console/messages?tag=a"),
+}
+
+
+@pytest.mark.parametrize("looked_at", LOOKS_FROM)
+async def test_choosing_a_language_keeps_the_page_as_it_was(visits: Visits, looked_at: str) -> None:
+    path, onward = LOOKS_FROM[looked_at]
+    await visits.signed_in("viewer")
+    page = await visits.get(path)
+    back = html.unescape(re.findall(r'name="back" value="([^"]+)"', page.text)[0])
+    chosen = await visits.post("/look", {"csrf": page.csrf, "language": "uk", "back": back})
+    assert (chosen.status, chosen.headers["Location"]) == (303, onward)
+
+
+async def test_choosing_a_language_on_a_forms_answer_leads_to_the_form(visits: Visits) -> None:
+    await visits.signed_in("admin")
+    me = await visits.get("/me")
+    form = {"csrf": me.csrf, "name": "k", "scope": "nothing"}
+    came_from = f"http://{HOST}:{visits.doors.port}/console/accounts/1"
+    refused = await visits.post("/accounts/1/keys", form, Sec_Fetch_Site="same-origin", Referer=came_from)
+    assert refused.status == 400
+    assert 'name="back" value="/console/accounts/1"' in refused.text
+
+
 ELSEWHERE = ["//evil.example/", "https://evil.example/console/", "/elsewhere", "/console/\\evil"]
 
 
@@ -58,7 +95,10 @@ async def test_the_sign_in_leads_nowhere_else(visits: Visits, onward: str) -> No
 
 async def test_a_fragment_of_a_page_takes_the_whole_page_to_the_sign_in(visits: Visits) -> None:
     answer = await visits.get("/overview/live", HX_Request="true")
-    assert (answer.status, answer.headers["HX-Redirect"]) == (401, "/console/sign-in")
+    assert (answer.status, answer.headers["HX-Redirect"]) == (401, "/console/sign-in?next=")
+    shown = f"http://{HOST}:{visits.doors.port}/console/messages?tag=a"
+    answer = await visits.get("/messages/live?tag=a", HX_Request="true", HX_Current_URL=shown)
+    assert answer.headers["HX-Redirect"] == "/console/sign-in?next=%2Fconsole%2Fmessages%3Ftag%3Da"
 
 
 async def test_the_cookie_is_for_the_browser_alone(visits: Visits) -> None:

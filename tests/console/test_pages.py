@@ -1,5 +1,6 @@
 """What the pages show and change, seen without a browser."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from sqlite3 import Connection
@@ -10,6 +11,8 @@ import pytest
 
 from api.doors import BOTS, KEY, PHONE, Doors
 from cascade.console.pages import optouts
+from cascade.console.pages import webhooks as webhook_page
+from cascade.engine import notifier
 from cascade.store import console, queries, sqlite, webhooks
 from cascade.store import optouts as opt_outs
 from cascade.store.database import Reader, Row
@@ -98,6 +101,19 @@ async def test_the_account_chosen_narrows_what_is_seen(visits: Visits, city: Doo
     assert f"m-{id_}" not in (await admin.get("/messages")).text
 
 
+async def test_the_messages_of_one_account_are_shown_whoever_else_has_the_tag(visits: Visits, city: Doors) -> None:
+    id_ = await city.send_one(tags=["shared"], messageType="promo")
+    admin = await visits.signed_in("admin")
+    await admin.change("/accounts", name="namesake")
+    namesake = re.findall(r'<option value="(\d+)"[^>]*>namesake', (await admin.get("/")).text)[0]
+    campaign = (await admin.get("/campaigns/1/show/shared")).text
+    assert 'href="/console/messages?account=1&amp;tag=shared&amp;' in campaign
+    assert f"m-{id_}" in (await admin.get("/messages?account=1&tag=shared&span=ever")).text
+    others = (await admin.get(f"/messages?account={namesake}&tag=shared&span=ever")).text
+    assert f"m-{id_}" not in others
+    assert f'<option value="{namesake}" selected>namesake</option>' in others
+
+
 async def test_a_key_is_shown_once_and_works_until_it_is_revoked(visits: Visits, city: Doors) -> None:
     await visits.signed_in("admin")
     made = await visits.change("/accounts/1/keys", name="shop", scope="read", days="3")
@@ -149,6 +165,39 @@ async def test_a_test_message_that_breaks_a_rule_says_which(visits: Visits) -> N
     assert 'value="0501112233"' in refused.text  # nothing that was typed is lost
 
 
+async def test_whatever_is_wrong_with_a_test_message_is_told_once_and_in_the_operators_language(visits: Visits) -> None:
+    await visits.signed_in("operator")
+    visits.cookies["cascade_language"] = "uk"
+    given = {"account_id": "1", "phone": "+380501112233", "sender": "Shop", "type": "promo", "text": ""}
+    refused = (await visits.change("/send", **given)).text
+    faults = re.findall(r"<li>([^<]*)<span class=\"faint\" lang=\"en\">", refused)
+    assert faults == ["Текст: не вказано. "]
+
+
+WHY_DISABLED = {  # as the store has it -> as the page says it in Ukrainian
+    webhook_page.BY_OPERATOR: "оператором",
+    notifier.GONE_REASON: "відповів 410 Gone",
+    notifier.FAILING_REASON: "надто довго жодна спроба не вдалася",
+}
+
+
+@pytest.mark.parametrize("reason", WHY_DISABLED)
+async def test_why_a_webhook_is_disabled_is_told_in_the_operators_language(
+    visits: Visits, city: Doors, reason: str
+) -> None:
+    now_ms = visits.parts.now_ms()
+    webhook, _ = webhooks.new(1, "http://127.0.0.1:9/hook", visits.parts.seal(), now_ms)
+    webhook = dataclasses.replace(webhook, is_enabled=False, disabled_reason=reason, disabled_at_ms=now_ms)
+    async with city.gateway.database.transaction() as tx:
+        await webhooks.add(tx, webhook)
+    await visits.signed_in("viewer")
+    visits.cookies["cascade_language"] = "uk"
+    page = (await visits.get(f"/webhooks/1/{webhook.id}")).text
+    async with city.gateway.database.transaction() as tx:
+        await webhooks.remove(tx, 1, webhook.id)
+    assert f": {WHY_DISABLED[reason]}</dd>" in page
+
+
 async def test_opt_outs_are_listed_page_by_page_and_found(visits: Visits, city: Doors) -> None:
     phones = [f"+38066{number:07}" for number in range(optouts.LENGTH + 5)]
     async with city.gateway.database.transaction() as tx:
@@ -177,7 +226,7 @@ async def test_a_webhook_is_disabled_enabled_and_tried(visits: Visits, city: Doo
     await visits.signed_in("operator")
     at = f"/webhooks/1/{webhook.id}"
     await visits.change(f"{at}/disable")
-    assert "disabled by an operator" in (await visits.get(at)).text
+    assert "by an operator<" in (await visits.get(at)).text
     assert (await visits.change(f"{at}/test")).status == 400
     await visits.change(f"{at}/enable")
     await visits.change(f"{at}/test")

@@ -8,6 +8,7 @@ import cascade.console
 from cascade.channels.fitting import Change
 from cascade.console import words
 from cascade.console.pages.overview import PERIODS_MS
+from cascade.core.directory import Scope
 from cascade.core.message import Status
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType, Reason
@@ -25,6 +26,7 @@ NAMED: dict[str, Iterable[str]] = {
     "delivery": State,
     "change": Change,
     "period": PERIODS_MS,
+    "scope": Scope,
 }
 
 
@@ -58,7 +60,9 @@ def test_every_word_asked_for_exists_and_none_lies_unused() -> None:
     known = words.CATALOGUES["en"].keys()
     assert asked - known == set()
     built = [*(f"{prefix}." for prefix in NAMED), "language", "problem."]
-    built += [f"{prefix}." for prefix in ("answer", "done", "link", "span", "stage", "standing", "theme")]
+    built += [
+        f"{prefix}." for prefix in ("answer", "disabled", "done", "fault", "link", "span", "stage", "standing", "theme")
+    ]
     titles = {key for key in known if key.endswith(".title")}
     assert {key for key in known if not key.startswith(tuple(built))} - asked - titles == set()
 

@@ -14,6 +14,8 @@ WIDTH: Final = 1_000
 BAR: Final = 14
 HEADING: Final = 16
 """How far the words over an end stand above it: its number may be in the middle of a bar as thin as `LEAST`."""
+LINE: Final = 16
+"""What the number beside a bar takes, however thin the bar: what stands below it begins there."""
 LEAST: Final = 2.0
 """However few went that way, it is seen."""
 
@@ -135,7 +137,7 @@ def flow(nodes: Sequence[Node], edges: Sequence[Edge], ends: Ends) -> Markup:
         above += node.delivered
     spent = [node.delivered * scale for node in nodes]
     filled = [0.0] * len(nodes)
-    bottom = max(at + node.reached * scale for at, node in zip(y, nodes, strict=True)) + 24
+    bottom = max(at + max(node.reached * scale, LINE) for at, node in zip(y, nodes, strict=True)) + 24
     lost_y = bottom
     ribbons, boxes = [], []
     for index, node in enumerate(nodes):

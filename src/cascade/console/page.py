@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
@@ -158,6 +158,15 @@ class Page:
         done = Done(self.parts.now_ms(), self.who.user.name, self.host, action, account_id, about)
         await console.audit(tx, done)
 
+    @property
+    def back(self) -> str:
+        """Where one stands, to come back to. What a form's answer shows has no address of its own: the page that held
+        the form has."""
+        if self.request.method == "GET":
+            return f"{ROOT}{self.request.url.path.removeprefix(ROOT) or '/'}{self.query()}"
+        came_from = urlsplit(self.request.headers.get("referer", ""))
+        return safe_path(urlunsplit(("", "", came_from.path, came_from.query, "")))
+
     def query(self, **changes: object) -> str:
         """The page's own query with these changes; None and an empty value leave a name out."""
         merged: dict[str, object] = {**self.request.query_params, **changes}
@@ -227,17 +236,20 @@ async def _is_asked_for(page: Page) -> bool:
 
 def _to_sign_in(request: Request) -> Response:
     """A fragment asked for by a page's script takes the whole page there."""
-    if request.headers.get("hx-request"):
-        return Response(status_code=401, headers={"HX-Redirect": f"{ROOT}/sign-in"})
-    back = request.url.path if request.method == "GET" else ROOT
-    return RedirectResponse(f"{ROOT}/sign-in?{urlencode({'next': back})}", 303)
+    is_fragment = "hx-request" in request.headers
+    shown = urlsplit(request.headers.get("hx-current-url", "")) if is_fragment else request.url.components
+    back = f"{shown.path}?{shown.query}" if shown.query else shown.path
+    to = f"{ROOT}/sign-in?{urlencode({'next': back if request.method == 'GET' else ROOT})}"
+    return Response(status_code=401, headers={"HX-Redirect": to}) if is_fragment else RedirectResponse(to, 303)
 
 
 def safe_path(text: str | None) -> str:
-    """A path of the console to go on to, whatever was asked for."""
-    if text is None or not (text == ROOT or text.startswith(f"{ROOT}/")) or urlsplit(text).netloc or "\\" in text:
+    """A path of the console to go on to, with its query, whatever was asked for; what was done there is said once."""
+    if text is None or not (text == ROOT or text.startswith((f"{ROOT}/", f"{ROOT}?"))) or "\\" in text:
         return f"{ROOT}/"
-    return quote(urlsplit(text).path)
+    given = urlsplit(text)
+    query = urlencode([one for one in parse_qsl(given.query) if one[0] != "done"])
+    return f"{quote(unquote(given.path))}{f'?{query}' if query else ''}"
 
 
 def _languages(header: str) -> list[str]:

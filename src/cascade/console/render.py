@@ -76,8 +76,13 @@ class Formats:
             return f"{at:%H:%M:%S}"
         return f"{at:%Y-%m-%d %H:%M}"
 
-    def clock(self, ms: int) -> str:
-        return f"{datetime.fromtimestamp(ms / 1_000, self.zone):%H:%M:%S.%f}"[:-3]
+    def clock(self, ms: int, since_ms: int | None = None) -> str:
+        """To the millisecond; with its day when that is another one than at `since_ms`."""
+        at = datetime.fromtimestamp(ms / 1_000, self.zone)
+        is_another_day = (
+            since_ms is not None and at.date() != datetime.fromtimestamp(since_ms / 1_000, self.zone).date()
+        )
+        return f"{at:%Y-%m-%d %H:%M:%S.%f}"[0 if is_another_day else 11 : -3]
 
     def day(self, ms: int | None) -> str:
         return NONE if ms is None else f"{datetime.fromtimestamp(ms / 1_000, self.zone):%Y-%m-%d %H:%M}"

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
 
+from cascade.channels.fitting import Change
 from cascade.console.page import NotFoundError, Page, RefusedError, int_or_missing
 from cascade.core import content, machine
 from cascade.core.content import Said
@@ -65,6 +66,8 @@ async def _search(page: Page) -> dict[str, Any]:
         type=_one_of(MessageType, given.get("type")),
         tag=given.get("tag", "").strip() or None,
     )
+    named = [one for one in page.parts.directory().accounts.values() if str(one.id) == given.get("account")]
+    accounts = named or page.accounts
     id_ = _uuid(wanted)
     is_national = False
     before_id = _uuid(given.get("before", ""))
@@ -77,7 +80,7 @@ async def _search(page: Page) -> dict[str, Any]:
     begun_s = time.monotonic()
     try:
         async with asyncio.timeout(PATIENCE_S), page.parts.database.cold_reading() as reader:
-            for account in page.accounts:
+            for account in accounts:
                 if id_ is not None:
                     some = list((await queries.by_ids(reader, account.id, [id_])).values())
                 else:
@@ -94,6 +97,7 @@ async def _search(page: Page) -> dict[str, Any]:
         "is_national": is_national,
         "is_quick": time.monotonic() - begun_s < QUICK_S,
         "q": wanted,
+        "account_id": named[0].id if named else None,
         "span": span,
         "spans": list(SPANS_MS),
         "filter": filter_,
@@ -122,7 +126,8 @@ def _uuid(text: str) -> bytes | None:
 
 
 class Told(NamedTuple):
-    """One entry of a timeline. `tone`: how good it is."""
+    """One entry of a timeline. `changes`: what the channel made of the content, which is its detail then. `tone`: how
+    good it is."""
 
     at_ms: int
     channel: str | None
@@ -130,6 +135,7 @@ class Told(NamedTuple):
     mark: str
     reason: str | None
     detail: str | None
+    changes: tuple[str, ...]
     provider_id: str | None
     tone: str
 
@@ -196,6 +202,7 @@ def _told(record: Record, entry: Any) -> Told:
         entry.mark.value,
         entry.reason.value if entry.reason else None,
         entry.detail,
+        tuple(change for change in (entry.detail or "").split(",") if change in list(Change)),
         entry.provider_id,
         tone,
     )

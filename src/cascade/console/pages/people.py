@@ -96,7 +96,8 @@ async def audit(page: Page) -> Response:
     before = page.request.query_params.get("before", "")
     async with page.parts.database.reading() as reader:
         lines = await console.audited(reader, int(before) if before.isdecimal() else LAST, LENGTH + 1)
-    return page.render("audit.html", lines=lines[:LENGTH], before=lines[LENGTH - 1][0] if len(lines) > LENGTH else None)
+    older = lines[LENGTH - 1][0] if len(lines) > LENGTH else None
+    return page.render("audit.html", lines=lines[:LENGTH], before=older, is_first=not before)
 
 
 async def _named(page: Page) -> User:

@@ -12,6 +12,16 @@ from cascade.core.prices import micros_of
 from cascade.core.words import MessageType
 
 FIELDS: Final = ("account_id", "phone", "sender", "type", "text", "options", "route", "ttl")
+LABELS: Final = {
+    "toPhone": "messages.phone",
+    "fromName": "message.from",
+    "messageType": "messages.type",
+    "text": "send.text",
+    "surveyOptions": "send.options",
+    "route": "setup.route",
+    "ttl": "send.ttl",
+}
+"""What the form calls the API's fields."""
 
 
 async def form(page: Page) -> Response:
@@ -54,8 +64,9 @@ async def send(page: Page) -> Response:
 
 
 def _faults(body: Any) -> list[dict[str, Any]]:
+    """Each once: the first of the details is the error itself."""
     error = body.get("error", {}) if isinstance(body, dict) else {}
-    return [error, *error.get("details", [])]
+    return error.get("details") or [error]
 
 
 def _shown(
@@ -66,6 +77,7 @@ def _shown(
         400 if faults else 200,
         given=given,
         faults=faults or [],
+        labels=LABELS,
         preview=preview,
         micros=lambda amount: micros_of(Decimal(amount)),
         types=list(MessageType),

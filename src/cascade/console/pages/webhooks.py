@@ -14,6 +14,14 @@ from cascade.store.deliveries import AFTER_ALL, State
 from cascade.store.webhooks import Webhook
 
 LENGTH: Final = 50
+BY_OPERATOR: Final = "disabled by an operator"
+REASONS: Final = {
+    BY_OPERATOR: "disabled.operator",
+    "disabled by its owner": "disabled.owner",
+    "it answered 410 Gone": "disabled.gone",
+    "every try failed for too long": "disabled.failing",
+}
+"""Why one is disabled, as the store has it, and the word for it."""
 MOST_REDELIVERED: Final = 10_000
 
 
@@ -47,6 +55,7 @@ async def _webhook(page: Page) -> dict[str, Any]:
         "is_first": before_id == AFTER_ALL,
         "state": state,
         "states": list(State),
+        "reasons": REASONS,
         "bodies": {
             one.event_id: orjson.dumps(orjson.loads(one.body), option=orjson.OPT_INDENT_2).decode() for one in found
         },
@@ -77,7 +86,7 @@ async def _enable(page: Page, *, is_enabled: bool) -> Response:
     changed = replace(
         webhook,
         is_enabled=is_enabled,
-        disabled_reason=None if is_enabled else "disabled by an operator",
+        disabled_reason=None if is_enabled else BY_OPERATOR,
         disabled_at_ms=None if is_enabled else page.parts.now_ms(),
         failing_since_ms=None,
     )

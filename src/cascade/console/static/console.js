@@ -22,7 +22,7 @@
   // Somebody reads a menu or picks words there: it is not to be taken away.
   function isInUse(part) {
     const selection = getSelection();
-    return !selection.isCollapsed && part.contains(selection.anchorNode);
+    return part.querySelector("details[open]") || (!selection.isCollapsed && part.contains(selection.anchorNode));
   }
 
   function showPause() {
@@ -45,6 +45,10 @@
   document.addEventListener("submit", (event) => {
     const words = event.target.dataset.confirm;
     if (words && !confirm(words)) event.preventDefault();
+    if (event.target.method !== "post" || event.defaultPrevented) return;
+    if (event.target.isUnderWay) event.preventDefault(); // the same once more, by an impatient finger
+    event.target.isUnderWay = true;
+    setTimeout(() => { event.target.isUnderWay = false; }, 3000);
   });
   document.addEventListener("keydown", (event) => {
     const menu = document.querySelector("details.menu[open]");
@@ -65,6 +69,9 @@
     const button = event.target.closest("button[data-copy]");
     if (button) navigator.clipboard.writeText(button.dataset.copy).then(() => { button.textContent = button.dataset.done; });
   });
+
+  const present = document.querySelector(".side [aria-current]");
+  present?.closest("nav").scrollTo({ left: present.offsetLeft - 16 }); // where the pages are a strip, this one is seen
 
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone && !document.cookie.includes("cascade_zone=")) {

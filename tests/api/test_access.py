@@ -1,5 +1,6 @@
 """Who is let in, and what they may use."""
 
+import asyncio
 import base64
 
 import pytest
@@ -8,6 +9,7 @@ from cascade.core.words import Channel
 
 from .doors import (
     AUTH,
+    HOST,
     KEY,
     OTHER_KEY,
     OTHER_TELEGRAM,
@@ -119,3 +121,26 @@ async def test_without_a_bot_named_the_first_one_sends(city: Doors) -> None:
     await city.until(await city.send_one(), "delivered")
     assert city.sandbox is not None
     assert [received.account for received in city.sandbox.people.look(PHONE).inbox] == [TELEGRAM.partition(":")[0]]
+
+
+ONE_LINE_EACH = {  # header lines as they come over the wire, and whether they let in
+    "a key with spaces and tabs around it": ((f"X-Authorization-Key: \t{KEY} \t",), True),
+    "a bot's token with a space behind it": ((f"X-Tg-Bot-Key: {TELEGRAM} ",), True),
+    "the same key twice": ((f"X-Authorization-Key: {KEY}", f"x-authorization-key: {KEY}"), True),
+    "a good key, then a wrong one": ((f"X-Authorization-Key: {KEY}", "X-Authorization-Key: nobodys"), False),
+    "a good bot, then a wrong one": ((f"X-Tg-Bot-Key: {TELEGRAM}", "X-Tg-Bot-Key: 999:nobodys"), False),
+    "a good Basic, then a wrong one": (
+        tuple(f"Authorization: {basic(f'@:{key}')['Authorization']}" for key in (KEY, "nobodys")),
+        False,
+    ),
+}
+
+
+async def test_every_line_of_a_header_counts_and_the_space_around_it_does_not(doors: Doors) -> None:
+    for case, (lines, is_let_in) in ONE_LINE_EACH.items():
+        reader, writer = await asyncio.open_connection(HOST, doors.port)
+        asked = ("GET /v1/channels HTTP/1.1", f"Host: {HOST}", *lines, "Connection: close", "", "")
+        writer.write("\r\n".join(asked).encode())
+        status = (await reader.readline()).split()[1]
+        writer.close()
+        assert status == (b"200" if is_let_in else b"401"), case

@@ -110,3 +110,19 @@ async def test_while_the_store_is_away_every_door_says_when_to_come_again(doors:
     mend_store(doors)
     assert await doors.stored() == 0
     assert (await doors.call("POST", SEND, [message()])).status == 200
+
+
+async def test_a_slash_at_the_end_of_a_path_changes_nothing(doors: Doors) -> None:
+    """Not even by a redirect: PHP's curl follows none, and behind a proxy it would lead to http, with the key."""
+    (sent,) = await doors.send(message(), path=f"{SEND}/")
+    status = await doors.call("GET", f"/bat/message/{sent['messageId']}/")
+    assert (status.status, status.json["messageId"]) == (200, sent["messageId"])
+    calls: dict[str, tuple[str, str, Any]] = {
+        "with a query": ("POST", f"{SEND}/?validate=true", [message()]),
+        "variables": ("POST", "/api/items/", {"variables": [{"id": 1, "type": "name", "value": "Ann"}]}),
+        "a subscriber": ("POST", f"/api/tg_bot/{TELEGRAM}/", {"id": 1, "phone": "+380501112233"}),
+        "a list": ("GET", "/v1/messages/?limit=1", None),
+    }
+    for case, (method, path, body) in calls.items():
+        assert (await doors.call(method, path, body)).status == 200, case
+    assert (await doors.call("GET", "/bat/message/")).status == 404

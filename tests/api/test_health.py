@@ -13,6 +13,12 @@ async def test_a_running_gateway_is_live_and_ready_for_anyone_who_asks(doors: Do
         assert (answer.status, answer.json) == (200, {"status": word})
 
 
+async def test_a_monitor_may_ask_without_wanting_a_body(doors: Doors) -> None:
+    for path in ("/health/live", "/health/ready"):
+        answer = await doors.call("HEAD", path, headers={})
+        assert (answer.status, answer.body) == (200, b""), path
+
+
 async def test_while_the_engine_starts_or_stops_it_is_live_and_not_ready(doors: Doors) -> None:
     doors.replace_parts(dataclasses.replace(doors.parts, is_ready=lambda: False))
     ready = await doors.call("GET", "/health/ready", headers={})

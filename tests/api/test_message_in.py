@@ -445,6 +445,11 @@ def test_a_mistyped_required_field_is_not_also_missed() -> None:
     assert codes_of([but(PLAIN, toPhone=ABSENT, toPhon=PHONE)]) == [("UNKNOWN_FIELD", "toPhon", 0)]
 
 
+def test_another_case_means_the_contract_s_own_name_before_an_alias() -> None:
+    (fault,) = faults_of([but(PLAIN, tgMessage={"chatID": 5})])
+    assert fault.message.endswith("did you mean chatId?")
+
+
 def test_a_mistyped_field_inside_an_object_is_refused() -> None:
     message = but(PROMO, media={"imge": IMAGE}, button=BUTTON | {"Url": "x"}, messageData={"thumbnails": "x"})
     assert [fault[:2] for fault in codes_of([message])] == [
@@ -795,6 +800,7 @@ BAD_WISHES = {  # fields, code, field
     "eleven tags": ({"tags": [f"t{number}" for number in range(11)]}, "INVALID_FIELD", "tags"),
     "a tag with a space": ({"tags": ["a b"]}, "INVALID_FIELD", "tags"),
     "a tag with a slash": ({"tags": ["a/b"]}, "INVALID_FIELD", "tags"),
+    "a tag of dots alone, which no path can hold": ({"tags": [".."]}, "INVALID_FIELD", "tags"),
     "an empty tag": ({"tags": [""]}, "INVALID_FIELD", "tags"),
     "a tag of 65": ({"tags": ["x" * 65]}, "INVALID_FIELD", "tags"),
     "a tag as text": ({"tags": "a"}, "INVALID_FIELD", "tags"),
@@ -849,6 +855,42 @@ def test_a_wish_that_cannot_be_is_one_fault(fields: dict[str, Any], code: str, f
 def test_a_step_uses_the_account_s_senders() -> None:
     body = [PLAIN | {"route": [{"channel": "sms", "from": "Other"}]}]
     assert codes_of(body, senders=frozenset({"YourBrand"})) == [("INVALID_SENDER", "route", 0)]
+
+
+def test_the_name_in_viber_s_own_message_is_one_of_the_account_s_senders() -> None:
+    body = [PLAIN | {"viberMessage": {"sender": {"name": name, "avatar": IMAGE}}} for name in ("Other", "YourBrand")]
+    assert codes_of(body, senders=frozenset({"YourBrand"})) == [("INVALID_SENDER", "viberMessage.sender", 0)]
+
+
+INSIDES = {  # fields, what the fault says to look at
+    "a channel's name": ({"route": ["sms", "fax"]}, "route[1]"),
+    "a window of nothing": ({"route": ["sms", {"channel": "sms", "windowS": 0}]}, "route[1].windowS"),
+    "a step until whenever": ({"route": [{"channel": "sms", "until": "sent"}]}, "route[0].until"),
+    "a step without a channel": ({"route": [{"windowS": 5}]}, "route[0].channel"),
+    "a step's mistyped field": ({"route": [{"channel": "sms", "windows": 5}]}, "route[0].windows"),
+    "a step's foreign sender": ({"route": ["sms", {"channel": "sms", "from": "Other"}]}, "route[1].from"),
+    "a foreign sender for Viber": ({"viberMessage": {"sender": {"name": "Other"}}}, "viberMessage.sender.name"),
+    "an avatar that is none": ({"viberMessage": {"sender": {"avatar": "x"}}}, "viberMessage.sender.avatar"),
+    "a tag with a slash": ({"tags": ["a", "a/b"]}, "tags[1]"),
+    "a variable's value": ({"variables": [{"id": 1, "type": "n", "value": 5}]}, "variables[0].value"),
+    "a variable's id": ({"variables": [{"id": True, "type": "n", "value": "5"}]}, "variables[0].id"),
+    "a variable that is no URL": (
+        {"variables": [{"id": 1, "type": "n", "value": "x"}, {"id": 1, "type": "url", "value": "x"}]},
+        "variables[1].value",
+    ),
+    "a button's link": ({"tgMessage": {"buttons": [{"text": "Go", "action": "x"}]}}, "tgMessage.buttons[0].action"),
+}
+
+
+@pytest.mark.parametrize(("fields", "inside"), INSIDES.values(), ids=INSIDES.keys())
+def test_a_fault_inside_a_list_or_object_says_where(fields: dict[str, Any], inside: str) -> None:
+    (fault,) = faults_of([PROMO | fields], senders=frozenset({"YourBrand"}))
+    assert fault.message.endswith(f": look at {inside}")
+
+
+def test_a_missing_survey_text_is_told_how_long_it_may_be() -> None:
+    (fault,) = faults_of([but(SURVEY, text=ABSENT)])
+    assert fault.message == "text is required for messageType viber_survey: 1 to 85 characters"
 
 
 # Part of a batch

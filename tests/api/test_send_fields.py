@@ -198,7 +198,8 @@ async def test_a_batch_of_bad_messages_alone_stores_nothing(doors: Doors) -> Non
 
 async def test_a_body_that_is_no_batch_is_refused_whole(doors: Doors) -> None:
     assert (await doors.call("POST", f"{SEND}?partial=true", [])).error["code"] == "BATCH_EMPTY"
-    assert (await doors.call("POST", f"{SEND}?partial=perhaps", [message()])).status == 400
+    perhaps = await doors.call("POST", f"{SEND}?partial=perhaps", [message()])
+    assert (perhaps.status, perhaps.error["message"]) == (400, "partial must be true or false")
 
 
 async def test_a_key_for_the_whole_batch_is_not_one_for_a_part(doors: Doors) -> None:

@@ -47,18 +47,45 @@ STORED: dict[str, tuple[str, Any, dict[str, str]]] = {
     ),
 }
 REFUSED: dict[str, tuple[str, Any, dict[str, Any]]] = {
-    "no phone": (TG, {"id": 42}, {"code": "MISSING_FIELD", "field": "phone", "index": 0}),
+    "no phone": (
+        TG,
+        {"id": 42},
+        {
+            "code": "MISSING_FIELD",
+            "field": "phone",
+            "index": 0,
+            "message": "phone is required: it must be E.164 with the plus: + and 7 to 15 digits",
+        },
+    ),
     "a national phone": (TG, {"id": 42, "phone": "0501112233"}, {"code": "INVALID_PHONE", "field": "phone"}),
     "no id": (VB, [{"phone": PHONE}], {"code": "MISSING_FIELD", "field": "id", "index": 0}),
     "an id with a space": (VB, {"id": "a b", "phone": PHONE}, {"code": "INVALID_FIELD", "field": "id"}),
-    "an id that is true": (TG, {"id": True, "phone": PHONE}, {"code": "INVALID_FIELD", "field": "id"}),
+    "an id that is true, which is one fault": (
+        TG,
+        {"id": True, "phone": PHONE},
+        {
+            "code": "INVALID_FIELD",
+            "field": "id",
+            "message": "id must be 1 to 64 visible ASCII characters; Telegram's may be an integer",
+            "details": [],
+        },
+    ),
     "the second one bad": (
         TG,
         [{"id": 1, "phone": PHONE}, {"id": 2, "phone": "+0"}],
         {"code": "INVALID_PHONE", "field": "phone", "index": 1},
     ),
+    "a name that is none": (
+        TG,
+        {"id": 42, "phone": PHONE, "firstName": 5},
+        {"field": "firstName", "message": "firstName must be a string of at most 255 characters"},
+    ),
     "an entry that is no object": (TG, [1], {"code": "INVALID_FIELD", "index": 0}),
-    "a text": (TG, "olena", {"code": "INVALID_FIELD"}),
+    "a text": (
+        TG,
+        "olena",
+        {"message": "The body must be a subscriber, an object, or an array of them", "field": None, "index": None},
+    ),
     "more than 5,000": (TG, [1] * 5_001, {"code": "BATCH_TOO_LARGE"}),
 }
 

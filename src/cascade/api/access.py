@@ -77,7 +77,7 @@ AdminCaller = Annotated[Caller, Depends(_needs(Scope.ADMIN))]
 
 def _keys(request: Request, directory: Directory, now_ms: int) -> list[ApiKey]:
     """Every API key sent, each valid; 401 when one is not."""
-    sent = (request.headers.get("x-authorization-key"), _basic_key(request.headers.get("authorization")))
+    sent = (*_lines(request, "x-authorization-key"), *map(_basic_key, _lines(request, "authorization")))
     keys = []
     for text in sent:
         if text is not None:
@@ -93,13 +93,17 @@ def _bots(request: Request, directory: Directory) -> tuple[Bot, ...]:
     """Every bot whose token was sent; 401 when one is unknown."""
     bots = []
     for header, channel in BOT_HEADERS:
-        token = request.headers.get(header)
-        if token is not None:
+        for token in _lines(request, header):
             bot = directory.bot_of_token(channel, token)
             if bot is None:
                 raise unauthorized()
             bots.append(bot)
     return tuple(bots)
+
+
+def _lines(request: Request, header: str) -> list[str]:
+    """What each line of this header says, without the space around it (RFC 9110, 5.5); the server leaves some."""
+    return [line.strip(" \t") for line in request.headers.getlist(header)]
 
 
 async def _check_rate(request: Request, parts: Parts, account: Account, scope: Scope, now_ms: int) -> None:
@@ -116,9 +120,9 @@ async def _check_rate(request: Request, parts: Parts, account: Account, scope: S
         )
 
 
-def _basic_key(authorization: str | None) -> str | None:
-    """The key of `Basic @:<key>`; None when there is no Basic header; an empty key when it is malformed."""
-    if authorization is None or not authorization.lower().startswith("basic "):
+def _basic_key(authorization: str) -> str | None:
+    """The key of `Basic @:<key>`; None when it is no Basic; an empty key when it is malformed."""
+    if not authorization.lower().startswith("basic "):
         return None
     try:
         user, _, key = base64.b64decode(authorization[6:].strip(), validate=True).decode().partition(":")

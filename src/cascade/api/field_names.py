@@ -198,7 +198,7 @@ def _slips(word: str) -> list[str]:
 
 
 _VOCABULARY = {container: [*paths] for container, paths in PATHS.items()}
-_VARIANTS = {container: {_bare(name): name for name in names} for container, names in _VOCABULARY.items()}
+_VARIANTS = {container: {_bare(name): name for name in reversed(names)} for container, names in _VOCABULARY.items()}
 _NEAR = {
     container: {
         slip: name for name in reversed(names) if len(name) > 3 and name != "text" for slip in _slips(_bare(name))

@@ -10,11 +10,13 @@ from cascade.store import accounts
 router = APIRouter(tags=["Operations"])
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", summary="The process answers")
 async def live() -> dict[str, str]:
     return {"status": "live"}
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", summary="The store answers and the engine runs")
 async def ready(request: Request) -> dict[str, str]:
     parts: Parts = request.app.state.parts

@@ -37,6 +37,8 @@ from cascade.core.words import Channel, MessageType
 
 MAX_SURVEY_TEXT: Final = 85
 MAX_AHEAD_MS: Final = 30 * 86_400_000
+MAX_NAME: Final = 60
+"""How much of a name that a client chose is repeated to it."""
 MAX_DEPTH: Final = 64
 """How deep a batch may be nested, its array included: nothing here that walks through it runs out of stack."""
 
@@ -130,6 +132,7 @@ _NEEDS = {  # what a viberMessage of a type must have
 }
 _OF_PROVIDER = ("contact", "location", "stickerId", "richMedia", "altText", "keyboard", "trackingData", "minApiVersion")
 _MOST_BYTES: Final = 28_000  # of a rich message or keyboard; Viber takes a request of 30 KB
+_CHOICE = re.compile(r"RouteStepIn$|literal\[|list\[|constrained-")
 _NUL = b"\\u0000"  # JSON has no other way to write it
 _NUL_WORDS = "holds a NUL character (\\u0000): remove it"
 
@@ -147,14 +150,17 @@ class Findings:
     spelled: dict[int, dict[str, str]] = field(default_factory=dict)
     ignored: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
-    def add(self, index: int, path: str, code: ErrorCode, words: str) -> None:
-        """Note what is wrong with `path`, in words that follow its name. Its first fault is its only one."""
+    def add(self, index: int, path: str, code: ErrorCode, words: str, inside: str = "") -> None:
+        """Note what is wrong with `path`, in words that follow its name; `inside` of it is where, as in `[2].windowS`.
+        Its first fault is its only one."""
         judged = self.judged.setdefault(index, set())
         if path in judged or "" in judged:
             return
         judged.add(path)
         name = self.spelled.get(index, {}).get(path, path)
         message = "Invalid phone number format" if code is ErrorCode.INVALID_PHONE else f"{name or 'A message'} {words}"
+        if inside:
+            message = f"{message}: look at {name}{inside}"
         self.faults.append((index, _rank(path), Fault(code, message, name or None, index)))
 
     def ignore(self, index: int, name: str) -> None:
@@ -306,16 +312,32 @@ def _check_schema(items: list[Any], findings: Findings) -> None:
         errors = error.errors(include_url=False, include_context=False)
     else:
         return
+    insides: dict[tuple[int, str], str] = {}
     for one in errors:
-        index, *place = one["loc"]
-        at_fault = ".".join(part for part in place if isinstance(part, str))
-        path, (code, words) = rule(at_fault)
+        index, path, _, inside = _place(one["loc"])
+        insides[index, path] = max(insides.get((index, path), ""), inside, key=len)
+    for one in errors:
+        index, path, at_fault, _ = _place(one["loc"])
+        code, words = RULES[path]
         if path == at_fault and (one["type"] == "missing" or (one["input"] is None and path in REQUIRED)):
             code, words = ErrorCode.MISSING_FIELD, f"is required: it {words}"
         elif path == "text" and one["type"] == "string_too_long":
             code = ErrorCode.TEXT_TOO_LONG
             words = f"is longer than {MAX_TEXT} characters (a survey's: {MAX_SURVEY_TEXT}): shorten it"
-        findings.add(int(index), path, code, words)
+        findings.add(index, path, code, words, insides[index, path])
+
+
+def _place(loc: tuple[int | str, ...]) -> tuple[int, str, str, str]:
+    """Where pydantic found a fault: the index, the path that has a rule, the path of the fault itself, and what the
+    latter has beyond the former, as it is written. What pydantic calls the choices of a union is left out.
+    """
+    index, *place = loc
+    at_fault = ".".join(part for part in place if isinstance(part, str))
+    path, _ = rule(at_fault)
+    beyond = place[path.count(".") + 1 :] if path else []
+    parts = [part for part in beyond if isinstance(part, int) or not _CHOICE.match(part)]
+    inside = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:MAX_NAME]}" for part in parts)
+    return int(index), path, at_fault, inside
 
 
 def _check_rules(
@@ -334,7 +356,11 @@ def _check_rules(
     if "messageType" in values:
         _check_type(index, values, TYPES[values["messageType"]], findings)
     if not _WISHES.isdisjoint(values):
-        _check_viber_message(index, values.get("viberMessage") or {}, findings)
+        viber = values.get("viberMessage") or {}
+        _check_viber_message(index, viber, findings)
+        if "viberMessage.sender" not in judged:
+            sender = (viber.get("sender") or {}).get("name")
+            _check_sender(index, "viberMessage.sender", sender, findings, limits, ".name")
         _check_route(index, values.get("route"), findings, limits)
     if values.get("variables"):
         _check_variables(index, values["variables"], findings)
@@ -342,15 +368,20 @@ def _check_rules(
 
 
 def _check_variables(index: int, variables: list[VariableIn], findings: Findings) -> None:
-    if not all(is_sound(variable) for variable in variables):
+    unsound = next((place for place, variable in enumerate(variables) if not is_sound(variable)), None)
+    if unsound is not None:
         words = f"of type url or short_url: the value {URL_VALUE}"
-        findings.add(index, "variables", ErrorCode.INVALID_FIELD, words)
+        findings.add(index, "variables", ErrorCode.INVALID_FIELD, words, f"[{unsound}].value")
 
 
-def _check_sender(index: int, path: str, sender: str | None, findings: Findings, limits: Limits) -> None:
+def _check_sender(
+    index: int, path: str, sender: str | None, findings: Findings, limits: Limits, inside: str = ""
+) -> None:
     if limits.senders is not None and sender is not None and sender not in limits.senders:
         words = "is not one of this account's senders: use one of them, or have it added"
-        findings.add(index, path, ErrorCode.INVALID_SENDER, words)
+        if inside:
+            words = "names somebody who is not one of this account's senders: use one of them, or have it added"
+        findings.add(index, path, ErrorCode.INVALID_SENDER, words, inside)
 
 
 def _check_route(index: int, route: str | list[Any] | None, findings: Findings, limits: Limits) -> None:
@@ -359,9 +390,9 @@ def _check_route(index: int, route: str | list[Any] | None, findings: Findings, 
             words = f"is no configured route: choose one of {', '.join(sorted(limits.routes))}, or send its steps"
             findings.add(index, "route", ErrorCode.UNKNOWN_ROUTE, words)
     elif route:
-        for step in route:
+        for place, step in enumerate(route):
             if isinstance(step, dict):
-                _check_sender(index, "route", step.get("from"), findings, limits)
+                _check_sender(index, "route", step.get("from"), findings, limits, f"[{place}].from")
 
 
 def _check_viber_message(index: int, message: dict[str, Any], findings: Findings) -> None:
@@ -397,7 +428,8 @@ def _check_type(index: int, values: dict[str, Any], rule: TypeRule, findings: Fi
             if values.get(name) is not None and values.get("fallback") is None:
                 findings.ignore(index, name)
     elif not text:
-        words = f"is required for messageType {rule.type.value}: 1 to 4096 characters"
+        longest = MAX_SURVEY_TEXT if rule.type is MessageType.VIBER_SURVEY else MAX_TEXT
+        words = f"is required for messageType {rule.type.value}: 1 to {longest} characters"
         findings.add(index, "text", ErrorCode.TEXT_REQUIRED, words)
     if rule.type is not MessageType.FLASHCALL and values.get("fallback") is not None:
         findings.ignore(index, "fallback")
@@ -594,7 +626,7 @@ def _rank(path: str | None) -> int:
 
 
 def _unknown_fault(unknown: Unknown, index: int | None) -> Fault:
-    shown = unknown.name if len(unknown.name) <= 60 else f"{unknown.name[:60]}…"
+    shown = unknown.name if len(unknown.name) <= MAX_NAME else f"{unknown.name[:MAX_NAME]}…"
     fix = "remove it" if unknown.meant is None else f"did you mean {unknown.meant}?"
     return Fault(ErrorCode.UNKNOWN_FIELD, f"{shown} is not a known field: {fix}", unknown.name, index)
 

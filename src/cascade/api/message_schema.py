@@ -27,7 +27,7 @@ HttpUrl = Annotated[str, Field(max_length=2_048, pattern="^[Hh][Tt][Tt][Pp][Ss]?
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 Address = Annotated[str, Field(min_length=1, max_length=64, pattern="^[!-~]+$")]
 Amount = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$")]
-Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.:-]+$")]
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.:-]*[\w:-][\w.:-]*$")]
 ChannelName = Literal["telegram_bot", "viber_bot", "viber_business", "rcs", "sms"]
 
 
@@ -222,7 +222,8 @@ class MessageIn(TypedDict):
     ]
     maxCost: NotRequired[Annotated[Amount, Field(description="a decimal in the account's currency")] | None]
     tags: NotRequired[
-        Annotated[list[Tag], Field(max_length=MAX_TAGS, description="letters, digits, and . _ : -")] | None
+        Annotated[list[Tag], Field(max_length=MAX_TAGS, description="letters, digits, and . _ : -, not dots alone")]
+        | None
     ]
 
 
@@ -320,7 +321,7 @@ RULES: Final = {
     "maxCost": Rule(ErrorCode.INVALID_FIELD, 'must be a decimal in quotes, such as "0.05", with up to six decimals'),
     "tags": Rule(
         ErrorCode.INVALID_FIELD,
-        f"must be an array of up to {MAX_TAGS} strings of 1 to 64 letters, digits, and . _ : -",
+        f"must be an array of up to {MAX_TAGS} strings of 1 to 64 letters, digits, and . _ : -, not of dots alone",
     ),
 }
 """By path: the field's place once aliases are resolved; "" is the message itself. Faults come in this order."""

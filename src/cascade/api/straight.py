@@ -11,11 +11,16 @@ from starlette.types import Receive, Scope, Send
 
 from cascade.api.rates import HEADERS
 
+API_PATHS = ("/api/", "/bat/", "/v1/", "/s/", "/callbacks/")
 Door = Callable[[Request], Awaitable[Response]]
 
 
 class Straight:
-    """ASGI: outside of all middleware. `doors` by path take POST requests without a query."""
+    """ASGI: outside of all middleware. `doors` by path take POST requests without a query.
+
+    A slash at the end of an API's path changes nothing. The framework would redirect, which not every client follows,
+    and behind a proxy that it does not know of to http, where the key would be read on the way.
+    """
 
     def __init__(self, api: FastAPI, doors: Mapping[str, Door]) -> None:
         self._api = api
@@ -23,6 +28,8 @@ class Straight:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door = None
+        if scope["type"] == "http" and scope["path"].endswith("/") and scope["path"].startswith(API_PATHS):
+            scope["path"] = scope["path"].rstrip("/")
         if scope["type"] == "http" and scope["method"] == "POST" and not scope["query_string"]:
             door = self._doors.get(scope["path"])
         if door is None:

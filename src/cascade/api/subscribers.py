@@ -49,6 +49,12 @@ class ViberUser(BaseModel):
     avatar: Annotated[str, Field(max_length=2048)] | None = None
 
 
+MUST = {
+    "id": "must be 1 to 64 visible ASCII characters; Telegram's may be an integer",
+    "phone": "must be E.164 with the plus: + and 7 to 15 digits",
+    "avatar": "must be a string of at most 2048 characters",
+}
+TEXT_MUST = "must be a string of at most 255 characters"
 TELEGRAM = TypeAdapter(list[TelegramUser])
 VIBER = TypeAdapter(list[ViberUser])
 
@@ -105,14 +111,20 @@ def _read(body: bytes, schema: TypeAdapter[Any]) -> list[Any]:
     try:
         users: list[Any] = schema.validate_python(value)
     except ValidationError as error:
-        raise InvalidRequest([_fault(one) for one in error.errors(include_url=False, include_input=False)]) from None
+        faults = [_fault(one) for one in error.errors(include_url=False, include_input=False)]
+        raise InvalidRequest([*dict.fromkeys(faults)]) from None  # an id that is neither number nor text is one fault
     return users
 
 
 def _fault(error: Any) -> Fault:
     index, field = [*error["loc"], None, None][:2]
-    code = ErrorCode.INVALID_PHONE if field == "phone" else ErrorCode.INVALID_FIELD
+    if index is None:
+        return Fault(ErrorCode.INVALID_FIELD, "The body must be a subscriber, an object, or an array of them")
+    if field is None:
+        return Fault(ErrorCode.INVALID_FIELD, "A subscriber must be an object with id and phone", None, index)
+    must = MUST.get(field, TEXT_MUST)
     if error["type"] == "missing":
-        code = ErrorCode.MISSING_FIELD
-    message = "Invalid phone number format" if code is ErrorCode.INVALID_PHONE else error["msg"]
-    return Fault(code, message, field, index if isinstance(index, int) else None)
+        return Fault(ErrorCode.MISSING_FIELD, f"{field} is required: it {must}", field, index)
+    if field == "phone":
+        return Fault(ErrorCode.INVALID_PHONE, "Invalid phone number format", field, index)
+    return Fault(ErrorCode.INVALID_FIELD, f"{field} {must}", field, index)

@@ -57,6 +57,8 @@ def _fault(kind: str, place: tuple[int | str, ...], message: str) -> Fault:
             return Fault(
                 ErrorCode.UNKNOWN_FIELD, f"{(field or '')[:MAX_NAME]} is not known here: correct or remove it", field
             )
+        case "bool_parsing":
+            return Fault(ErrorCode.INVALID_FIELD, f"{field} must be true or false", field)
         case "string_pattern_mismatch" if place[:1] == ("phone",):
             return Fault(ErrorCode.INVALID_PHONE, f"{field} must be E.164 with the plus: + and 7 to 15 digits", field)
     code = CODES.get(str(place[0]) if place else "", ErrorCode.INVALID_FIELD)

@@ -196,7 +196,7 @@ async def _change(request: Request, account_id: int, message_id: str, change: Ch
     seen = await find(parts, account_id, message_id)
     if not is_done and not (change is changes.CANCEL and _was_cancelled(seen.record)):
         raise RequestError(
-            400, ErrorCode.NOT_CANCELLABLE, "It has begun: what is on its way can be neither stopped nor moved"
+            400, ErrorCode.NOT_CANCELLABLE, "It has begun or ended: what is on its way can be neither stopped nor moved"
         )
     return json_answer(show(seen, parts.currency))
 

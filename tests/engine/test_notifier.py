@@ -404,7 +404,8 @@ async def test_a_batch_is_repeated_as_it_was(outbox: Outbox, client: Client) -> 
 async def test_a_death_between_send_and_record_repeats_under_the_same_id(outbox: Outbox, client: Client) -> None:
     await outbox.listen()
     await outbox.tell()
-    await outbox.notifier.work()
+    if not outbox.hands_over:  # else it is on its way, and this would write down what came of it
+        await outbox.notifier.work()
     await outbox.notifier.settled()
     assert len(client.requests) == 1, "it was sent, and nothing was written"
     outbox.another()

@@ -1,12 +1,14 @@
 """Transactions on SQLite: durable, shared by all who arrive together, undone alone; and who may open the file."""
 
 import asyncio
+import errno
 import os
 import resource
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,9 @@ import pytest
 from cascade.core.errors import ConfigError, StoreUnavailableError
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.turns import Lane
-from cascade.store import accounts, messages, receipts
+from cascade.store import accounts, messages, receipts, sqlite
 from cascade.store.database import Transaction
-from cascade.store.sqlite import SqliteDatabase
+from cascade.store.sqlite import CHECKPOINT_COMMITS, SqliteDatabase
 
 from .given import BULK, T0, add, new
 
@@ -33,8 +35,8 @@ async def opened(path: Path, *, owner: bool = False) -> AsyncIterator[SqliteData
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    async with opened(tmp_path / "cascade.db", owner=True) as sqlite:
-        yield sqlite
+    async with opened(tmp_path / "cascade.db", owner=True) as store:
+        yield store
 
 
 async def names(database: SqliteDatabase) -> list[str]:
@@ -128,9 +130,105 @@ async def test_what_returned_is_in_the_files(database: SqliteDatabase, tmp_path:
         assert (await messages.lanes(reader)) == {BULK: T0}
 
 
-def test_a_commit_waits_for_the_disk(database: SqliteDatabase) -> None:
-    settings = [database._writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
-    assert settings == ["wal", 2]
+class Disk:
+    """Lets what is synced wait, or fail, and keeps what a loss of power would leave once it is."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.free = threading.Event()
+        self.free.set()
+        self.is_broken = False
+        self.syncs = 0
+
+    def sync(self, descriptor: int) -> None:
+        assert self.free.wait(timeout=10)
+        if self.is_broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        os.fsync(descriptor)
+        shutil.copytree(self.home, self.left(self.syncs + 1).parent, ignore=shutil.ignore_patterns("*-shm"))
+        self.syncs += 1
+
+    def left(self, syncs: int) -> Path:
+        """The store as it was after so many."""
+        return self.home.with_name(f"{self.home.name}-{syncs}") / "cascade.db"
+
+
+@pytest.fixture
+async def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Disk, SqliteDatabase]]:
+    home = tmp_path / "store"
+    async with opened(home / "cascade.db") as database:
+        disk = Disk(home)
+        monkeypatch.setattr(sqlite, "sync_file", disk.sync)
+        yield disk, database
+        disk.free.set()
+
+
+async def test_what_was_told_is_there_after_a_loss_of_power(disk: tuple[Disk, SqliteDatabase]) -> None:
+    the_disk, database = disk
+    told: dict[str, int] = {}
+
+    async def add_and_tell(name: str) -> None:
+        await add_account(database, name)
+        told[name] = the_disk.syncs
+
+    async with asyncio.TaskGroup() as clients:
+        for number in range(40):
+            clients.create_task(add_and_tell(f"account-{number:02}"))
+            await asyncio.sleep(0.001 * (number % 3))
+    assert list(told) == sorted(told)
+    for syncs in set(told.values()):
+        async with opened(the_disk.left(syncs)) as after_the_loss:
+            assert {name for name, told_after in told.items() if told_after <= syncs} <= set(
+                await names(after_the_loss)
+            )
+
+
+async def test_while_the_disk_is_waited_for_others_are_stored_and_share_its_next_turn(
+    disk: tuple[Disk, SqliteDatabase],
+) -> None:
+    the_disk, database = disk
+    the_disk.free.clear()
+    units: list[asyncio.Task[None]] = []
+    for name in ("first", "second", "third"):
+        units += spawn(database, name)
+        async with asyncio.timeout(10):
+            while name not in await names(database):  # noqa: ASYNC110 - nobody is told of it yet
+                await asyncio.sleep(0.001)
+    assert not any(unit.done() for unit in units)
+    the_disk.free.set()
+    assert await gather(*units) == [None, None, None]
+    assert the_disk.syncs == 2
+
+
+async def test_after_a_disk_that_failed_nothing_is_stored_or_read_until_the_next_start(
+    disk: tuple[Disk, SqliteDatabase],
+) -> None:
+    the_disk, database = disk
+    await add_account(database, "before")
+    the_disk.is_broken = True
+    assert await gather(*spawn(database, "lost"), *spawn(database, "lost too")) == [StoreUnavailableError] * 2
+    the_disk.is_broken = False
+    with pytest.raises(StoreUnavailableError, match=r"cascade\.db-wal could not be synced: .*start Cascade again"):
+        await add_account(database, "after")
+    with pytest.raises(StoreUnavailableError):
+        await names(database)
+    await database.close()
+    async with opened(the_disk.home / "cascade.db") as again:
+        await add_account(again, "after")
+        assert {"before", "after"} <= set(await names(again))
+
+
+async def test_the_log_is_copied_into_the_file_beside_the_work(database: SqliteDatabase, tmp_path: Path) -> None:
+    for number in range(CHECKPOINT_COMMITS):
+        await add_account(database, f"account-{number:02}")
+    async with asyncio.timeout(10):
+        while True:
+            shutil.copy(database._path, tmp_path / "without-its-log.db")
+            # A copy made in the middle is none.
+            with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(tmp_path / "without-its-log.db")) as file:
+                if file.execute("SELECT count(*) FROM account").fetchone() == (CHECKPOINT_COMMITS,):
+                    break
+            await asyncio.sleep(0.01)
 
 
 async def test_what_is_not_committed_is_seen_by_no_reader(database: SqliteDatabase) -> None:

@@ -2,14 +2,16 @@
 
 One connection writes. Statements run in the event loop's own thread: they take microseconds, and a second
 thread would hand the interpreter's lock back and forth for every row (measured: 733 us a row instead of 6,
-docs/decisions/0002-sqlite-in-the-loop.md). Only the commit, which waits for the disk, runs elsewhere. Transactions
-that arrive meanwhile take their turns after it and share the next one: group commit without ever waiting for company.
+docs/decisions/0002-sqlite-in-the-loop.md). What runs elsewhere, each beside the others, are the commit, which writes to
+the log (`-wal`); the wait for the disk, which everyone who committed awaits before going on; and copying the log into
+the file. Transactions that arrive during a commit take their turns after it and share the next one: group commit
+without ever waiting for company.
 """
 
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import lru_cache
@@ -48,7 +50,11 @@ except ImportError:  # Windows has no flock; there the operator has to see to it
 log = structlog.get_logger()
 
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
-CHECKPOINT_PAGES = 4_000
+CHECKPOINT_COMMITS = 64
+"""After so many the log is copied into the file: some thousand pages under load."""
+LONGEST_LOG_PAGES = 8_000
+"""From here on a commit does it, too. It alone finds nothing that comes after it, so that the log begins anew."""
+sync_file: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have only the other
 CACHE_KIB = 65_536
 INTERRUPT_S = 0.01
 SAVEPOINT = ("SAVEPOINT unit", "RELEASE unit", "ROLLBACK TO unit")
@@ -206,12 +212,19 @@ class SqliteDatabase(Database):
         self._turn = asyncio.Lock()
         self._group: asyncio.Future[None] | None = None
         self._committing: set[asyncio.Task[None]] = set()
-        self._disk = ThreadPoolExecutor(1, "commit")
+        self._syncing = asyncio.Lock()
+        self._unsynced: list[asyncio.Future[None]] = []
+        self._sync_error: OSError | None = None
+        self._log_fd: int | None = None
+        self._commits = 0
+        self._is_copying = False
+        self._disk = ThreadPoolExecutor(3, "disk")
         self._cold_threads = ThreadPoolExecutor(COLD_READERS, "cold")
         self._cold_turns = asyncio.Semaphore(COLD_READERS)
         self._cold: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection
         self._reader: sqlite3.Connection
+        self._copier: sqlite3.Connection
         self._lock: Any = None
         self._recent: RecentDigests | None = None
 
@@ -232,15 +245,20 @@ class SqliteDatabase(Database):
                 self._make_private()
                 self._writer = self._connect()
                 self._writer.execute("PRAGMA journal_mode = WAL")
-                self._writer.execute("PRAGMA synchronous = FULL")
+                # NORMAL: a commit leaves the log to be synced by us, and copying it syncs log and file.
+                self._writer.execute("PRAGMA synchronous = NORMAL")
                 self._writer.execute("PRAGMA secure_delete = ON")  # what was erased is not in the file either
                 # What is kept to undo a statement: a file in /var/tmp would hold texts and phones, and cost writes.
                 self._writer.execute("PRAGMA temp_store = MEMORY")
-                self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+                self._writer.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_LOG_PAGES}")
                 self._migrate(is_owner=owner)
                 if owner:
                     self._recent = _recent_digests(self._writer)
                 self._reader = self._connect_reader()
+                self._copier = self._connect()
+                # Of the log, unlike the file, a descriptor may be closed: no lock of SQLite's is on it.
+                self._log_fd = os.open(f"{self._path}-wal", os.O_RDWR)
+                sync_file(self._log_fd)  # the tables, if they are new
         except ConfigError:
             self._close_files()
             raise
@@ -307,7 +325,10 @@ class SqliteDatabase(Database):
     def _close_files(self) -> None:
         while self._cold:
             self._cold.pop().close()
-        for name in ("_reader", "_writer"):
+        if self._log_fd is not None:
+            os.close(self._log_fd)
+            self._log_fd = None
+        for name in ("_copier", "_reader", "_writer"):
             connection = self.__dict__.pop(name, None)
             if connection is not None:
                 connection.close()
@@ -317,6 +338,7 @@ class SqliteDatabase(Database):
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Reader]:
+        self._check_disk()
         try:
             yield _SqliteReader(self._reader)
         except sqlite3.Error as error:
@@ -337,6 +359,7 @@ class SqliteDatabase(Database):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         async with self._turn:
+            self._check_disk()
             connection = self._writer
             group = self._group
             # The first unit of a group needs no savepoint, which would copy every page before it changes.
@@ -394,18 +417,63 @@ class SqliteDatabase(Database):
             if group.done():
                 return
             try:
-                await asyncio.get_running_loop().run_in_executor(self._disk, self._writer.execute, "COMMIT")
+                await self._at_disk(self._writer.execute, "COMMIT")
             except sqlite3.Error as error:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 self._fail(group, error)
+                return
+            self._group = None
+            self._unsynced.append(group)
+        await self._sync()
+        self._commits += 1
+        if self._commits >= CHECKPOINT_COMMITS and not self._is_copying:
+            await self._copy_log()
+
+    async def _sync(self) -> None:
+        """Wait for the disk, for all that was committed while it was waited for last; tell them in their order."""
+        async with self._syncing:
+            groups, self._unsynced = self._unsynced, []
+            if not groups:
+                return
+            try:
+                self._check_disk()
+                await self._at_disk(sync_file, self._log_fd)
+            except (OSError, StoreUnavailableError) as error:
+                if isinstance(error, OSError):
+                    log.critical("sync_failed", store=str(self._path), error=str(error))
+                    self._sync_error = error
+                for group in groups:
+                    self._fail(group, error)
             else:
-                self._group = None
-                group.set_result(None)
+                for group in groups:
+                    group.set_result(None)
+
+    async def _copy_log(self) -> None:
+        """Into the file, as far as nobody reads older pages; nobody waits for it."""
+        self._is_copying = True
+        self._commits = 0
+        try:
+            await self._at_disk(_rows, self._copier, "PRAGMA wal_checkpoint(PASSIVE)", ())
+        except sqlite3.Error as error:
+            log.warning("checkpoint_failed", error=str(error))
+        finally:
+            self._is_copying = False
+
+    async def _at_disk(self, work: Callable[..., object], *arguments: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
+
+    def _check_disk(self) -> None:
+        """What could not be synced may be in the log, or not, or in part, and what follows it would be lost with it."""
+        if self._sync_error is not None:
+            raise StoreUnavailableError(
+                f"{self._path}-wal could not be synced: {self._sync_error}. See to the disk and start Cascade again"
+            )
 
     def _fail(self, group: asyncio.Future[None], error: BaseException) -> None:
         """Tell every unit of the group that nothing of it was stored."""
         log.error("commit_failed", error=str(error))
-        self._group = None
+        if self._group is group:
+            self._group = None
         group.set_exception(StoreUnavailableError(str(error)))
         group.exception()  # nobody may be left to read it

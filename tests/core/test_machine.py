@@ -57,6 +57,9 @@ UNTIL_READ = run(
     message(route=(VIBER._replace(is_until_read=True), SMS)), Begun(T0), Claimed(T0, T0 + 60_000),
     Settled(T0 + 10, 1, 0, Accepted(("77",))),
 )  # fmt: skip
+TELEGRAM_UNTIL_READ = run(
+    message(route=(ROUTE[0]._replace(is_until_read=True), SMS)), Begun(T0), Claimed(T0, T0 + 60_000)
+)
 FAILED_PART = run(
     message(route=(SMS, VIBER)), Begun(T0), Claimed(T0, T0 + 60_000), Settled(T0 + 10, 1, 0, Accepted(("1", "2"))),
 )  # fmt: skip
@@ -262,6 +265,17 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     "not read in time: the next channel too": (
         run(UNTIL_READ, receipt(T0 + 30, 1, 0, ReceiptState.DELIVERED)), DeadlinePassed(T0 + 60_010), Q, P, 1,
         [Mark.TIMED_OUT],
+    ),
+    "a channel without receipts took it, but the step waits until it is read": (
+        TELEGRAM_UNTIL_READ, Settled(T0 + 10, 1, 0, Delivered("7")), W, P, 0, [Mark.DELIVERED],
+    ),
+    "a channel without receipts never tells of reading: the next channel too": (
+        run(TELEGRAM_UNTIL_READ, Settled(T0 + 10, 1, 0, Delivered("7"))), DeadlinePassed(T0 + 30_010), Q, P, 1,
+        [Mark.TIMED_OUT],
+    ),
+    "a channel without receipts, with nobody after it: delivered it is": (
+        run(TELEGRAM_UNTIL_READ._replace(route=TELEGRAM_UNTIL_READ.route[:1]), Settled(T0 + 10, 1, 0, Delivered("7"))),
+        DeadlinePassed(T0 + 30_010), F, D, 0, [Mark.TIMED_OUT],
     ),
     "a step that would cost too much is skipped": (
         message(route=DEAR, max_cost_micros=50), Begun(T0), Q, Status.SCHEDULED, 1, [Mark.SKIPPED],

@@ -187,7 +187,10 @@ def _settled(message: Message, event: Settled) -> Decision:
                 return message if attempt in message.delivered else _charge(message, step), [entry]
             return _wait(message, at_ms, message.route[step].cost_micros), [entry]
         case Delivered(provider_id):
-            return _delivered(_charge(message, step), at_ms, attempt, step, [], provider_id, changes)
+            message = _charge(message, step)
+            if is_current and message.route[step].is_until_read:
+                return _arrived_unread(_wait(message, at_ms), at_ms, attempt, step, provider_id, changes)
+            return _delivered(message, at_ms, attempt, step, [], provider_id, changes)
         case NotSent():
             if is_current and message.state is State.SENDING:
                 return message._replace(
@@ -402,14 +405,21 @@ def _delivered(
     return _end(message, Status.DELIVERED)._replace(delivered_step=step), entries
 
 
-def _arrived_unread(message: Message, at_ms: int, attempt: int, step: int) -> Decision:
+def _arrived_unread(
+    message: Message,
+    at_ms: int,
+    attempt: int,
+    step: int,
+    provider_id: str | None = None,
+    changes: str | None = None,
+) -> Decision:
     """Delivered, but this step waits for the person to read it: until its window closes."""
     if attempt in message.delivered:
         return message, []
     delivered = (*message.delivered, attempt)
     first_step = step if message.delivered_step is None else message.delivered_step
     return message._replace(delivered=delivered, delivered_step=first_step), [
-        Entry(at_ms, step, attempt, Mark.DELIVERED)
+        Entry(at_ms, step, attempt, Mark.DELIVERED, None, provider_id, changes)
     ]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import uuid
 from collections.abc import Sequence
 from sqlite3 import Connection
 from threading import current_thread
@@ -12,13 +13,20 @@ import pytest
 from api.doors import BOTS, KEY, PHONE, Doors
 from cascade.console.pages import optouts
 from cascade.console.pages import webhooks as webhook_page
+from cascade.console.pages.messages import links_of
+from cascade.core.events import sample
+from cascade.core.link import LinkHealth, Trouble
+from cascade.core.route import Step
+from cascade.core.words import Channel, Reason
 from cascade.engine import notifier
-from cascade.store import console, queries, sqlite, webhooks
+from cascade.store import console, deliveries, events, queries, sqlite, webhooks
 from cascade.store import optouts as opt_outs
 from cascade.store.database import Reader, Row
+from cascade.store.deliveries import State, Tried
 from cascade.store.optouts import OptOut
+from store.given import VIBER, queued
 
-from .visits import PAGES, Visits
+from .visits import PAGES, Visits, console_app
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -172,6 +180,79 @@ async def test_whatever_is_wrong_with_a_test_message_is_told_once_and_in_the_ope
     refused = (await visits.change("/send", **given)).text
     faults = re.findall(r"<li>([^<]*)<span class=\"faint\" lang=\"en\">", refused)
     assert faults == ["Текст: не вказано. "]
+
+
+@pytest.mark.parametrize(
+    ("step", "link", "shown"), [(1, "sms.second", ("sms.second",)), (0, None, ("sms.first", "sms.second"))]
+)
+async def test_a_step_names_the_link_that_has_the_message_or_all_that_could(
+    step: int, link: str | None, shown: tuple[str, ...]
+) -> None:
+    route = (VIBER, Step(Channel.SMS, "sms.first", None, others=("sms.second",)))
+    assert links_of(queued(route=route, step=step, link=link), 1) == shown
+
+
+TROUBLES = {  # how a link does -> what the overview says of it
+    "it refuses us": (
+        LinkHealth(True, 0, 9, None, False, False, 0, Trouble(0, Reason.MISCONFIGURED, "E401 <no>")),
+        ["refuses us", "wrong credentials or settings: <code>E401 &lt;no&gt;</code>", "Mend its credentials"],
+    ),
+    "it is down": (
+        LinkHealth(False, 0, 0, None, False, False, 0, Trouble(0, Reason.PROVIDER_DOWN, "ConnectionRefusedError")),
+        [">down<", "provider down: <code>ConnectionRefusedError</code>", "It is tried again by itself"],
+    ),
+    "its breaker is open": (
+        LinkHealth(False, 0, 0, None, True, False, 5_000, Trouble(0, Reason.NO_ANSWER, None)),
+        ["breaker open", "tries again in", "no answer", "It is tried again by itself"],
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_the_overview_says_what_is_wrong_with_a_link_and_what_helps(
+    visits: Visits, city: Doors, trouble: str
+) -> None:
+    health, words = TROUBLES[trouble]
+    app, before = console_app(city.gateway), visits.parts
+    await visits.signed_in("viewer")
+    app.state.parts = dataclasses.replace(before, link_health=lambda: {"sms.smpp": health})
+    page = (await visits.get("/overview/live")).text
+    app.state.parts = before
+    assert [word for word in words if word not in page] == []
+
+
+async def test_one_attempt_that_failed_says_nothing_of_a_link_that_is_up(visits: Visits, city: Doors) -> None:
+    health = LinkHealth(True, 0, 9, None, False, False, 0, Trouble(0, Reason.NO_ANSWER, "no answer within 15 s"))
+    app, before = console_app(city.gateway), visits.parts
+    await visits.signed_in("viewer")
+    app.state.parts = dataclasses.replace(before, link_health=lambda: {"sms.smpp": health})
+    page = (await visits.get("/overview/live")).text
+    app.state.parts = before
+    assert "no answer within 15 s" not in page
+
+
+async def test_a_failing_webhook_says_why_before_all_that_waits(visits: Visits, city: Doors) -> None:
+    """Its first page may hold only deliveries that were never tried."""
+    now_ms = visits.parts.now_ms()
+    webhook, _ = webhooks.new(1, "http://127.0.0.1:9/hook", visits.parts.seal(), now_ms)
+    webhook = dataclasses.replace(webhook, failing_since_ms=now_ms)
+    async with city.gateway.database.transaction() as tx:
+        await webhooks.add(tx, webhook)
+        event_id = await events.add_for(tx, sample(uuid.uuid4(), now_ms, 1), [webhook.id])
+    async with city.gateway.database.transaction() as tx:
+        (claimed,) = await deliveries.claim(tx, webhook.key, 1, now_ms + 1, now_ms + 30_000)
+        tried = Tried(claimed, State.PENDING, now_ms + 3_600_000, now_ms, 12, 500, "relation <orders> is gone", None)
+        await deliveries.record(tx, [tried])
+    await visits.signed_in("viewer")
+    page = (await visits.get(f"/webhooks/1/{webhook.id}?before={event_id}")).text
+    first = (await visits.get(f"/webhooks/1/{webhook.id}")).text
+    async with city.gateway.database.transaction() as tx:
+        await webhooks.remove(tx, 1, webhook.id)
+    assert "Nothing was delivered here." in page
+    for text in (page, first):
+        assert "500, 12\N{NARROW NO-BREAK SPACE}ms relation &lt;orders&gt; is gone</code>" in text
+    assert "webhook.test" in first
+    assert "&#34;timestamp&#34;" in first  # what was sent can be read
 
 
 WHY_DISABLED = {  # as the store has it -> as the page says it in Ukrainian

@@ -9,6 +9,7 @@ from cascade.channels.fitting import Change
 from cascade.console import words
 from cascade.console.pages.overview import PERIODS_MS
 from cascade.core.directory import Scope
+from cascade.core.machine import FAULTS_OF_LINK
 from cascade.core.message import Status
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType, Reason
@@ -27,6 +28,7 @@ NAMED: dict[str, Iterable[str]] = {
     "change": Change,
     "period": PERIODS_MS,
     "scope": Scope,
+    "help": (*FAULTS_OF_LINK, Reason.NO_ANSWER, Reason.THROTTLED),
 }
 
 
@@ -61,7 +63,8 @@ def test_every_word_asked_for_exists_and_none_lies_unused() -> None:
     assert asked - known == set()
     built = [*(f"{prefix}." for prefix in NAMED), "language", "problem."]
     built += [
-        f"{prefix}." for prefix in ("answer", "disabled", "done", "fault", "link", "span", "stage", "standing", "theme")
+        f"{prefix}."
+        for prefix in ("answer", "disabled", "done", "fault", "help", "link", "span", "stage", "standing", "theme")
     ]
     titles = {key for key in known if key.endswith(".title")}
     assert {key for key in known if not key.startswith(tuple(built))} - asked - titles == set()

@@ -273,6 +273,31 @@ async def test_the_breaker_counts(engine: Engine, outcome: Outcome, opens: bool)
     assert ("breaker_opened" in [entry["event"] for entry in logs]) is opens
 
 
+TROUBLES = {  # the answers, one after the other -> what is told of the link's trouble
+    "wrong credentials": ([Rejected(Reason.MISCONFIGURED, "E401")], (Reason.MISCONFIGURED, "E401")),
+    "a provider that fails": ([Retry(Reason.PROVIDER_DOWN, 600, "503")], (Reason.PROVIDER_DOWN, "503")),
+    "an answer lost": ([AnswerLost("no answer within 15 s")], (Reason.NO_ANSWER, "no answer within 15 s")),
+    "no money, then a person who is not there": (
+        [Rejected(Reason.NO_CREDIT), Rejected(Reason.UNKNOWN_RECIPIENT)],
+        (Reason.NO_CREDIT, None),
+    ),
+    "wrong credentials, then one that is taken": ([Rejected(Reason.MISCONFIGURED), Accepted(("1",))], None),
+    "a person who is not there": ([Rejected(Reason.UNKNOWN_RECIPIENT)], None),
+}
+
+
+@pytest.mark.parametrize(("answers", "told"), TROUBLES.values(), ids=TROUBLES.keys())
+async def test_the_trouble_of_a_link(engine: Engine, answers: list[Outcome], told: tuple[Reason, str] | None) -> None:
+    sms = FakeTransport(window=1, answer=lambda attempt: answers[len(sms.attempts) - 1])
+    await engine.start(sms=sms)
+    for n in range(len(answers)):
+        await engine.add(new(n))
+        await eventually(partial(sms.has_sent, n + 1))
+        await eventually(lambda: not sms.open)
+    trouble = engine.worker.link_health()["sms.smpp"].trouble
+    assert (None if trouble is None else (trouble.reason, trouble.detail)) == told
+
+
 async def test_what_we_refuse_ourselves_says_nothing_of_the_provider(engine: Engine) -> None:
     def answer(attempt: Attempt) -> Outcome:
         refused = attempt is not sms.attempts[0] and len(sms.attempts) % 2 == 0

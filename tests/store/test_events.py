@@ -43,6 +43,7 @@ STATEMENTS: dict[str, str | Statement] = {
     "followers": deliveries.FOLLOW,
     "list": deliveries.LIST[None],
     "list the failed": deliveries.LIST[State.FAILED],
+    "the last that failed": deliveries.LAST_FAILED,
     "redeliver": deliveries.REDELIVER,
     "redeliver a range": deliveries.REDELIVER_FAILED,
     "forget deliveries": deliveries.FORGET[0],
@@ -392,6 +393,27 @@ async def test_a_page_is_of_one_state_newest_first(database: Database) -> None:
     async with database.reading() as reader:
         older = await deliveries.page(reader, HOOK, None, ids[2], 1)
     assert [one.event_id for one in older] == [ids[1]]
+
+
+async def test_what_failed_last_is_found_among_those_never_tried(database: Database) -> None:
+    await listen(database, hook())
+    for number in range(3):
+        await tell(database, number)
+    async with database.reading() as reader:
+        assert await deliveries.last_failed(reader, HOOK) is None
+    first, *_ = await claim(database, limit=1)
+    await record(database, first, State.PENDING, due_at_ms=T0 + 5_000)
+    async with database.reading() as reader:
+        pending = await deliveries.last_failed(reader, HOOK)
+    assert pending is not None
+    assert (pending.event_id, pending.http_status) == (first.event_id, 200)
+    claimed = await claim(database, T0 + 5_000)
+    for one in claimed:
+        await record(database, one, State.FAILED)
+    async with database.reading() as reader:
+        given_up = await deliveries.last_failed(reader, HOOK)
+    assert given_up is not None
+    assert (given_up.event_id, given_up.state) == (claimed[-1].event_id, State.FAILED)
 
 
 async def test_old_events_are_forgotten_with_their_deliveries(database: Database) -> None:

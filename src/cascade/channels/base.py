@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from cascade.core.attempt import Attempt, Outcome, Revocation, Sent
 from cascade.core.inbound import Inbound
 from cascade.core.receipt import Receipt
-from cascade.core.words import Channel
+from cascade.core.words import Channel, Reason
 
 Settle = Callable[[Attempt, Outcome], None]
 """Called exactly once for each attempt, in the event loop's thread; never raises."""
@@ -107,6 +107,16 @@ class HoldsMore(Protocol):
 
     def spare(self) -> int:
         """How many attempts it would take beyond its `room()`."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A transport that keeps a connection, and can say why it has no room without one, or with one."""
+
+    def trouble(self) -> tuple[Reason, str | None] | None:
+        """The reason, and the peer's or the system's word for it, as the log has it; None: nothing is wrong, or it
+        tries for the first time."""
         ...
 
 

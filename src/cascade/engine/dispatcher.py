@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import structlog
 
-from cascade.channels.base import HoldsMore, Transport
+from cascade.channels.base import Explains, HoldsMore, Transport
 from cascade.channels.fitting import Fitting
 from cascade.core import machine, turns
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, Delivered, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import StoreUnavailableError
-from cascade.core.link import LinkHealth, LinkState
-from cascade.core.machine import LinkDown, Settled, decide, other_link
+from cascade.core.link import LinkHealth, LinkState, Trouble
+from cascade.core.machine import FAULTS_OF_LINK, LinkDown, Settled, decide, other_link
 from cascade.core.message import Message
 from cascade.core.turns import Lane
 from cascade.core.words import Reason
@@ -93,6 +93,7 @@ class Dispatcher:
         self._knows_lanes = False
         self._untold: set[Lane] = set()
         self._stalled_at_ms: int | None = None
+        self._trouble: Trouble | None = None
         self._swept_at_ms = 0
         self._swept: dict[Lane, Seen] = {}
         self._news = asyncio.Event()
@@ -201,7 +202,15 @@ class Dispatcher:
             self._breaker.is_open,
             self._breaker.is_probing,
             self._breaker.opens_in_ms(now_ms),
+            self._why(now_ms),
         )
+
+    def _why(self, now_ms: int) -> Trouble | None:
+        """Why there is no connection; else what came of the last attempt."""
+        explained = self.transport.trouble() if isinstance(self.transport, Explains) else None
+        if explained is None:
+            return self._trouble
+        return Trouble(now_ms if self._stalled_at_ms is None else self._stalled_at_ms, *explained)
 
     async def run(self) -> None:
         """Until `stop`. A store that is away is waited for."""
@@ -369,6 +378,13 @@ class Dispatcher:
                 log.warning("breaker_opened", link=self.link)
         elif self._breaker.answered():
             log.info("breaker_closed", link=self.link)
+        is_taken = isinstance(outcome, Accepted | Delivered)
+        if is_taken:
+            self._trouble = None
+        elif isinstance(outcome, AnswerLost):
+            self._trouble = Trouble(now_ms, Reason.NO_ANSWER, outcome.detail)
+        elif isinstance(outcome, Rejected | Retry) and outcome.reason in FAULTS_OF_LINK:
+            self._trouble = Trouble(now_ms, outcome.reason, outcome.detail)
         capabilities = self.transport.capabilities
         self._recorder.add(
             Result(
@@ -378,7 +394,7 @@ class Dispatcher:
                 now_ms,
                 capabilities.takes_our_id,
                 capabilities.has_receipts,
-                self._changes(attempt) if isinstance(outcome, Accepted | Delivered) else None,
+                self._changes(attempt) if is_taken else None,
             )
         )
 

@@ -215,13 +215,16 @@ FOLLOW = Statement(sqlite=_FOLLOW.format(of_message=OF_MESSAGE), postgres=_FOLLO
 
 BODIES = "SELECT id, body FROM event WHERE account_id = ? AND id IN (*)"
 
-_LIST = """
+_LISTED = """
     SELECT delivery.event_id, event.type, event.message_id, event.body, event.created_at_ms, delivery.state,
         delivery.due_at_ms, delivery.tries, delivery.batch_id, delivery.tried_at_ms, delivery.duration_ms,
         delivery.http_status, delivery.answer, delivery.error
     FROM delivery JOIN event ON event.account_id = delivery.account_id AND event.id = delivery.event_id
-    WHERE delivery.account_id = ? AND delivery.webhook_id = ? AND delivery.event_id < ? {state}
-    ORDER BY delivery.event_id DESC LIMIT ?
+    WHERE delivery.account_id = ? AND delivery.webhook_id = ?"""
+_LIST = f"{_LISTED} AND delivery.event_id < ? {{state}} ORDER BY delivery.event_id DESC LIMIT ?"
+# Pending ones that failed are due the latest: those never tried are due at once, or with the one that they wait for.
+LAST_FAILED = f"""{_LISTED}
+    AND delivery.state = 'pending' AND delivery.tried_at_ms IS NOT NULL ORDER BY delivery.due_at_ms DESC LIMIT 1
 """
 LIST: dict[State | None, str] = {
     None: _LIST.format(state=""),
@@ -371,6 +374,12 @@ async def page(reader: Reader, webhook: WebhookKey, state: State | None, before_
         Listed(*row)._replace(state=State(row[5]))
         for row in await reader.rows(LIST[state], (*webhook, before_id, limit))
     ]
+
+
+async def last_failed(reader: Reader, webhook: WebhookKey) -> Listed | None:
+    """One of those that failed and will be tried again, else the newest of those given up; None: there is none."""
+    rows = await reader.rows(LAST_FAILED, webhook) or await reader.rows(LIST[State.FAILED], (*webhook, AFTER_ALL, 1))
+    return Listed(*rows[0])._replace(state=State(rows[0][5])) if rows else None
 
 
 async def redeliver(tx: Transaction, webhook: WebhookKey, event_id: str, now_ms: int) -> bool:

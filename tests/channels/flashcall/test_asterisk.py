@@ -309,6 +309,7 @@ async def test_a_wrong_password_is_told_to_the_operator() -> None:
             await polled(lambda: bool(logs))
         assert (logs[0]["event"], logs[0]["status"], logs[0]["log_level"]) == ("connect_refused", 401, "error")
         assert (ours.room(), "wrong" in str(logs)) == (0, False)
+        assert ours.trouble() == (Reason.MISCONFIGURED, "HTTP 401")
         await ours.stop(0)
 
 

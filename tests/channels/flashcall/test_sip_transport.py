@@ -199,6 +199,7 @@ async def test_without_a_connection_there_is_no_room() -> None:
     with capture_logs() as logs:
         await polled(lambda: bool(logs))
     assert (ours.room(), logs[0]["event"]) == (0, "connect_failed")
+    assert ours.trouble() == (Reason.PROVIDER_DOWN, "ConnectionRefusedError")
     await ours.stop(0)
 
 

@@ -363,8 +363,9 @@ async def test_throttling_closes_the_room_for_a_while() -> None:
         first, second = await smsc.requests(2)
         first.peer.send(first.answer(status=0x58), second.answer(status=0x58))
         await ours.outcomes(1, 2)
-        assert ours.transport.room() == 0
+        assert (ours.transport.room(), ours.transport.trouble()) == (0, (Reason.THROTTLED, None))
         assert await ours.room() == 5
+        assert ours.transport.trouble() is None
         for start in (3, 8):
             ours.send(*(attempt(number=number) for number in range(start, start + 5)))
             first.peer.send(*(submit.answer("1") for submit in await smsc.requests(5)))
@@ -434,6 +435,17 @@ async def test_nothing_is_taken_while_not_bound() -> None:
 
 
 # -- the link ---------------------------------------------------------------------------------------------------------
+
+
+async def test_it_says_why_it_is_not_bound_until_it_is() -> None:
+    slow = {"reconnect_min_s": 0.5, "reconnect_max_s": 0.5}
+    async with ScriptedSmsc(bind_statuses=(0x0E,)) as smsc, gateway(smsc.port, **slow) as ours:
+        assert ours.transport.trouble() is None
+        with listening() as heard:
+            await heard.until(event="bind_refused")
+        assert ours.transport.trouble() == (Reason.MISCONFIGURED, "ESME_RINVPASWD (0x0000000E)")
+        await ours.room()
+        assert ours.transport.trouble() is None
 
 
 async def test_the_bind_carries_the_account() -> None:
@@ -512,6 +524,7 @@ async def test_an_smsc_that_is_not_there_is_tried_until_it_is() -> None:
         with listening() as heard:
             await heard.until(event="connect_failed")
         assert ours.transport.room() == 0
+        assert ours.transport.trouble() == (Reason.PROVIDER_DOWN, "ConnectionRefusedError")
 
 
 async def test_a_host_that_can_be_none_is_logged_and_tried_again() -> None:

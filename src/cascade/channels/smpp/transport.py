@@ -129,6 +129,7 @@ class SmppTransport:
         self._all_settled.set()
         self._parts_per_attempt = 1.0  # of late, as a moving average
         self._keepers: list[asyncio.Task[None]] = []
+        self._troubles: dict[int, tuple[Reason, str]] = {}  # why a bind does not stand, by its command
         self._has_worked = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._resume_timer: asyncio.TimerHandle | None = None
@@ -160,6 +161,12 @@ class SmppTransport:
         ahead = self._ahead()
         free = self._free_slots() + ahead - len(self._queue)
         return max(1, round(free / self._parts_per_attempt)) if free >= max(ahead, 1) else 0
+
+    def trouble(self) -> tuple[Reason, str | None] | None:
+        """See `Explains`."""
+        if self._throttle.is_paused:
+            return Reason.THROTTLED, None
+        return next(iter(self._troubles.values()), None)
 
     def spare(self) -> int:
         """See `HoldsMore`: an eighth of the window, beyond that which is claimed ahead."""
@@ -384,6 +391,7 @@ class SmppTransport:
                 bound_at = loop.time()
                 self._has_worked = False
                 self._log.info("bind_established")
+                self._troubles.pop(command, None)
                 self._sessions[command] = session
                 try:
                     self.session_progressed()
@@ -398,10 +406,13 @@ class SmppTransport:
                 if not self._is_stopping:
                     self._log.warning("bind_lost")
             except BindRefusedError as error:
+                self._troubles[command] = Reason.MISCONFIGURED, statuses.name(error.status)
                 self._log.warning("bind_refused", status=statuses.name(error.status))
             except OSError as error:  # TimeoutError and ssl.SSLError are such
+                self._troubles[command] = Reason.PROVIDER_DOWN, type(error).__name__
                 self._log.warning("connect_failed", error=type(error).__name__)
             except Exception as error:  # only its type: its text may hold what the operator set
+                self._troubles[command] = Reason.PROVIDER_DOWN, type(error).__name__
                 self._log.error("bind_failed", error=type(error).__name__)
             await asyncio.sleep(pause_s * (0.5 + self._random_unit() / 2))
             pause_s = min(pause_s * 2, self._settings.reconnect_max_s)

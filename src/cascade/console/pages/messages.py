@@ -13,7 +13,7 @@ from cascade.console.page import NotFoundError, Page, RefusedError, int_or_missi
 from cascade.core import content, machine
 from cascade.core.content import Said
 from cascade.core.machine import Event
-from cascade.core.message import Status
+from cascade.core.message import Message, Status
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType
 from cascade.store import decisions, messages, queries, short_links, surveys
@@ -141,10 +141,11 @@ class Told(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One step of the message's route, as it stands. `said` is what a person there sees; None: it cannot be shown."""
+    """One step of the message's route, as it stands. `links`: see `links_of`. `said` is what a person there sees; None:
+    it cannot be shown."""
 
     channel: Channel
-    link: str | None
+    links: tuple[str, ...]
     window_s: int | None
     cost_micros: int
     state: str
@@ -218,7 +219,7 @@ def _stages(page: Page, record: Record, text: str, extras: str | None) -> list[S
         stages.append(
             Stage(
                 step.channel,
-                step.link,
+                links_of(message, place),
                 step.window_s,
                 step.cost_micros,
                 _stage(record, place),
@@ -228,6 +229,14 @@ def _stages(page: Page, record: Record, text: str, extras: str | None) -> list[S
             )
         )
     return stages
+
+
+def links_of(message: Message, place: int) -> tuple[str, ...]:
+    """The one that has the message; of a step that is over or to come, all that could carry it."""
+    if place == message.step and message.link is not None:
+        return (message.link,)
+    step = message.route[place]
+    return () if step.link is None else (step.link, *step.others)
 
 
 def _stage(record: Record, place: int) -> str:

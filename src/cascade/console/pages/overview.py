@@ -8,12 +8,14 @@ from cascade.console import figures
 from cascade.console.charts import Ends, Node, Shown
 from cascade.console.charts import flow as draw_flow
 from cascade.console.page import Page
-from cascade.core.link import LinkHealth, LinkState
-from cascade.core.words import Channel
+from cascade.core.link import LinkHealth, LinkState, Trouble
+from cascade.core.words import Channel, Reason
 from cascade.store import statistics
 from cascade.store.statistics import ALL, DELAYS_MS, HOUR_MS, PULSE_MS
 
 PERIODS_MS: Final = {"hour": HOUR_MS, "day": 24 * HOUR_MS, "week": 7 * 24 * HOUR_MS, "month": 30 * 24 * HOUR_MS}
+REFUSALS: Final = {Reason.MISCONFIGURED, Reason.NO_CREDIT}
+"""The provider answers, but takes nothing from us until somebody does something about it."""
 BY_DAYS: Final = ("week", "month")
 LINE_MS: Final = 31 * 60_000
 
@@ -36,7 +38,15 @@ class Link(NamedTuple):
             return "unknown" if self.elsewhere is None else "up" if self.elsewhere.is_up else "down"
         if self.health.is_open:
             return "open"
-        return "up" if self.health.is_up else "down"
+        if not self.health.is_up:
+            return "down"
+        trouble = self.health.trouble
+        return "refused" if trouble is not None and trouble.reason in REFUSALS else "up"
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why it is not up; a single attempt that failed says nothing of the link."""
+        return None if self.health is None or self.state == "up" else self.health.trouble
 
 
 async def overview(page: Page) -> Response:

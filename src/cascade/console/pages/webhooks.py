@@ -48,8 +48,11 @@ async def _webhook(page: Page) -> dict[str, Any]:
     before_id = given.get("before") or AFTER_ALL
     async with page.parts.database.cold_reading() as reader:
         found = await deliveries.page(reader, webhook.key, state, before_id, LENGTH + 1)
+        is_failing = webhook.failing_since_ms is not None or not webhook.is_enabled
+        failure = await deliveries.last_failed(reader, webhook.key) if is_failing else None
     return {
         "webhook": webhook,
+        "failure": failure,
         "deliveries": found[:LENGTH],
         "before": found[LENGTH - 1].event_id if len(found) > LENGTH else None,
         "is_first": before_id == AFTER_ALL,

@@ -17,7 +17,7 @@ from cascade.channels.flashcall.asterisk.settings import AsteriskSettings, fille
 from cascade.channels.flashcall.calls import Calls, Live, now_s, unfit
 from cascade.channels.http import HEADERS, basic
 from cascade.core.attempt import Attempt, NotSent, Outcome
-from cascade.core.words import Channel
+from cascade.core.words import Channel, Reason
 
 log = structlog.get_logger()
 
@@ -44,6 +44,7 @@ class AsteriskTransport:
         self._keeper: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._hears = False
+        self._trouble: tuple[Reason, str | None] | None = None
         self._is_stopping = False
         self._on_room: Callable[[], None] = lambda: None
 
@@ -56,6 +57,10 @@ class AsteriskTransport:
 
     def room(self) -> int:
         return self._calls.room if self._hears and not self._is_stopping else 0
+
+    def trouble(self) -> tuple[Reason, str | None] | None:
+        """See `Explains`."""
+        return self._trouble
 
     def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:
         room = self.room()
@@ -204,6 +209,7 @@ class AsteriskTransport:
                 ) as events:
                     self._log.info("events_opened")
                     self._hears = True
+                    self._trouble = None
                     pause_s = self._settings.reconnect_min_s
                     for live in self._calls:
                         self._do(live, Do.LOOK)
@@ -213,8 +219,11 @@ class AsteriskTransport:
                             self._hear(message.data)
                 self._log.warning("connection_lost")
             except aiohttp.WSServerHandshakeError as error:
+                is_ours = error.status in (401, 403)
+                self._trouble = Reason.MISCONFIGURED if is_ours else Reason.PROVIDER_DOWN, f"HTTP {error.status}"
                 self._log.error("connect_refused", status=error.status)
             except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one
+                self._trouble = Reason.PROVIDER_DOWN, type(error).__name__
                 self._log.warning("connect_failed", error=type(error).__name__)
             finally:
                 self._hears = False

@@ -23,7 +23,7 @@ from cascade.channels.flashcall.sip.message import (
 from cascade.channels.flashcall.sip.settings import Carrier, SipSettings
 from cascade.channels.flashcall.sip.wire import Wire, tls_context
 from cascade.core.attempt import AnswerLost, Attempt, NotSent, Outcome
-from cascade.core.words import Channel
+from cascade.core.words import Channel, Reason
 
 log = structlog.get_logger()
 
@@ -47,6 +47,7 @@ class SipTransport:
         self._wires: dict[str, Wire] = {}  # on which each call is heard, by its name
         self._retired: set[Wire] = set()  # open until their calls are over
         self._keeper: asyncio.Task[None] | None = None
+        self._trouble: tuple[Reason, str | None] | None = None
         self._is_stopping = False
         self._is_doubted = False  # the trunk was silent: its name may lead elsewhere by now
         self._on_room: Callable[[], None] = lambda: None
@@ -59,6 +60,10 @@ class SipTransport:
 
     def room(self) -> int:
         return 0 if self._wire is None or self._is_stopping else self._calls.room
+
+    def trouble(self) -> tuple[Reason, str | None] | None:
+        """See `Explains`."""
+        return self._trouble
 
     def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:
         room = self.room()
@@ -182,6 +187,7 @@ class SipTransport:
                 await wire.open(self._tls)
                 opened_at_s = now_s()
                 self._wire = wire
+                self._trouble = None
                 try:
                     self._take_over(wire)
                     self._on_room()
@@ -198,8 +204,10 @@ class SipTransport:
                 if now_s() - opened_at_s >= self._settings.reconnect_max_s:
                     pause_s = self._settings.reconnect_min_s
             except OSError as error:  # TimeoutError and ssl.SSLError are such
+                self._trouble = Reason.PROVIDER_DOWN, type(error).__name__
                 self._log.warning("connect_failed", error=type(error).__name__)
             except Exception as error:  # only its type: its text may hold what the operator set
+                self._trouble = Reason.PROVIDER_DOWN, type(error).__name__
                 self._log.error("connect_failed", error=type(error).__name__)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, self._settings.reconnect_max_s)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
 import os
 import signal
@@ -11,7 +10,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
-import uvicorn
 from cryptography.fernet import Fernet
 
 from cascade.api.app import create_app, entrance
@@ -52,6 +50,7 @@ from cascade.engine.notifier import Notifier, NotifierSettings
 from cascade.engine.poller import Poller
 from cascade.engine.supervision import supervise
 from cascade.engine.worker import LinkSetup, Worker
+from cascade.http_server import http_server, listen
 from cascade.settings import BotApi, ProviderLink, Settings
 from cascade.store import accounts, receipts, repeats, short_links, webhooks
 from cascade.store.accounts import Seal
@@ -74,10 +73,6 @@ WEBHOOK_RETRY_S = 10.0
 STORE_RETRY_S = 1.0
 START_S = 1.0
 """How long clients are kept waiting for a start; then they are told to come back."""
-HTTP_GRACE_S = 3
-LINGER_S = 1.0
-LOOK_S = 0.02
-READY = "/health/ready"
 GC_THRESHOLD = 50_000
 
 
@@ -473,82 +468,6 @@ class Gateway:
         return task
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handling: it would end the process before the engine has drained."""
-
-    _leaving: asyncio.Task[None] | None = None
-
-    def __init__(self, config: uvicorn.Config, leave_s: float) -> None:
-        super().__init__(config)
-        self._leave_s = leave_s
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def leave(self, listening: socket.socket) -> None:
-        """End so that no request is cut off. Asked twice, end at once."""
-        if self._leaving is not None:
-            self.should_exit = True
-        else:
-            self._leaving = asyncio.create_task(self._leave(listening))
-
-    async def _leave(self, listening: socket.socket) -> None:
-        """From now on an answer ends its connection, so that the next request goes to another node. Who leaves a
-        connection idle is waited for a little, and so is the request of whoever connected a moment ago; and so long
-        as a balancer may still take us for ready, whoever comes is answered."""
-        self.config.loaded_app = closing = _Closing(self.config.loaded_app)
-        for connection in self.server_state.connections:
-            connection.app = closing  # type: ignore[union-attr]
-        await asyncio.sleep(self._leave_s)
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + LINGER_S
-        while self.server_state.connections and loop.time() < until_s:  # noqa: ASYNC110 - it is uvicorn's set
-            await asyncio.sleep(LOOK_S)
-        for server in getattr(self, "servers", ()):
-            server.close()
-        listening.close()
-        await asyncio.sleep(LOOK_S)
-        self.should_exit = True
-
-
-class _Closing:
-    """The same app, whose every answer ends its connection, and which is not ready."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def send_last(event: Any) -> None:
-            if event["type"] == "http.response.start":
-                headers = [*event["headers"], (b"connection", b"close")]
-                event = {**event, "headers": headers} | ({"status": 503} if scope["path"] == READY else {})
-            await send(event)
-
-        await self._app(scope, receive, send_last)
-
-
-def listen(host: str, port: int, setting: str) -> socket.socket:
-    """A listening socket; `ConfigError` naming `setting` when the port is taken, `http.host` when it is not ours."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    server = socket.socket(family, socket.SOCK_STREAM)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        server.bind((host, port))
-        server.listen(2048)
-    except OSError as error:
-        server.close()
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            raise ConfigError(
-                "http.host", f"{host} is no address of this machine", "Write 127.0.0.1, or 0.0.0.0 for all it has"
-            ) from error
-        raise ConfigError(
-            setting, f"cannot listen on {host}:{port}: {error.strerror or error}", "Stop what uses it, or name another"
-        ) from error
-    server.setblocking(False)
-    return server
-
-
 def node_name(port: int) -> str:
     """What no other living process can be called: of one start of one machine and one of its networks, who listens on
     the port. So a node that is started again need not wait until its predecessor's lease is over."""
@@ -559,24 +478,6 @@ def node_name(port: int) -> str:
     except OSError:  # no Linux: then nobody can have it at any time
         return f"{host}:{port} {uuid.uuid4()}"
     return f"{host}:{port} {boot}/{network}"
-
-
-def http_server(app: Any, trusted_proxies: list[str], leave_s: float = 0) -> _Server:
-    """`leave_s`: see `http.leave_s`."""
-    config = uvicorn.Config(
-        app,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=HTTP_GRACE_S,
-        server_header=False,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=trusted_proxies,
-    )
-    return _Server(config, leave_s)
 
 
 def freeze_memory() -> None:

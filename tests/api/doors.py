@@ -20,8 +20,9 @@ from cascade.channels.smpp.settings import SmppSettings
 from cascade.core.directory import ApiKey, Bot
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
+from cascade.http_server import http_server, listen
 from cascade.sandbox.app import Sandbox, SandboxSettings
-from cascade.serve import Gateway, http_server, listen, now_ms, open_seal
+from cascade.serve import Gateway, now_ms, open_seal
 from cascade.settings import Http, Limits, ProviderLink, RouteStep, Settings, Store, TelegramApi, ViberApi, Webhooks
 from cascade.store import accounts
 

@@ -1,5 +1,6 @@
 """Who comes in, for how long, and what the pages refuse to do for others."""
 
+import asyncio
 import dataclasses
 import html
 import re
@@ -11,8 +12,8 @@ import pytest_asyncio
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from api.doors import HOST, Doors
-from cascade.console import access
+from api.doors import HOST, PATIENCE_S, Doors
+from cascade.console import access, page
 from cascade.store import console
 from cascade.store.console import Role
 
@@ -140,6 +141,15 @@ async def test_a_form_of_another_site_signs_nobody_in(visits: Visits) -> None:
     forged = {"csrf": "of another page", "name": "viewer", "password": PASSWORD}
     assert (await visits.post("/sign-in", forged)).status == 401
     assert (await visits.get("/")).status == 303
+
+
+async def test_a_form_that_does_not_come_is_not_waited_for(visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "FORM_LIMIT_S", 0.05)
+    reader, writer = await asyncio.open_connection(HOST, visits.doors.port)
+    async with asyncio.timeout(PATIENCE_S):
+        writer.write(b"POST /console/sign-in HTTP/1.1\r\nHost: cascade\r\nContent-Length: 100\r\n\r\ncsrf=")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 401 ")
+    writer.close()
 
 
 async def test_signing_out_ends_the_session_wherever_its_cookie_is(visits: Visits) -> None:

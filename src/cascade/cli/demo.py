@@ -24,8 +24,9 @@ from cascade.core.directory import ApiKey
 from cascade.core.errors import ConfigError
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
+from cascade.http_server import http_server, listen
 from cascade.sandbox.app import Sandbox, SandboxSettings
-from cascade.serve import Gateway, freeze_memory, http_server, listen, now_ms, open_seal
+from cascade.serve import Gateway, freeze_memory, now_ms, open_seal
 from cascade.settings import (
     Engine,
     Http,

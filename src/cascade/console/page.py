@@ -1,5 +1,6 @@
 """What every page is given: who asks, how they want it to look, and the words for it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from cascade.console import access, words
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 
 ROOT: Final = "/console"
 MOST_FORM_BYTES: Final = 64 * 1024
+FORM_LIMIT_S: Final = 30.0
 THEMES: Final = ("auto", "light", "dark")
 LANGUAGE_COOKIE: Final = "cascade_language"
 THEME_COOKIE: Final = "cascade_theme"
@@ -140,15 +142,11 @@ class Page:
         return self.request.client.host if self.request.client else ""
 
     async def fields(self) -> list[tuple[str, str]]:
-        """The same with every value of a name. Of a form that is too long nothing is believed, its token neither."""
+        """The same with every value of a name. Of a form that is too long, is cut off or comes
+        too slowly nothing is believed, its token neither."""
         state = self.request.state
         if not hasattr(state, "fields"):
-            body = b""
-            async for chunk in self.request.stream():
-                body += chunk
-                if len(body) > MOST_FORM_BYTES:
-                    body = b""
-                    break
+            body = await _read(self.request)
             state.fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
         found: list[tuple[str, str]] = state.fields
         return found
@@ -173,6 +171,19 @@ class Page:
         merged.pop("done", None)
         kept = {name: value for name, value in merged.items() if value not in (None, "")}
         return f"?{urlencode(kept)}" if kept else ""
+
+
+async def _read(request: Request) -> bytes:
+    body = b""
+    try:
+        async with asyncio.timeout(FORM_LIMIT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_FORM_BYTES:
+                    return b""
+    except (TimeoutError, ClientDisconnect):
+        return b""
+    return body
 
 
 Handler = Callable[[Page], Awaitable[Response]]

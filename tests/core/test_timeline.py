@@ -1,10 +1,14 @@
 """A timeline is text that only grows, and reads back as it was written."""
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.core.timeline import Entry, Mark, decode, encode
 from cascade.core.words import Reason
+
+PAGE = Path(__file__).parents[2] / "docs" / "statuses.md"
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 entries = st.lists(
@@ -43,3 +47,8 @@ def test_an_entry_takes_no_more_room_than_it_says() -> None:
 
 def test_a_new_timeline_is_empty() -> None:
     assert (encode([]), decode("")) == ("", [])
+
+
+def test_every_mark_and_reason_has_its_line_on_the_page() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert [word for word in (*Mark, *Reason) if f"`{word.value}`" not in page] == []

@@ -74,7 +74,8 @@ def test_what_failed_is_listed_and_tried_again(cascade: Run, store: Path) -> Non
     assert (failed["eventId"], failed["tries"], failed["said"]) == (event_id, 3, "timeout")
     assert failed["event"]["type"] == "webhook.test"
     assert cascade("webhook", "redeliver", "acme", id_, "msg_0").code == 1
-    assert "1 will be tried" in cascade("webhook", "redeliver", "acme", id_).output
+    assert "0 will be tried" in cascade("webhook", "redeliver", "acme", id_, "--since", "2999-01-01").output
+    assert "1 will be tried" in cascade("webhook", "redeliver", "acme", id_, "--since", "2h").output
     assert "0 will be tried" in cascade("webhook", "redeliver", "acme", id_).output
     (pending,) = json.loads(cascade("webhook", "deliveries", "acme", id_, "--json").output)
     assert (pending["state"], pending["tries"]) == ("pending", 0)

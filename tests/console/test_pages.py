@@ -4,6 +4,7 @@ import dataclasses
 import re
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from sqlite3 import Connection
 from threading import current_thread
 from typing import Any
@@ -120,6 +121,23 @@ async def test_the_messages_of_one_account_are_shown_whoever_else_has_the_tag(vi
     others = (await admin.get(f"/messages?account={namesake}&tag=shared&span=ever")).text
     assert f"m-{id_}" not in others
     assert f'<option value="{namesake}" selected>namesake</option>' in others
+
+
+async def test_what_a_campaign_has_left_is_not_looked_for_in_a_replica(
+    visits: Visits, city: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may not have it yet."""
+    await city.send_one(tags=["fresh"], messageType="promo")
+    await visits.signed_in("operator")
+    database, asked = city.gateway.database, []
+
+    def cold_reading(*, newest: bool = False) -> AbstractAsyncContextManager[Reader]:
+        asked.append(newest)
+        return type(database).cold_reading(database, newest=newest)
+
+    monkeypatch.setattr(database, "cold_reading", cold_reading)
+    assert (await visits.change("/campaigns/1/cancel/fresh")).status == 303
+    assert asked.count(True) >= 1
 
 
 async def test_a_key_is_shown_once_and_works_until_it_is_revoked(visits: Visits, city: Doors) -> None:

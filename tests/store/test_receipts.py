@@ -84,6 +84,12 @@ async def test_what_no_engine_can_store_is_left_out(database: Database) -> None:
     assert kept.receipt == Receipt("7", ReceiptState.FAILED, Reason.UNDELIVERABLE, "err", recipient=PHONE)
 
 
+@pytest.mark.parametrize("given", ["7\0", "\0007"])
+async def test_an_id_that_no_engine_can_store_is_known_by_what_is_left_of_it(database: Database, given: str) -> None:
+    await remember(database, sent(given))
+    assert await find(database, (LINK, "7")) == await find(database, (LINK, given)) == {(LINK, "7"): sent("7")}
+
+
 async def test_a_repeated_receipt_is_kept_twice_and_worked_in_order(database: Database) -> None:
     await take(database, from_phone("1"), from_phone("2"))
     await take(database, from_phone("1"), now_ms=T0 - 1)

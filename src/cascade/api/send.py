@@ -274,15 +274,7 @@ def _key_digest(request: Request) -> bytes | None:
     if key is None:
         return None
     if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
-        raise InvalidRequest(
-            [
-                Fault(
-                    ErrorCode.INVALID_FIELD,
-                    f"Idempotency-Key: send 1 to {MAX_KEY} visible characters",
-                    "Idempotency-Key",
-                )
-            ]
-        )
+        raise _bad_key(f"Idempotency-Key: send 1 to {MAX_KEY} visible characters")
     return blake2b(key.encode(), digest_size=16).digest()
 
 

@@ -41,7 +41,6 @@ OPTIONS = range(1, 6)
 MAX_RCS_TEXT = 3072
 MAX_RCS_BUTTONS = 4
 MAX_RCS_BUTTON = 25
-MAX_SMS_SENDER = 11
 PICTURES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 RCS_MEDIA = PICTURES | {".gif": "image/gif", ".mp4": "video/mp4", ".pdf": "application/pdf"}
 

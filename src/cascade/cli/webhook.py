@@ -4,12 +4,12 @@ import asyncio
 import json as json_words
 import uuid
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from cascade.cli import output
+from cascade.cli.gateway import moment
 from cascade.cli.in_store import in_store, written
 from cascade.cli.options import Config, Json
 from cascade.core.errors import ConfigError
@@ -172,12 +172,13 @@ def redeliver(
     account: str,
     webhook_id: Id,
     event_id: Annotated[str | None, typer.Argument(help="One event: msg_…; none given: all that failed.")] = None,
-    since: Annotated[datetime | None, typer.Option(help="Only events from then on (UTC).")] = None,
+    since: Annotated[str | None, typer.Option(help="Only events from then on: a time, or a span such as 2h.")] = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Try events again, under the same ids; a running gateway does so within a second."""
-    since_ms = 0 if since is None else round(since.timestamp() * 1000)
+    begun = moment("--since", since)
+    since_ms = 0 if begun is None else round(begun.timestamp() * 1000)
 
     async def work(tx: Transaction, settings: Settings) -> int:
         webhook = await _find(tx, account, webhook_id)

@@ -1,7 +1,7 @@
 """Jinja's environment, and how numbers, money and times are written."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -95,15 +95,6 @@ class Formats:
 
     def ago(self, ms: int | None) -> str:
         return NONE if ms is None else self.duration(max(self.now_ms - ms, 0))
-
-
-def parse_local(text: str, zone: ZoneInfo) -> int | None:
-    """Milliseconds of what a `datetime-local` field holds; None when it holds nothing of the kind."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return round((at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC).timestamp() * 1_000)
 
 
 def _static(name: str) -> str:

@@ -34,9 +34,8 @@ class Content:
     """`text` is complete: placeholders were replaced when the message was accepted; empty for a flash call.
 
     `options` are the answers of a survey, in order; empty for every other type. `reply_hint` says how to answer where
-    they can only be listed. `native` holds what only one provider
-    has and the client wrote for it, under the contract's names: that provider's adapter knows each of them, and no
-    other adapter is given any.
+    they can only be listed. `native` holds what only one provider has and the client wrote for it, under the contract's
+    names: that provider's adapter knows each of them, and no other adapter is given any.
     """
 
     text: str

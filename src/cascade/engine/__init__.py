@@ -1,1 +1,1 @@
-"""What runs again and again: dispatcher, recorder, receiver, timekeeper, notifier, click counter."""
+"""What runs again and again, one loop a module; `worker` starts them."""

@@ -31,16 +31,6 @@ NOTE = """
     UPDATE store_copy SET last_key = $2, rows_copied = rows_copied + $3, hash_1 = hash_1 + $4, hash_2 = hash_2 + $5
     WHERE table_name = $1
 """
-# SQLite keeps what may be repeated by the request, PostgreSQL by the message (store/repeats.py).
-REPEATS = (
-    """
-    INSERT INTO recent_message (account_id, digest, message_id, at_ms)
-    SELECT account_id, substr(digests, place * 16 + 1, 16), substr(message_ids, place * 16 + 1, 16), at_ms
-    FROM recent_batch, generate_series(0, length(digests) / 16 - 1) AS place
-    ORDER BY id, place ON CONFLICT DO NOTHING
-    """,
-    "DELETE FROM recent_batch",
-)
 SEPARATOR, NULL = "\x1f", "\x1e"
 # What SQLite keeps in one row for each request, and indexes in memory, PostgreSQL keeps and indexes message by message.
 UNPACK_REPEATS = """
@@ -245,8 +235,6 @@ async def _finish(file: sqlite3.Connection, connection: asyncpg.Connection, prog
             await connection.execute(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), {last})")
         await connection.execute(UNPACK_REPEATS)
         await connection.execute("TRUNCATE recent_batch")
-        for statement in REPEATS:
-            await connection.execute(statement)
         await connection.execute("DROP TABLE store_copy")
         for statement in versions.statements():
             await connection.execute(statement)

@@ -189,7 +189,7 @@ class Transaction(Reader, Protocol):
         ...
 
     async def each(self, statement: Statement, parameters: Sequence[Sequence[Any]]) -> list[bool]:
-        """The same; of each set of parameters, whether it changed a row.
+        """Like `many`; of each set of parameters, whether it changed a row.
 
         On PostgreSQL the statement returns the places of those that did, counted from 1 (`WITH ORDINALITY`).
         """

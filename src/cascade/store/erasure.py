@@ -2,9 +2,9 @@
 
 Of a message stays what counts and costs: type, route, times, status, marks, price. What names the person or was told
 them goes: phone, addresses, text, the client's tracking id, what a provider wrote. That they want no advertising stays,
-as a digest: else the next campaign would reach them. A message that has begun cannot be
-called back: it is remembered here and erased when it has ended. In all that has no index by person each row is looked
-at, beside the traffic; this may take a while, and happens rarely.
+as a digest: else the next campaign would reach them. A message that has begun cannot be called back: it is remembered
+here and erased when it has ended. In all that has no index by person each row is looked at, beside the traffic; this
+may take a while, and happens rarely.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence

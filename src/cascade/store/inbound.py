@@ -7,6 +7,7 @@ from typing import NamedTuple
 from cascade.core.inbound import Inbound, InboundKind
 from cascade.core.node import ALONE, Share
 from cascade.store.database import Reader, Row, Statement, Transaction
+from cascade.store.texts import storable
 
 
 class Told(NamedTuple):
@@ -51,14 +52,14 @@ async def add(tx: Transaction, link: str, came: Sequence[Inbound], now_ms: int) 
         [
             (
                 link,
-                _storable(one.id),
+                storable(one.id),
                 one.kind.value,
-                _storable(one.address),
-                _storable(one.text),
-                _storable(one.payload),
-                _storable(one.reply_to),
-                _storable(one.phone),
-                _storable(json.dumps(dict(one.profile), ensure_ascii=False)),
+                storable(one.address),
+                storable(one.text),
+                storable(one.payload),
+                storable(one.reply_to),
+                storable(one.phone),
+                storable(json.dumps(dict(one.profile), ensure_ascii=False)),
                 now_ms,
                 now_ms,
             )
@@ -97,8 +98,3 @@ def _told(row: Row) -> Told:
     id_, link, provider_id, kind, address, text, payload, reply_to, phone, profile, received_at_ms = row
     inbound = Inbound(provider_id, InboundKind(kind), address, text, payload, reply_to, phone, json.loads(profile))
     return Told(id_, link, inbound, received_at_ms)
-
-
-def _storable(text: str | None) -> str | None:
-    """PostgreSQL's texts hold no NUL, and no half of a surrogate pair."""
-    return text and text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -14,6 +14,7 @@ from cascade.core.words import Reason
 from cascade.store import messages
 from cascade.store.database import Insertion, Reader, Row, Statement, Transaction, unnest
 from cascade.store.messages import Key
+from cascade.store.texts import storable
 
 KEPT_MS = 24 * 3600 * 1000
 """How long an unmatched receipt is kept: a provider's answer does not come later than that."""
@@ -117,21 +118,16 @@ async def add(tx: Transaction, link: str, receipts: Sequence[Receipt], now_ms: i
     """Put receipts into the inbox and wake whoever works it."""
     rows = [
         (
-            _storable(receipt.provider_id),
+            storable(receipt.provider_id),
             receipt.state.value,
             receipt.reason.value if receipt.reason else None,
-            _storable(receipt.detail),
-            _storable(receipt.recipient),
+            storable(receipt.detail),
+            storable(receipt.recipient),
         )
         for receipt in receipts
     ]
     await tx.insert(ADD, rows, (link, now_ms, now_ms))
     tx.receipts_ready()
-
-
-def _storable(text: str | None) -> str | None:
-    """PostgreSQL's texts hold no NUL."""
-    return text and text.replace("\0", "")
 
 
 async def due(reader: Reader, now_ms: int, limit: int, share: Share = ALONE) -> list[InboxReceipt]:
@@ -174,10 +170,10 @@ async def postpone(tx: Transaction, again: Iterable[tuple[int, int]]) -> None:
 
 async def add_parts(tx: Transaction, parts: Sequence[SentPart]) -> None:
     """Remember whose the provider's ids are. Of two parts with one id the later one counts."""
-    rows = {
-        (link, provider_id): (link, provider_id, *key, attempt, step, part)
-        for link, provider_id, key, attempt, step, part in parts
-    }
+    rows = {}
+    for link, provider_id, key, attempt, step, part in parts:
+        stored_id = storable(provider_id)
+        rows[link, stored_id] = (link, stored_id, *key, attempt, step, part)
     await tx.insert(ADD_PART, [rows[key] for key in sorted(rows)])
 
 
@@ -185,7 +181,7 @@ async def find_parts(reader: Reader, ids: Iterable[tuple[str, str]]) -> dict[tup
     """The parts that are known among (link, provider id)."""
     by_link: dict[str, list[str]] = {}
     for link, provider_id in ids:
-        by_link.setdefault(link, []).append(provider_id)
+        by_link.setdefault(link, []).append(storable(provider_id))
     found = {}
     for link, provider_ids in by_link.items():
         for provider_id, account_id, message_id, attempt, step, part in await reader.rows(

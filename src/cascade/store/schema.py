@@ -1,8 +1,8 @@
 """The tables, written once for both engines.
 
 `account_id` leads every key of what belongs to an account, so that the tables can be distributed by it. The partial
-indexes hold only what is alive: ten million finished messages cost the queue nothing. A change
-here needs a revision that brings older stores to it (docs/migrations.md).
+indexes hold only what is alive: ten million finished messages cost the queue nothing. A change here needs a revision
+that brings older stores to it (docs/migrations.md).
 """
 
 from sqlalchemy import (

@@ -18,7 +18,7 @@ import structlog
 
 from cascade.channels.base import Answer, Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Fitted, as_sms
-from cascade.channels.http import HttpRequest, HttpResponse, header, redact, retry_after_s
+from cascade.channels.http import HttpRequest, HttpResponse, basic, header, redact, retry_after_s
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
 from cascade.core.content import Content, plain_text
 from cascade.core.errors import ConfigError, ForgedCallbackError, MalformedCallbackError
@@ -106,7 +106,9 @@ class TwilioSms:
         }
         if self.callback_url is not None:
             form["StatusCallback"] = self.callback_url
-        return HttpRequest("POST", f"{self._account}/Messages.json", {"Authorization": self._basic()}, form=form)
+        return HttpRequest(
+            "POST", f"{self._account}/Messages.json", {"Authorization": self._authorization()}, form=form
+        )
 
     def outcome(self, response: HttpResponse) -> Outcome:
         answer = response.json()
@@ -171,7 +173,7 @@ class TwilioSms:
 
     def account_request(self) -> HttpRequest:
         """By the account's own token: a standard API key may send, and may not look at accounts."""
-        return HttpRequest("GET", f"{self._account}.json", {"Authorization": _basic(self.account_sid, self.auth_token)})
+        return HttpRequest("GET", f"{self._account}.json", {"Authorization": basic(self.account_sid, self.auth_token)})
 
     def account(self, response: HttpResponse) -> Health:
         answer = response.json()
@@ -183,14 +185,10 @@ class TwilioSms:
     def _account(self) -> str:
         return f"{self.base_url.rstrip('/')}/2010-04-01/Accounts/{quote(self.account_sid, safe='')}"
 
-    def _basic(self) -> str:
+    def _authorization(self) -> str:
         if self.api_key_sid is not None and self.api_key_secret is not None:
-            return _basic(self.api_key_sid, self.api_key_secret)
-        return _basic(self.account_sid, self.auth_token)
-
-
-def _basic(user: str, password: Secret) -> str:
-    return f"Basic {base64.b64encode(f'{user}:{password.reveal()}'.encode()).decode()}"
+            return basic(self.api_key_sid, self.api_key_secret)
+        return basic(self.account_sid, self.auth_token)
 
 
 def fitted(content: Content, type: MessageType) -> Fitted | None:  # noqa: A002

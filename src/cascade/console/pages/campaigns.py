@@ -107,7 +107,7 @@ async def cancel(page: Page) -> Response:
     after_id = b""
     cancelled = 0
     while True:
-        async with page.parts.database.cold_reading() as reader:
+        async with page.parts.database.cold_reading(newest=True) as reader:
             keys = await tags.not_begun(reader, account_id, tag, after_id, before_id, SET)
         if not keys:
             break

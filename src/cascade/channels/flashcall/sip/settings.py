@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from cascade.core.errors import ConfigError
+from cascade.core.flashcalls import is_caller
 from cascade.core.secret import Secret
 
 LONGEST_NO_RING_S: Final = 20.0
@@ -13,7 +14,6 @@ LONGEST_RING_S: Final = 5.0
 """With 32 s for a CANCEL that nobody answers, a call so long still ends before its lease."""
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?")
-_PHONE = re.compile(r"\+?[0-9]{5,15}")
 
 
 class Carrier(StrEnum):
@@ -90,7 +90,7 @@ class SipSettings:
             if not text.isprintable():
                 raise self._error(name, "it holds a control character", "Copy it from the operator's letter")
         for number in self.callers:
-            if not _PHONE.fullmatch(number):
+            if not is_caller(number):
                 raise self._error("callers", f"{number!r} is no phone", "Write numbers with their plus: +380441234567")
         if self.window < 1:
             raise self._error("window", "it is below 1", "Write how many calls at once the operator allows")

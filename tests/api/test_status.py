@@ -55,7 +55,7 @@ CASES = {
         {"viber_bot": "blocked"},
         {},
         "delivered",
-        {"deliverystatus": "delivered", "channel": "sms"},
+        {"deliverystatus": "delivered", "channel": "sms", "deliveredVia": "sms"},
         {"telegram_bot": "skipped", "viber_bot": "rejected", "sms": "delivered"} | SKIPPED,
     ),
     "read": Case(
@@ -69,7 +69,7 @@ CASES = {
         {"sms": "rejects"},
         {},
         "undeliverable",
-        {"deliverystatus": "undeliverable", "channel": None},
+        {"deliverystatus": "undeliverable", "channel": None, "deliveredVia": None},
         {"telegram_bot": "skipped", "viber_bot": "skipped", "sms": "rejected"} | SKIPPED,
     ),
     "a long text: its parts are counted": Case(

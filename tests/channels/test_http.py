@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
+from cascade.channels import http
 from cascade.channels.base import Capabilities, Heard
 from cascade.channels.http import HttpRequest, HttpResponse, HttpSettings, HttpTransport, header, redact
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry, Revocation, Sent
@@ -421,6 +422,42 @@ async def test_the_window_bounds_what_is_unanswered() -> None:
         assert sorted(desk.settled) == [(n, Accepted(("7",))) for n in (1, 2, 3)]
         assert (desk.transport.room(), gate.most_inside) == (3, 3)
         assert desk.rooms == 1 + 3  # at the start, and as each came back
+
+
+async def test_a_provider_that_tells_two_people_in_a_row_to_wait_is_left_alone_and_then_tried_with_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "SHORTEST_PAUSE_S", 0.3)
+    statuses = iter([429, 429, 200, 429, 429, 429, 200])
+
+    async def busy(_: web.Request) -> web.StreamResponse:
+        status = next(statuses)
+        return web.Response(status=status, text='{"id": "7"}' if status == 200 else "slow down")
+
+    async def resumed() -> int:
+        async with asyncio.timeout(10):
+            while not (room := desk.transport.room()):  # noqa: ASYNC110 - it is a number, and nobody's event
+                await asyncio.sleep(0.01)
+        return room
+
+    ann, bea = an_attempt(), replace(an_attempt(), address="+380509998877")
+    waits, taken = Retry(Reason.THROTTLED, None, "HTTP 429, body not understood (JSONDecodeError)"), Accepted(("7",))
+    async with serving(busy) as base_url, link_to(base_url) as desk:
+        for attempt, outcome, room in (
+            (ann, waits, 4),
+            (ann, waits, 4),  # her chat, perhaps
+            (bea, taken, 4),
+            (ann, waits, 4),
+            (bea, waits, 0),
+            (bea, waits, 0),
+            (bea, taken, 4),
+        ):
+            told = desk.rooms
+            assert await desk.outcome_of(attempt) == outcome
+            assert desk.transport.room() == room
+            if not room:
+                assert await resumed() == 1
+                assert desk.rooms == told + 2  # as it came back, and as the pause ended
 
 
 async def test_stop_waits_for_answers_under_way() -> None:

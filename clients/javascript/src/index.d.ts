@@ -43,6 +43,10 @@ export interface Sent {
   trackinId: string;
   /** Fields of yours that mean nothing to the gateway. */
   ignored?: string[];
+  /** Who will call, of a flash call. */
+  callerId?: string;
+  /** The same with its last digits alone. */
+  pattern?: string;
 }
 
 export interface Fault {
@@ -88,6 +92,8 @@ export interface Listed {
 }
 
 export interface Status extends Listed {
+  /** As `channel`, by the name that webhooks give it. */
+  deliveredVia: Channel | null;
   partscount: number;
   rate: number;
   fallbacks: Array<{ type: Channel; status: string }>;
@@ -96,6 +102,10 @@ export interface Status extends Listed {
   clicks?: number;
   machineClicks?: number;
   survey?: string;
+  callerId?: string;
+  pattern?: string;
+  digitsMatched?: boolean;
+  checksLeft?: number;
   expiresAt: string;
   attempts: Array<Record<string, unknown> & { channel: Channel; state: string }>;
   timeline: Array<Record<string, unknown> & { at: string; event: string }>;

@@ -82,6 +82,7 @@ class StatusShown(TypedDict):
     rate: Annotated[float, Field(description="What the channel that delivered, or else the present one, costs")]
     rateCurrency: str
     channel: Annotated[Channel | None, Field(description="The one that delivered")]
+    deliveredVia: Annotated[Channel | None, Field(description="The same, by the name that webhooks give it")]
     fallbacks: list[Fallback]
     extendedStatuses: dict[Channel, str]
     read: bool
@@ -182,6 +183,7 @@ def describe(seen: Seen, currency: str) -> dict[str, Any]:
         "rate": money(message.route[max(reached, 0)].cost_micros if message.route else 0),
         "rateCurrency": currency,
         "channel": delivered_by.value if delivered_by else None,
+        "deliveredVia": delivered_by.value if delivered_by else None,
         "fallbacks": [
             {"type": step.channel.value, "status": channels[step.channel]}
             for place, step in enumerate(message.route)

@@ -44,6 +44,9 @@ log = structlog.get_logger()
 HIDDEN = "***"
 MAX_DETAIL = 200
 LONGEST_RETRY_AFTER_S = 86_400.0
+SHORTEST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+"""Of a link that is told to slow down, until one message is tried again."""
 PHONE = re.compile(r"\+?\d(?:[ ().-]{0,2}\d){6,}")
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "cascade"}  # answers are small
 WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
@@ -251,7 +254,12 @@ class HttpSettings:
 
 
 class HttpTransport:
-    """The `Transport` of any HTTP adapter. `link` is the name that its log lines carry."""
+    """The `Transport` of any HTTP adapter. `link` is the name that its log lines carry.
+
+    A provider that says "slow down" to one person's message may mean that person's chat. One that says so to two in a
+    row, of two people, means the link: then nobody is sent anything for as long as it asks, and one message at a time
+    until it takes one again.
+    """
 
     def __init__(self, adapter: HttpAdapter, link: str, settings: HttpSettings = HttpSettings()) -> None:
         self.adapter = adapter
@@ -272,6 +280,9 @@ class HttpTransport:
         self._token: tuple[Token, float] | None = None
         self._token_asked = asyncio.Lock()
         self._under_way: set[asyncio.Task[Outcome]] = set()
+        self._throttled: str | None = None  # who was last told to wait, no message having been taken since
+        self._is_throttled = False
+        self._pause: asyncio.TimerHandle | None = None
         self._on_room: Callable[[], None] = _nobody
         self._is_started = False
 
@@ -283,9 +294,9 @@ class HttpTransport:
         asyncio.get_running_loop().call_soon(on_room)
 
     def room(self) -> int:
-        if not self._is_started:
+        if not self._is_started or self._pause is not None:
             return 0
-        return self._settings.window - len(self._under_way)
+        return max((1 if self._is_throttled else self._settings.window) - len(self._under_way), 0)
 
     def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:
         room = self.room()
@@ -365,6 +376,8 @@ class HttpTransport:
 
     async def stop(self, grace_s: float) -> None:
         self._is_started = False
+        self._end_pause()
+        self._throttled, self._is_throttled = None, False
         try:
             if self._under_way:
                 await asyncio.wait(self._under_way, timeout=grace_s)
@@ -396,10 +409,34 @@ class HttpTransport:
                 self._report(attempt, outcome, None)
             else:
                 outcome = task.result()
+            self._heed(attempt, outcome)
             settle(attempt, outcome)
             self._on_room()
 
         return settled
+
+    def _heed(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Slow down, or go on as before."""
+        if isinstance(outcome, Accepted | Delivered):
+            self._throttled, self._is_throttled = None, False
+        elif isinstance(outcome, Retry) and outcome.reason is Reason.THROTTLED and self._is_started:
+            if self._is_throttled or self._throttled not in (None, attempt.address):
+                pause_s = min(max(outcome.after_s or 0.0, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
+                if not self._is_throttled:
+                    self._log.warning("throttle_started", seconds=pause_s)
+                self._is_throttled = True
+                self._end_pause()
+                self._pause = asyncio.get_running_loop().call_later(pause_s, self._resume)
+            self._throttled = attempt.address
+
+    def _resume(self) -> None:
+        self._end_pause()
+        self._on_room()
+
+    def _end_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
 
     async def _carry(self, attempt: Attempt) -> Outcome:
         refused = None

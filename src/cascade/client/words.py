@@ -32,10 +32,13 @@ class Message(TypedDict, total=False):
 
 
 class Sent(TypedDict):
-    """`trackinId` is your `id`. `ignored`: fields of yours that mean nothing to the gateway."""
+    """`trackinId` is your `id`. `ignored`: fields of yours that mean nothing to the gateway. `callerId`, and `pattern`
+    with its last digits alone: who will call, of a flash call."""
 
     messageId: str
     trackinId: str
+    callerId: NotRequired[str]
+    pattern: NotRequired[str]
     ignored: NotRequired[list[str]]
 
 
@@ -99,6 +102,7 @@ class Status(TypedDict):
     toPhone: NotRequired[str]
     deliverystatus: DeliveryStatus
     channel: str | None
+    deliveredVia: str | None
     partscount: int
     cost: float
     rate: float
@@ -109,6 +113,10 @@ class Status(TypedDict):
     clicks: NotRequired[int]
     machineClicks: NotRequired[int]
     survey: NotRequired[str]
+    callerId: NotRequired[str]
+    pattern: NotRequired[str]
+    digitsMatched: NotRequired[bool]
+    checksLeft: NotRequired[int]
     acceptedAt: str
     expiresAt: str
     scheduledSent: NotRequired[str | None]

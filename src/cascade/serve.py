@@ -38,7 +38,7 @@ from cascade.core.directory import Directory, PlannedStep, Rate, SharedLink
 from cascade.core.errors import ConfigError, ProviderUnreachableError, StoreUnavailableError, StoreUnreachableError
 from cascade.core.flashcalls import FlashcallRules
 from cascade.core.prices import Price, Prices, micros_of
-from cascade.core.replies import ReplyHints, Wishes
+from cascade.core.replies import Keywords, ReplyHints
 from cascade.core.secret import Secret
 from cascade.core.targets import Targets
 from cascade.core.words import Channel
@@ -291,7 +291,7 @@ class Gateway:
         self._worker.add_clicks(self._clicks)
         if self._role.has_engine:
             given = self.settings.inbound
-            self._worker.add_correspondent(self._newest_directory, Wishes(given.stop_words, given.start_words))
+            self._worker.add_correspondent(self._newest_directory, Keywords(given.stop_words, given.start_words))
         self._keep_doing("directory", self.refresh)
         self._keep_doing("keys_used", self._write_keys_used)
         if self._role.has_engine:

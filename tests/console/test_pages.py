@@ -140,6 +140,19 @@ async def test_what_a_campaign_has_left_is_not_looked_for_in_a_replica(
     assert asked.count(True) >= 1
 
 
+async def test_a_number_that_is_none_of_ours_is_no_fault_of_ours(visits: Visits, city: Doors) -> None:
+    huge = "9" * 5_000
+    await visits.signed_in("admin")
+    assert (await visits.get(f"/audit?before={huge}")).status == 200
+    assert (await visits.change("/accounts/1/keys", name="x", scope="read", days=huge)).status == 400
+    assert (await visits.change("/accounts/1/limits", send_rate=huge, send_burst="1")).status == 400
+    assert (await visits.change("/send", account_id=huge)).status == 400
+    sent = {"account_id": "1", "phone": PHONE, "sender": "Acme", "type": "transaction", "text": "Hi", "ttl": "soon"}
+    assert (await visits.change("/send", **sent)).status == 400
+    await visits.change("/look", account=huge)
+    assert (await visits.get("/")).status == 200
+
+
 async def test_a_key_is_shown_once_and_works_until_it_is_revoked(visits: Visits, city: Doors) -> None:
     await visits.signed_in("admin")
     made = await visits.change("/accounts/1/keys", name="shop", scope="read", days="3")

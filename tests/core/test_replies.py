@@ -2,19 +2,19 @@
 
 import pytest
 
-from cascade.core.replies import Payload, ReplyHints, Wish, Wishes, chosen, read_payload
+from cascade.core.replies import Keyword, Keywords, Payload, ReplyHints, chosen, read_payload
 
-WISHES = Wishes()
+KEYWORDS = Keywords()
 MEANT = {
-    "STOP": Wish.STOP,
-    " stop! ": Wish.STOP,
-    "/stop": Wish.STOP,
-    "Стоп.": Wish.STOP,
-    "відписатися": Wish.STOP,
-    "«Отписаться»": Wish.STOP,
-    "Arrêt": Wish.STOP,
-    "start": Wish.START,
-    "Підписатись": Wish.START,
+    "STOP": Keyword.STOP,
+    " stop! ": Keyword.STOP,
+    "/stop": Keyword.STOP,
+    "Стоп.": Keyword.STOP,
+    "відписатися": Keyword.STOP,
+    "«Отписаться»": Keyword.STOP,
+    "Arrêt": Keyword.STOP,
+    "start": Keyword.START,
+    "Підписатись": Keyword.START,
     "do not stop": None,
     "stop it please": None,
     "": None,
@@ -22,14 +22,14 @@ MEANT = {
 }
 
 
-@pytest.mark.parametrize(("text", "wish"), MEANT.items(), ids=MEANT)
-def test_a_wish_is_all_that_was_said(text: str, wish: Wish | None) -> None:
-    assert WISHES.of(text) is wish
+@pytest.mark.parametrize(("text", "keyword"), MEANT.items(), ids=MEANT)
+def test_a_wish_is_all_that_was_said(text: str, keyword: Keyword | None) -> None:
+    assert KEYWORDS.of(text) is keyword
 
 
 def test_words_are_the_operators() -> None:
-    wishes = Wishes(stop=["Genug"], start=[])
-    assert (wishes.of("genug"), wishes.of("STOP")) == (Wish.STOP, None)
+    keywords = Keywords(stop=["Genug"], start=[])
+    assert (keywords.of("genug"), keywords.of("STOP")) == (Keyword.STOP, None)
 
 
 OPTIONS = ("Good", "Bad", "👍", "10")

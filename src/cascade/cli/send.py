@@ -12,7 +12,7 @@ import typer
 
 from cascade.cli import output
 from cascade.cli.campaign import plan as plans
-from cascade.cli.campaign.conduct import Places, Wishes, conduct
+from cascade.cli.campaign.conduct import Choices, Places, conduct
 from cascade.cli.campaign.people import open_people
 from cascade.cli.gateway import GatewayError, Key, Url, gateway, moment
 from cascade.cli.messages import show
@@ -119,8 +119,8 @@ def send(
         report or csv.with_name(f"{csv.name}{suffix}.refused.csv"),
         journal or csv.with_name(f"{csv.name}{suffix}.journal"),
     )
-    wishes = Wishes(skips_refused=skip_refused, is_dry=dry_run, is_sure=yes, is_json=json)
-    conduct(people, about, places, wishes, url, key)
+    choices = Choices(skips_refused=skip_refused, is_dry=dry_run, is_sure=yes, is_json=json)
+    conduct(people, about, places, choices, url, key)
 
 
 def _route(given: str) -> str | list[str]:

@@ -83,7 +83,7 @@ class Page:
         """The one that the pages are narrowed to; None: all of them."""
         text = self.request.cookies.get(ACCOUNT_COOKIE, "")
         try:
-            return self.parts.directory().accounts.get(int(text)) if text.isdecimal() else None
+            return self.parts.directory().accounts.get(whole(text) or 0)
         except StoreUnavailableError:
             return None
 
@@ -268,7 +268,12 @@ def _languages(header: str) -> list[str]:
 
 
 def int_or_missing(values: Mapping[str, Any], name: str) -> int:
-    text = str(values.get(name, ""))
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+    found = whole(str(values.get(name, "")))
+    if found is None:
         raise NotFoundError
-    return int(text)
+    return found
+
+
+def whole(text: str) -> int | None:
+    """The number that a field holds; None when it holds none, or one that is larger than any of ours."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None

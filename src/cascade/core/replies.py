@@ -27,20 +27,20 @@ _AROUND = " \t\r\n\"'«»„“”’.,;:!?()[]{}<>/*_-–—"
 _LONGEST = 64
 
 
-class Wish(Enum):
+class Keyword(Enum):
     """What a word asks for."""
 
     STOP = "stop"
     START = "start"
 
 
-class Wishes:
+class Keywords:
     """The words that ask for something. One counts only where it is all that was said, whatever stands around it."""
 
     def __init__(self, stop: Iterable[str] = STOP_WORDS, start: Iterable[str] = START_WORDS) -> None:
-        self._meanings = {_plain(word): Wish.START for word in start} | {_plain(word): Wish.STOP for word in stop}
+        self._meanings = {_plain(word): Keyword.START for word in start} | {_plain(word): Keyword.STOP for word in stop}
 
-    def of(self, text: str) -> Wish | None:
+    def of(self, text: str) -> Keyword | None:
         return self._meanings.get(_plain(text)) if len(text) <= _LONGEST else None
 
 

@@ -22,7 +22,7 @@ from cascade.core.machine import OptedOut, ReceiptCame
 from cascade.core.message import Status
 from cascade.core.node import Share
 from cascade.core.receipt import ReceiptState
-from cascade.core.replies import Wish, Wishes, chosen, read_payload
+from cascade.core.replies import Keyword, Keywords, chosen, read_payload
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType
 from cascade.engine import decisions, metrics, sets
@@ -83,14 +83,14 @@ class Correspondent:
         database: Database,
         directory: Callable[[], Directory],
         replies: Callable[[str], Replies | None],
-        wishes: Wishes,
+        keywords: Keywords,
         now_ms: Callable[[], int],
         share: Callable[[], Share],
     ) -> None:
         self._database = database
         self._directory = directory
         self._replies = replies
-        self._wishes = wishes
+        self._keywords = keywords
         self._now_ms = now_ms
         self._share = share
         self._news = asyncio.Event()
@@ -254,19 +254,19 @@ class Correspondent:
         channel = Channel(told.link.partition(".")[0])
         if channel.needs_subscriber:
             owner = await self._come_or_go(tx, told, owner, now_ms)
-        wish = None
+        keyword = None
         if given.kind is InboundKind.TEXT and given.text is not None:
-            wish = self._wishes.of(given.text)
-        if wish is not None and owner.phone is not None:
-            await self._wish(tx, told, owner, wish, now_ms)
+            keyword = self._keywords.of(given.text)
+        if keyword is not None and owner.phone is not None:
+            await self._obey(tx, told, owner, keyword, now_ms)
         elif await self._survey(tx, told, owner, channel, now_ms):
             return owner.phone is not None
         about = None if owner.about is None else About(*owner.about.key, owner.about.tracking_id)
         event = happened.inbound_received(
             owner.account_id, given, channel, told.link, owner.phone, about, told.received_at_ms
         )
-        if wish is not None and owner.phone is not None:
-            event = event._replace(data={**event.data, "optOut": wish.value})
+        if keyword is not None and owner.phone is not None:
+            event = event._replace(data={**event.data, "optOut": keyword.value})
         await events.add(tx, [event])
         return owner.phone is not None
 
@@ -285,12 +285,12 @@ class Correspondent:
             await subscribers.resume(tx, owner.account_id, told.link, given.address, now_ms)
         return owner
 
-    async def _wish(self, tx: Transaction, told: Told, owner: Owner, wish: Wish, now_ms: int) -> None:
+    async def _obey(self, tx: Transaction, told: Told, owner: Owner, keyword: Keyword, now_ms: int) -> None:
         account_id, phone = owner.account_id, owner.phone
         assert phone is not None  # noqa: S101 - the caller has looked
-        metrics.OPT_OUTS.labels(wish.value).inc()
-        log.info("opt_out_changed", account_id=account_id, link=told.link, wish=wish.value)
-        if wish is Wish.START:
+        metrics.OPT_OUTS.labels(keyword.value).inc()
+        log.info("opt_out_changed", account_id=account_id, link=told.link, wish=keyword.value)
+        if keyword is Keyword.START:
             await optouts.remove(tx, account_id, phone)
             return
         await optouts.add(tx, account_id, [OptOut(phone, told.link, told.received_at_ms)])

@@ -14,7 +14,7 @@ from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState
 from cascade.core.message import Message
 from cascade.core.node import ALONE, Role, Share
-from cascade.core.replies import Wishes
+from cascade.core.replies import Keywords
 from cascade.core.turns import Lane
 from cascade.engine import dispatcher as dispatchers
 from cascade.engine import metrics
@@ -184,9 +184,9 @@ class Worker:
         self._clicks = clicks
         self._spawn("clicks", clicks.run)
 
-    def add_correspondent(self, directory: Callable[[], Directory], wishes: Wishes) -> None:
+    def add_correspondent(self, directory: Callable[[], Directory], keywords: Keywords) -> None:
         self._correspondent = Correspondent(
-            self._database, directory, self._replying, wishes, self._now_ms, lambda: self.share
+            self._database, directory, self._replying, keywords, self._now_ms, lambda: self.share
         )
         self._database.on_inbound_ready = self._correspondent.wake
         self._spawn("correspondent", self._correspondent.run)

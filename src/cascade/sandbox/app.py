@@ -42,13 +42,11 @@ class SandboxSettings:
 
     `late_s` is how long a `late` phone's receipt takes; `retries_s` are the delays between the tries of a callback.
     `sip_accounts`: who may call, by user name; None: anyone. `ari_users`: who may use the Asterisk. `sinch_apps`:
-    secrets in base64 by application key.
-    `rbm_client_token` signs Google's events, and
-    `rbm_service_account` is the JSON of a key that it takes; None: one that it makes and shows. `twilio_accounts` are
-    auth tokens by account SID, `smsbat_keys` and `infobip_keys` API keys; `vonage` is the one account there.
-    `answer_delay_s` is how long a provider takes to answer after it has done what was asked, so that receipts overtake
-    its answers.
-    With `keep_inbox` off nothing that reaches a phone is remembered: for benchmarks, where it would fill the memory.
+    secrets in base64 by application key. `rbm_client_token` signs Google's events, and `rbm_service_account` is the
+    JSON of a key that it takes; None: one that it makes and shows. `twilio_accounts` are auth tokens by account SID,
+    `smsbat_keys` and `infobip_keys` API keys; `vonage` is the one account there. `answer_delay_s` is how long a
+    provider takes to answer after it has done what was asked, so that receipts overtake its answers. With `keep_inbox`
+    off nothing that reaches a phone is remembered: for benchmarks, where it would fill the memory.
     """
 
     host: str = "127.0.0.1"
@@ -104,7 +102,6 @@ class Sandbox:
             late_s=settings.late_s,
             keep_inbox=settings.keep_inbox,
         )
-
         self.asterisk = Asterisk(
             self.people, settings.ari_users, late_s=settings.late_s, keep_inbox=settings.keep_inbox
         )
@@ -194,6 +191,7 @@ class Sandbox:
             "sms": {"requests": self.smsc.submits, "accepted": self.smsc.accepted},
             "flashcall": self.sip_trunk.counters,
             "flashcall_asterisk": self.asterisk.counters,
+            "flashcall_sinch": self.sinch.counters,
         }
         return web.Response(body=orjson.dumps(counters), headers={"Content-Type": "application/json"})
 

@@ -34,7 +34,7 @@ class Filter(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """One message in a list. `scheduled_ms` is None once its hour has come."""
+    """One message in a list. `scheduled_at_ms` is None once its hour has come."""
 
     id: bytes
     tracking_id: str
@@ -46,7 +46,7 @@ class Summary(NamedTuple):
     channel: str | None
     cost_micros: int
     accepted_at_ms: int
-    scheduled_ms: int | None
+    scheduled_at_ms: int | None
     finished_at_ms: int | None
 
 
@@ -81,7 +81,7 @@ class Backlog(NamedTuple):
     oldest_due_at_ms: int
 
 
-class Entry(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """One line of a bot's directory. `profile` is JSON; `stopped_at_ms` is since when the person has left the bot."""
 
     link: str
@@ -227,10 +227,10 @@ async def subscribers(
     phone: str | None,
     after: tuple[str, str] | None,
     limit: int,
-) -> list[Entry]:
+) -> list[DirectoryEntry]:
     """Up to `limit` entries of the bots' directories, in the order of `links` (ascending) and then by phone; of those
     behind the (link, phone) of `after` where it is given."""
-    found: list[Entry] = []
+    found: list[DirectoryEntry] = []
     for link in links:
         after_phone = ""
         if after is not None and link <= after[0]:
@@ -239,7 +239,7 @@ async def subscribers(
             after_phone = after[1]
         statement, key = (SUBSCRIBERS, (link,)) if phone is None else (SUBSCRIBER, (link, phone))
         rows = await reader.rows(statement, (account_id, *key, after_phone, limit - len(found)))
-        found += [Entry(*row) for row in rows]
+        found += [DirectoryEntry(*row) for row in rows]
         if len(found) == limit:
             break
     return found

@@ -209,13 +209,13 @@ def show(seen: Seen, currency: str) -> dict[str, Any]:
     """The status object with what the message is."""
     record = seen.record
     message = record.message
-    scheduled_ms = message.deadline_at_ms if message.state is State.SCHEDULED else None
+    scheduled_at_ms = message.deadline_at_ms if message.state is State.SCHEDULED else None
     return {
         **describe(seen, currency),
         "messageType": message.type.value,
         "fromName": record.sender,
         "toPhone": record.phone,
-        "scheduledSent": None if scheduled_ms is None else iso(scheduled_ms),
+        "scheduledSent": None if scheduled_at_ms is None else iso(scheduled_at_ms),
     }
 
 
@@ -233,6 +233,6 @@ def summarise(summary: Summary, currency: str) -> dict[str, Any]:
         "cost": money(summary.cost_micros),
         "rateCurrency": currency,
         "acceptedAt": iso(summary.accepted_at_ms),
-        "scheduledSent": None if summary.scheduled_ms is None else iso(summary.scheduled_ms),
+        "scheduledSent": None if summary.scheduled_at_ms is None else iso(summary.scheduled_at_ms),
         "finishedAt": None if summary.finished_at_ms is None else iso(summary.finished_at_ms),
     }

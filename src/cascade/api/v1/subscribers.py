@@ -19,7 +19,7 @@ from cascade.core.directory import Bot
 from cascade.core.times import iso
 from cascade.core.words import Channel
 from cascade.store import queries, subscribers
-from cascade.store.queries import Entry
+from cascade.store.queries import DirectoryEntry
 
 router = APIRouter(prefix="/v1/subscribers", tags=["Subscribers"])
 LIST: Final = "subscribers"
@@ -108,7 +108,7 @@ def _bots(parts: Parts, caller: Caller, query: WhichBots) -> dict[str, Bot]:
     }
 
 
-def _show(entry: Entry, bot: Bot) -> dict[str, Any]:
+def _show(entry: DirectoryEntry, bot: Bot) -> dict[str, Any]:
     shown = {
         "link": entry.link,
         "channel": bot.channel.value,

@@ -39,6 +39,7 @@ from cascade.channels import jwt
 from cascade.channels.base import Answer, Callback, Capabilities, Heard
 from cascade.channels.fitting import Change, Fitted
 from cascade.channels.http import HttpRequest, HttpResponse, Token, header, redact
+from cascade.channels.rcs.content import MAX_CARD_CHIPS, MAX_CARD_TEXT, MAX_CHIPS, MAX_TEXT, MAX_URL, label, payload
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry, Revocation, Sent
 from cascade.core.content import Button, Content, Media
 from cascade.core.errors import ConfigError, ForgedCallbackError, MalformedCallbackError
@@ -53,12 +54,6 @@ BASE_URL = "https://rcsbusinessmessaging.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/rcsbusinessmessaging"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_S = 3600
-MAX_TEXT = 3072
-MAX_CARD_TEXT = 2000
-MAX_SUGGESTIONS = 11
-MAX_CARD_SUGGESTIONS = 4
-MAX_SUGGESTION = 25
-MAX_URL = 2048
 SHORTEST_TTL_S = 10  # below, phones are likely to notify twice
 LONGEST_TTL_S = 15 * 86_400
 CARDS = "RICHCARD_STANDALONE"
@@ -283,7 +278,7 @@ def message_id(message: bytes, step: int, form: str = "") -> str:
 
 
 def fitted(content: Content, type: MessageType) -> Fitted | None:  # noqa: A002
-    if type is MessageType.FLASHCALL or len(content.options) > MAX_SUGGESTIONS:
+    if type is MessageType.FLASHCALL or len(content.options) > MAX_CHIPS:
         return None
     shown, changes = content.text, []
     if content.media is not None and _card_media(content) is None and _file(content) is None:
@@ -307,7 +302,7 @@ def card(attempt: Attempt) -> dict[str, Any] | None:
         inside["description"] = content.text
     body: dict[str, Any] = {}
     chips = suggestions(attempt)
-    if chips and len(chips) <= MAX_CARD_SUGGESTIONS:
+    if chips and len(chips) <= MAX_CARD_CHIPS:
         inside["suggestions"] = chips
     elif chips:
         body["suggestions"] = chips
@@ -324,15 +319,15 @@ def text(attempt: Attempt) -> dict[str, Any]:
 def suggestions(attempt: Attempt) -> list[dict[str, Any]]:
     """What is put back to us by a tap is opaque, and checked when it comes: message and place of the option."""
     replies = [
-        {"reply": {"text": short(option), "postbackData": f"{attempt.message_id.hex()}_{place}"}}
+        {"reply": {"text": label(option), "postbackData": payload(attempt.message_id, place)}}
         for place, option in enumerate(attempt.content.options)
     ]
     actions = [
-        {"action": {"text": short(button.text), "postbackData": "open", "openUrlAction": {"url": button.url}}}
+        {"action": {"text": label(button.text), "postbackData": "open", "openUrlAction": {"url": button.url}}}
         for button in attempt.content.buttons
         if _is_openable(button)
     ]
-    return (replies + actions)[:MAX_SUGGESTIONS]
+    return (replies + actions)[:MAX_CHIPS]
 
 
 def with_links(content: Content) -> str:
@@ -340,10 +335,6 @@ def with_links(content: Content) -> str:
     links = [link for link in (media.video, media.image, media.file) if link]
     links += [button.url for button in content.buttons if not _is_openable(button)]
     return "\n\n".join(part for part in (content.text, "\n".join(links)) if part)
-
-
-def short(label: str) -> str:
-    return label if len(label) <= MAX_SUGGESTION else f"{label[: MAX_SUGGESTION - 1]}…"
 
 
 def _is_openable(button: Button) -> bool:

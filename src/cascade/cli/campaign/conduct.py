@@ -36,7 +36,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Choices:
     """`skips_refused`: the others are sent although some are refused. `is_dry`: nothing is sent. `is_sure`: nobody is
     asked."""
 
@@ -47,19 +47,19 @@ class Wishes:
 
 
 def conduct(
-    people: People, about: dict[str, Any], places: Places, wishes: Wishes, url: str | None, key: str | None
+    people: People, about: dict[str, Any], places: Places, choices: Choices, url: str | None, key: str | None
 ) -> None:
     with gateway(url, key, PATIENT) as messenger, _report(places.report, people) as report:
         about["gateway"] = messenger.base_url
-        if wishes.is_dry:
+        if choices.is_dry:
             plan = _plan(people, about, moment("--at", about["at"], is_ahead=True))
             foreseen = _foresee(people, plan, messenger, report)
-            _tell_foreseen(foreseen, plan, report, wishes)
+            _tell_foreseen(foreseen, plan, report, choices)
             raise typer.Exit(1 if report.count else 0)
         with open_journal(places.journal) as journal:
-            plan = _begin(people, about, journal, messenger, report, wishes)
+            plan = _begin(people, about, journal, messenger, report, choices)
             _send(people, plan, messenger, journal, report)
-            _tell_sent(plan, journal, report, wishes)
+            _tell_sent(plan, journal, report, choices)
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def _begin(
     journal: Journal,
     messenger: CascadeMessenger,
     report: Report,
-    wishes: Wishes,
+    choices: Choices,
 ) -> Plan:
     """What is to be sent: begun now, or by an earlier run that broke off."""
     if journal.head is not None:
@@ -101,7 +101,7 @@ def _begin(
         if journal.finished_at is not None:
             sentence = f"{people.path} was sent to its end at {journal.finished_at:%Y-%m-%d %H:%M} UTC. Nothing is sent"
             output.errors.print(f"{sentence} again; --campaign NAME begins another one.", highlight=False, markup=False)
-            _tell_sent(plan, journal, report, wishes)
+            _tell_sent(plan, journal, report, choices)
             raise typer.Exit(0)
         report.go_on()
         done = f"going on after row {journal.sent_rows:,} of {journal.head['rows']:,}"
@@ -111,14 +111,14 @@ def _begin(
     when = moment("--at", about["at"], is_ahead=True)
     plan = _plan(people, about, when)
     foreseen = _foresee(people, plan, messenger, report)
-    if report.count and not wishes.skips_refused:
-        _tell_foreseen(foreseen, plan, report, wishes)
+    if report.count and not choices.skips_refused:
+        _tell_foreseen(foreseen, plan, report, choices)
         output.errors.print("Nothing was sent. Mend them, or send the others: --skip-refused", markup=False)
         raise typer.Exit(1)
     if foreseen.good == 0:
         raise ConfigError("--csv", f"{people.path} holds nobody to send to", f"See {report.path}, or the file")
-    if not wishes.is_sure:
-        _ask(foreseen, plan, report, wishes)
+    if not choices.is_sure:
+        _ask(foreseen, plan, report, choices)
     if not people.is_same():
         raise ConfigError("--csv", f"{people.path} was changed while it was read", "Start again when it is done")
     journal.begin(
@@ -163,16 +163,16 @@ def _send(people: People, plan: Plan, messenger: CascadeMessenger, journal: Jour
             raise
 
 
-def _ask(foreseen: Foreseen, plan: Plan, report: Report, wishes: Wishes) -> None:
+def _ask(foreseen: Foreseen, plan: Plan, report: Report, choices: Choices) -> None:
     if not sys.stdin.isatty():
         raise ConfigError(
             "--yes", "nobody is there to be asked", "Give it to send, or --dry-run to see what would happen"
         )
-    _tell_foreseen(foreseen, plan, report, wishes)
+    _tell_foreseen(foreseen, plan, report, choices)
     typer.confirm("Send?", abort=True, err=True)
 
 
-def _tell_foreseen(foreseen: Foreseen, plan: Plan, report: Report, wishes: Wishes) -> None:
+def _tell_foreseen(foreseen: Foreseen, plan: Plan, report: Report, choices: Choices) -> None:
     value = {
         "campaign": plan.prefix,
         "rows": foreseen.rows,
@@ -184,7 +184,7 @@ def _tell_foreseen(foreseen: Foreseen, plan: Plan, report: Report, wishes: Wishe
         "currency": foreseen.currency,
         "firstChannels": dict(foreseen.first_channels),
     }
-    if wishes.is_json:
+    if choices.is_json:
         output.as_json(value)
         return
     first = ", ".join(f"{count:,} by {channel}" for channel, count in foreseen.first_channels.most_common())
@@ -195,7 +195,7 @@ def _tell_foreseen(foreseen: Foreseen, plan: Plan, report: Report, wishes: Wishe
     output.say("\n".join(lines))
 
 
-def _tell_sent(plan: Plan, journal: Journal, report: Report, wishes: Wishes) -> None:
+def _tell_sent(plan: Plan, journal: Journal, report: Report, choices: Choices) -> None:
     value = {
         "campaign": plan.prefix,
         "tag": plan.name,
@@ -205,7 +205,7 @@ def _tell_sent(plan: Plan, journal: Journal, report: Report, wishes: Wishes) -> 
         "report": str(report.path) if journal.refused else None,
         "journal": str(journal.path),
     }
-    if wishes.is_json:
+    if choices.is_json:
         output.as_json(value)
         return
     output.say(f"{journal.accepted:,} accepted, {journal.refused:,} refused")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from cascade.console.page import NotFoundError, Page, RefusedError, int_or_missing
+from cascade.console.page import NotFoundError, Page, RefusedError, int_or_missing, whole
 from cascade.core.directory import Account, ApiKey, Rate, Scope
 from cascade.core.secret import Secret
 from cascade.core.words import Channel
@@ -81,12 +81,13 @@ async def add_key(page: Page) -> Response:
         networks = tuple(ip_network(one) for one in form.get("networks", "").replace(",", " ").split()) or None
     except ValueError:
         raise RefusedError("accounts.bad_network") from None
-    days = form.get("days", "").strip()
-    if days and not (days.isascii() and days.isdecimal() and 1 <= int(days) <= 36_500):
+    given_days = form.get("days", "").strip()
+    days = whole(given_days)
+    if given_days and not (days and days <= 36_500):
         raise RefusedError("accounts.bad_days")
     key = secrets.token_urlsafe(32)
     now_ms = page.parts.now_ms()
-    api_key = ApiKey(account.id, name, scopes, now_ms + int(days) * DAY_MS if days else None, networks)
+    api_key = ApiKey(account.id, name, scopes, now_ms + days * DAY_MS if days else None, networks)
     async with page.parts.database.transaction() as tx:
         await accounts.add_key(tx, api_key, Secret(key), now_ms)
         await page.audit(tx, "key_added", name, account.id)
@@ -151,12 +152,13 @@ async def limit(page: Page) -> Response:
 
 def _rate(form: dict[str, str], name: str) -> Rate | None:
     """None: the configuration's, when both fields are empty."""
-    per_s, burst = form.get(f"{name}_rate", "").strip(), form.get(f"{name}_burst", "").strip()
-    if not per_s and not burst:
+    given = form.get(f"{name}_rate", "").strip(), form.get(f"{name}_burst", "").strip()
+    if not any(given):
         return None
-    if not (per_s.isascii() and per_s.isdecimal() and burst.isascii() and burst.isdecimal() and int(burst) >= 1):
+    per_s, burst = map(whole, given)
+    if per_s is None or burst is None or burst < 1:
         raise RefusedError("accounts.bad_rate")
-    return Rate(min(int(per_s), 10**6), min(int(burst), 10**6))
+    return Rate(min(per_s, 10**6), min(burst, 10**6))
 
 
 async def setup(page: Page) -> Response:

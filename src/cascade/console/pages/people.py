@@ -5,7 +5,7 @@ from typing import Final
 from starlette.responses import Response
 
 from cascade.console import access
-from cascade.console.page import NotFoundError, Page, RefusedError
+from cascade.console.page import NotFoundError, Page, RefusedError, whole
 from cascade.store import console
 from cascade.store.console import Role, User
 
@@ -93,11 +93,11 @@ async def set_password(page: Page) -> Response:
 
 
 async def audit(page: Page) -> Response:
-    before = page.request.query_params.get("before", "")
+    before = whole(page.request.query_params.get("before", ""))
     async with page.parts.database.reading() as reader:
-        lines = await console.audited(reader, int(before) if before.isdecimal() else LAST, LENGTH + 1)
+        lines = await console.audited(reader, LAST if before is None else before, LENGTH + 1)
     older = lines[LENGTH - 1][0] if len(lines) > LENGTH else None
-    return page.render("audit.html", lines=lines[:LENGTH], before=older, is_first=not before)
+    return page.render("audit.html", lines=lines[:LENGTH], before=older, is_first=before is None)
 
 
 async def _named(page: Page) -> User:

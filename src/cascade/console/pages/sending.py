@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from starlette.responses import Response
 
-from cascade.console.page import Page, RefusedError
+from cascade.console.page import Page, RefusedError, whole
 from cascade.core.prices import micros_of
 from cascade.core.words import MessageType
 
@@ -33,7 +33,7 @@ async def send(page: Page) -> Response:
     """`preview` sends nothing and shows what would happen; `send` does it."""
     form = await page.form()
     given = {name: form.get(name, "") for name in FIELDS}
-    account_id = int(given["account_id"]) if given["account_id"].isdecimal() else 0
+    account_id = whole(given["account_id"]) or 0
     if account_id not in page.parts.directory().accounts:
         raise RefusedError("send.no_account")
     is_preview = "preview" in form
@@ -50,8 +50,8 @@ async def send(page: Page) -> Response:
         message["surveyOptions"] = options
     if given["route"]:
         message["route"] = given["route"]
-    if given["ttl"].isdecimal():
-        message["ttl"] = int(given["ttl"])
+    if given["ttl"]:
+        message["ttl"] = whole(given["ttl"]) or given["ttl"]  # what is none is refused, with its reason
     answer = await page.parts.send(account_id, orjson.dumps([message]), is_preview)
     if answer.status != 200:
         return _shown(page, given, faults=_faults(answer.body))

@@ -27,7 +27,7 @@ from cascade.store.deliveries import State, Tried
 from cascade.store.optouts import OptOut
 from store.given import VIBER, queued
 
-from .visits import PAGES, Visits, console_app
+from .visits import ODD, PAGES, Visits, console_app
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -48,6 +48,12 @@ async def test_every_page_speaks(visits: Visits, path: str, language: str) -> No
     assert f'<html lang="{language}"' in page.text
     words = re.sub("<code.*?</code>", "", page.text)
     assert not re.search(r">\s*[a-z_]+\.[a-z_.]+\s*<", words)  # a key in place of its words
+
+
+@pytest.mark.parametrize("path", ODD)
+async def test_an_odd_question_breaks_nothing(visits: Visits, path: str) -> None:
+    await visits.signed_in("admin")
+    assert (await visits.get(path)).status in (200, 404)
 
 
 async def test_the_browsers_language_counts_until_one_is_chosen(visits: Visits) -> None:

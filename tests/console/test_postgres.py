@@ -6,7 +6,7 @@ from api.doors import opened
 from cascade.settings import Secrets, Store
 from cascade.store import webhooks
 
-from .visits import PAGES, Visits, users_added
+from .visits import ODD, PAGES, Visits, users_added
 
 
 async def test_every_page_answers_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
@@ -26,6 +26,8 @@ async def test_every_page_answers_on_postgresql(postgres_url: str, tmp_path: Pat
         for path in paths:
             page = await visits.get(path)
             assert page.status == 200, path
+        for path in [*ODD, f"/webhooks/1/{hook.id}?before=%00&state=x"]:
+            assert (await visits.get(path)).status in (200, 404), path
         assert "sale" in (await visits.get("/campaigns")).text
         assert id_ in (await visits.get("/messages?tag=sale")).text
         changed = await visits.change(f"/webhooks/1/{hook.id}/disable")

@@ -20,6 +20,22 @@ PAGES = (
     *("/", "/messages", "/campaigns", "/surveys", "/opt-outs", "/webhooks", "/accounts", "/accounts/1", "/setup"),
     *("/send", "/me", "/users", "/audit"),
 )
+ODD = (  # questions that no page of ours asks
+    *(
+        "/?period=century",
+        "/messages?q=%00",
+        "/messages?tag=%00",
+        "/messages?before=x&status=x&type=x&channel=x&span=x",
+    ),
+    *(
+        "/messages?account=99999999999999999999",
+        "/messages?q=%2B3805011122%00",
+        "/opt-outs?q=%00",
+        "/opt-outs?after=%00",
+    ),
+    *("/audit?before=99999999999999999999", "/audit?before=-1", "/webhooks/1/%00", "/webhooks/999999999999999/x"),
+    *("/campaigns/1/show/%00", "/campaigns/1/row/%00", "/surveys/1/show/%00", "/messages/1/%00", "/accounts/9999"),
+)
 PASSWORD = "correct horse battery"
 
 

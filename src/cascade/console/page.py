@@ -147,7 +147,8 @@ class Page:
         state = self.request.state
         if not hasattr(state, "fields"):
             body = await _read(self.request)
-            state.fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+            fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+            state.fields = [(name, value.replace("\0", "")) for name, value in fields]  # PostgreSQL has no room for it
         found: list[tuple[str, str]] = state.fields
         return found
 
@@ -224,6 +225,8 @@ def page(role: Role, handler: Handler) -> Endpoint:
             text = given.t("problem.role.text", role=given.t(f"role.{role.value}"))
             return given.render("problem.html", 403, title=given.t("problem.role"), text=text)
         try:
+            if any("\0" in text for text in (request.url.path, *request.query_params.values())):
+                raise NotFoundError  # PostgreSQL knows no such text, so nothing can be called so
             return await handler(given)
         except NotFoundError:
             return given.render(

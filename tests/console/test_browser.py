@@ -248,6 +248,11 @@ async def test_a_phone_shows_at_a_glance(what: str, browser: Browser, city: Door
     await one.page.close()
 
 
+async def test_the_time_zone_stands_under_every_page_as_it_is_called_now(operator: Visitor) -> None:
+    await operator.goto("/messages")  # the script of the page before has told the server
+    await expect(operator.page.get_by_text("Times in Europe/Kyiv")).to_be_visible()
+
+
 async def test_an_impatient_finger_sends_once(operator: Visitor, city: Doors) -> None:
     page = operator.page
     await operator.goto("/send")

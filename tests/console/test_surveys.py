@@ -26,6 +26,16 @@ async def answer(city: Doors, phone: str, option: str) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_without_a_survey_the_page_says_so(operator: Visitor, city: Doors) -> None:  # noqa: F811
+    """Tags without one leave the list, so that it may be empty though there are tags."""
+    await city.send_one(tags=["no-survey"], messageType="promo")
+    page = operator.page
+    await page.route("**/surveys/*/row/**", lambda route: route.fulfill(body=""))
+    await operator.goto("/surveys")
+    await expect(page.get_by_text("No message holds a survey.")).to_be_visible()
+    await expect(page.locator("tbody tr")).to_have_count(0)
+
+
 async def test_answers_come_into_the_chart_as_people_give_them(operator: Visitor, city: Doors) -> None:  # noqa: F811
     page = operator.page
     phones = [f"+38050777000{number}" for number in range(3)]

@@ -137,7 +137,7 @@ def flow(nodes: Sequence[Node], edges: Sequence[Edge], ends: Ends) -> Markup:
         above += node.delivered
     spent = [node.delivered * scale for node in nodes]
     filled = [0.0] * len(nodes)
-    bottom = max(at + max(node.reached * scale, LINE) for at, node in zip(y, nodes, strict=True)) + 24
+    bottom = max(at + max(node.reached * scale, LINE) for at, node in zip(y, nodes, strict=True)) + 32
     lost_y = bottom
     ribbons, boxes = [], []
     for index, node in enumerate(nodes):

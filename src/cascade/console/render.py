@@ -91,7 +91,8 @@ class Formats:
         return iso(ms)
 
     def zone_name(self) -> str:
-        return "UTC" if self.zone.key == "UTC" else self.zone.key
+        """As the zone is called now: browsers go on saying what it was called before 2022."""
+        return self.zone.key.replace("Europe/Kiev", "Europe/Kyiv")
 
     def ago(self, ms: int | None) -> str:
         return NONE if ms is None else self.duration(max(self.now_ms - ms, 0))

@@ -251,6 +251,7 @@ EN: Final[Mapping[str, str]] = {
     "campaign.see": "{number} messages: {status}",
     "surveys.title": "Surveys",
     "surveys.hint": "The tags that have surveys among their messages.",
+    "surveys.none": "No message holds a survey.",
     "surveys.asked": "Asked",
     "surveys.answered": "Answered",
     "surveys.rate": "Answered of delivered",

@@ -251,6 +251,7 @@ UK: Final[Mapping[str, str]] = {
     "campaign.see": "{number} повідомлень: {status}",
     "surveys.title": "Опитування",
     "surveys.hint": "Теги, серед повідомлень яких є опитування.",
+    "surveys.none": "Жодне повідомлення не містить опитування.",
     "surveys.asked": "Запитано",
     "surveys.answered": "Відповіли",
     "surveys.rate": "Відповіли з доставлених",

@@ -205,11 +205,13 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {**{status: _error(REFUSED_HERE[status]) for status in statuses}, **REFUSALS}
 
 
-def body_of(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+def body_of(
+    model: type[BaseModel], example: dict[str, Any] | None = None, *, is_required: bool = True
+) -> dict[str, Any]:
     """The JSON body that a door reads by itself."""
     schema = model.model_json_schema()
-    content = {"application/json": {"schema": _inlined(schema, schema.get("$defs", {})), "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
+    content = {"schema": _inlined(schema, schema.get("$defs", {}))} | ({} if example is None else {"example": example})
+    return {"requestBody": {"required": is_required, "content": {"application/json": content}}}
 
 
 def one_or_many(model: type[BaseModel], most: int, example: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from cascade.api.access import AdminCaller
 from cascade.api.body import read_body
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError
-from cascade.api.openapi import ERROR, REFUSALS
+from cascade.api.openapi import body_of, refusals
 from cascade.api.parts import Parts
 from cascade.api.validation import check_once
 from cascade.core import events as core_events
@@ -180,33 +180,6 @@ class Redelivered(_Body):
     more: bool
 
 
-def _error(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": ERROR}}}
-
-
-def _takes(model: type[BaseModel], *, is_required: bool = True) -> dict[str, Any]:
-    """These doors read their bodies themselves, so that their faults are the contract's."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    definitions = schema.pop("$defs", {})
-    schema = _inlined(schema, definitions)
-    return {"requestBody": {"required": is_required, "content": {"application/json": {"schema": schema}}}}
-
-
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    if isinstance(schema, list):
-        return [_inlined(one, definitions) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return definitions[schema["$ref"].rpartition("/")[2]]
-    return {key: _inlined(value, definitions) for key, value in schema.items()}
-
-
-Responses = dict[int | str, dict[str, Any]]
-FORBIDDEN: Responses = {403: _error("The key lacks the scope admin, or is used from an address that it does not allow")}
-BAD: Responses = {400: _error("A field is wrong, or the URL may not be called")}
-MISSING: Responses = {404: _error("No such webhook, or delivery, of this account")}
-COMMON: Responses = {**FORBIDDEN, **REFUSALS, 429: _error("Too many requests")}
 PAGE_PARAMETERS = {
     "parameters": [
         {"name": "state", "in": "query", "schema": {"type": "string", "enum": [state.value for state in State]}},
@@ -225,8 +198,8 @@ PAGE_PARAMETERS = {
     status_code=201,
     summary="Add a webhook",
     response_model=WebhookWithSecret,
-    responses={**BAD, **COMMON},
-    openapi_extra=_takes(WebhookIn),
+    responses=refusals(400),
+    openapi_extra=body_of(WebhookIn),
 )
 async def add_webhook(request: Request, caller: AdminCaller) -> dict[str, Any]:
     """Answers its secret, which is shown this once. The address must be a public one over https."""
@@ -254,7 +227,7 @@ async def add_webhook(request: Request, caller: AdminCaller) -> dict[str, Any]:
     return {**_shown(webhook), "secret": secret.reveal()}
 
 
-@router.get("", summary="List the webhooks", response_model=WebhookList, responses=COMMON)
+@router.get("", summary="List the webhooks", response_model=WebhookList, responses=refusals())
 async def list_webhooks(request: Request, caller: AdminCaller) -> dict[str, Any]:
     """The oldest first, with why and when each was disabled."""
     parts: Parts = request.app.state.parts
@@ -263,7 +236,7 @@ async def list_webhooks(request: Request, caller: AdminCaller) -> dict[str, Any]
     return {"webhooks": [_shown(webhook) for webhook in found]}
 
 
-@router.get("/{webhook_id}", summary="One webhook", response_model=WebhookOut, responses={**MISSING, **COMMON})
+@router.get("/{webhook_id}", summary="One webhook", response_model=WebhookOut, responses=refusals(404))
 async def get_webhook(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """Everything but its secret."""
     return _shown(await _find(request, caller, webhook_id))
@@ -273,8 +246,8 @@ async def get_webhook(webhook_id: WebhookId, request: Request, caller: AdminCall
     "/{webhook_id}",
     summary="Change or enable a webhook",
     response_model=WebhookOut,
-    responses={**BAD, **MISSING, **COMMON},
-    openapi_extra=_takes(WebhookChange),
+    responses=refusals(400, 404),
+    openapi_extra=body_of(WebhookChange),
 )
 async def change_webhook(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """Enabling forgets its failures and goes on with what is pending. Nothing is kept for it while it is disabled."""
@@ -306,7 +279,7 @@ async def change_webhook(webhook_id: WebhookId, request: Request, caller: AdminC
     return _shown(changed)
 
 
-@router.delete("/{webhook_id}", status_code=204, summary="Delete a webhook", responses={**MISSING, **COMMON})
+@router.delete("/{webhook_id}", status_code=204, summary="Delete a webhook", responses=refusals(404))
 async def delete_webhook(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> None:
     """With everything that is pending for it."""
     parts: Parts = request.app.state.parts
@@ -320,8 +293,8 @@ async def delete_webhook(webhook_id: WebhookId, request: Request, caller: AdminC
     "/{webhook_id}/rotate-secret",
     summary="Give a webhook a new secret",
     response_model=Rotated,
-    responses={**BAD, **MISSING, **COMMON},
-    openapi_extra=_takes(Rotation, is_required=False),
+    responses=refusals(400, 404),
+    openapi_extra=body_of(Rotation, is_required=False),
 )
 async def rotate_secret(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """For `overlapS` seconds both secrets sign, so that no request is refused while you change over."""
@@ -343,7 +316,7 @@ async def rotate_secret(webhook_id: WebhookId, request: Request, caller: AdminCa
     status_code=202,
     summary="Send a test event",
     response_model=EventOut,
-    responses={**BAD, **MISSING, **COMMON},
+    responses=refusals(400, 404),
 )
 async def send_test(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """An event of type `webhook.test`, delivered like any other: its deliveries say what became of it."""
@@ -361,7 +334,7 @@ async def send_test(webhook_id: WebhookId, request: Request, caller: AdminCaller
     "/{webhook_id}/deliveries",
     summary="What became of a webhook's events",
     response_model=DeliveryList,
-    responses={**BAD, **MISSING, **COMMON},
+    responses=refusals(400, 404),
     openapi_extra=PAGE_PARAMETERS,
 )
 async def list_deliveries(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
@@ -380,7 +353,7 @@ async def list_deliveries(webhook_id: WebhookId, request: Request, caller: Admin
     status_code=202,
     summary="Deliver one event again",
     response_model=EventOut,
-    responses={**MISSING, **COMMON},
+    responses=refusals(404),
 )
 async def redeliver(webhook_id: WebhookId, event_id: str, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """Under the same id and with the same body, at once, and by the whole schedule if need be. One that is pending
@@ -402,8 +375,8 @@ async def redeliver(webhook_id: WebhookId, event_id: str, request: Request, call
     status_code=202,
     summary="Deliver a range again",
     response_model=Redelivered,
-    responses={**BAD, **MISSING, **COMMON},
-    openapi_extra=_takes(Range),
+    responses=refusals(400, 404),
+    openapi_extra=body_of(Range),
 )
 async def redeliver_range(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """At most 10,000 at once, the oldest first, under the same ids and with the same bodies."""

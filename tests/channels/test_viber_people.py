@@ -40,8 +40,9 @@ def signature(body: bytes) -> str:
     return made
 
 
-def person(kind: InboundKind, event: str = "message", **fields: Any) -> Inbound:
-    return Inbound(f"{event}:4912661846655238145", kind, USER, profile=PROFILE, **fields)
+def person(kind: InboundKind, event: str = "", **fields: Any) -> Inbound:
+    """Of a message the id is the token that Viber's receipts for it will carry."""
+    return Inbound(f"{event}4912661846655238145", kind, USER, profile=PROFILE, **fields)
 
 
 def mark() -> str:
@@ -72,7 +73,7 @@ HEARD: dict[str, tuple[bytes, Inbound | str | None]] = {
         "foreign_contact",
     ),
     "a sticker": (said(type="sticker", sticker_id=40100), "no_text"),
-    "subscribed": (callback("subscribed", user=PERSON), person(InboundKind.STARTED, "subscribed")),
+    "subscribed": (callback("subscribed", user=PERSON), person(InboundKind.STARTED, "subscribed:")),
     "unsubscribed": (
         callback("unsubscribed", user_id=USER),
         Inbound("unsubscribed:4912661846655238145", InboundKind.STOPPED, USER),

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 import pytest
 from structlog.testing import capture_logs
 
+from cascade.channels.base import Heard
 from cascade.core.attempt import AnswerLost, Attempt, Outcome
 from cascade.core.errors import StoreUnavailableError
+from cascade.core.inbound import Inbound, InboundKind
 from cascade.core.machine import ReceiptCame
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import Receipt, ReceiptState
@@ -198,6 +200,21 @@ async def test_a_receipt_finds_the_attempt_whose_answer_was_lost(
     engine.pass_ms(ADOPT_MS)
     await engine.until_state(1, State.FINAL)
     assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.UNKNOWN, Mark.DELIVERED]
+
+
+async def test_a_receipt_for_what_the_person_wrote_to_us_proves_nothing(engine: Engine) -> None:
+    def lose(attempt: Attempt) -> Outcome:
+        return AnswerLost()
+
+    viber = FakeTransport(Channel.VIBER_BOT, answer=lose)
+    await engine.start(viber=viber)
+    await engine.add(new(1, queued(route=(VIBER,), address="abc=")))
+    await engine.until_state(1, State.WAITING)
+    await viber.take(Heard(inbound=[Inbound("their-id", InboundKind.TEXT, "abc=", "Hello")]))
+    await engine.receive("their-id", link="viber_bot.1", recipient="abc=")
+    engine.pass_ms(ADOPT_MS)
+    await engine.pass_until(engine.has_empty_inbox, step_ms=10)
+    assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.UNKNOWN]
 
 
 async def test_an_attempt_that_only_its_receipt_proves_is_charged_once(engine: Engine) -> None:

@@ -375,7 +375,9 @@ def token_text(token: object) -> str:
 
 
 def event_id(said: dict[str, Any]) -> str:
-    return f"{said['event']}:{token_text(said['message_token'])}"
+    """Of what a person wrote it is the token alone, so that Viber's receipts for it are known as such."""
+    token = token_text(said["message_token"])
+    return token if said["event"] == "message" else f"{said['event']}:{token}"
 
 
 def user_id_of(user: dict[str, Any]) -> str:

@@ -143,10 +143,15 @@ class Receiver:
                 # By recipient, so that two nodes that give them to lost answers never wait for each other.
                 inbox = sorted(await receipts.hold(tx, inbox), key=lambda one: one.receipt.recipient or "")
             parts = await receipts.find_parts(tx, {(one.link, one.receipt.provider_id) for one in inbox})
+            unmatched = {(one.link, one.receipt.provider_id) for one in inbox} - parts.keys()
+            # Viber sends receipts for both directions: one of what a person wrote to us says nothing of what we sent.
+            theirs = await inbound.known(tx, unmatched) if unmatched else set()
             news = []
-            done = []
+            done = [one.id for one in inbox if (one.link, one.receipt.provider_id) in theirs]
             again = []
             for id_, link, receipt, received_at_ms in inbox:
+                if (link, receipt.provider_id) in theirs:
+                    continue
                 age_ms = now_ms - received_at_ms
                 part = parts.get((link, receipt.provider_id))
                 is_proof = False

@@ -42,6 +42,7 @@ DONE = Statement(
     WHERE inbound.id = wanted.id AND inbound.due_at_ms IS NOT NULL RETURNING wanted.place
     """,
 )
+KNOWN = "SELECT provider_id FROM inbound WHERE link = ? AND provider_id IN (*)"
 POSTPONE = "UPDATE inbound SET due_at_ms = ? WHERE id = ?"
 
 
@@ -81,6 +82,18 @@ async def due(reader: Reader, now_ms: int, limit: int, share: Share = ALONE) -> 
 async def waiting(reader: Reader, link: str, address: str) -> list[Told]:
     """What is still to be worked of one person."""
     return [_told(row) for row in await reader.rows(WAITING, (link, address))]
+
+
+async def known(reader: Reader, ids: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those among (link, provider id) that are something a person told us."""
+    by_link: dict[str, list[str]] = {}
+    for link, provider_id in ids:
+        by_link.setdefault(link, []).append(storable(provider_id))
+    return {
+        (link, provider_id)
+        for link, provider_ids in by_link.items()
+        for (provider_id,) in await reader.rows(KNOWN, (link, provider_ids))
+    }
 
 
 async def done(tx: Transaction, ids: Iterable[int]) -> set[int]:

@@ -82,6 +82,7 @@ async def test_choosing_a_language_on_a_forms_answer_leads_to_the_form(visits: V
     refused = await visits.post("/accounts/1/keys", form, Sec_Fetch_Site="same-origin", Referer=came_from)
     assert refused.status == 400
     assert 'name="back" value="/console/accounts/1"' in refused.text
+    assert '<a href="/console/accounts/1">Back to the form</a>' in refused.text
 
 
 ELSEWHERE = ["//evil.example/", "https://evil.example/console/", "/elsewhere", "/console/\\evil"]

@@ -1,13 +1,19 @@
 """Survey results as a chart, in a real browser."""
 
 import asyncio
+from collections.abc import Sequence
+from sqlite3 import Connection
+from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
 from api.doors import Doors
+from cascade.store import sqlite, surveys
+from cascade.store.database import Row
 
 from .test_browser import PATIENCE_MS, Visitor, operator  # noqa: F401 - a fixture
+from .visits import Visits
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
@@ -24,6 +30,24 @@ async def answer(city: Doors, phone: str, option: str) -> None:
                 if answered.status == 200:
                     return
             await asyncio.sleep(0.05)
+
+
+async def test_a_survey_is_counted_once_for_all_who_look(city: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large one every count takes long, and each page asks every three seconds."""
+    asked: list[str] = []
+    rows = sqlite._rows
+
+    def listening(connection: Connection, statement: str, parameters: Sequence[Any]) -> list[Row]:
+        asked.append(statement)
+        return rows(connection, statement, parameters)
+
+    await city.send_one(tags=["asked-once"], messageType="viber_survey", text="Well?", surveyOptions=OPTIONS)
+    viewers = [await Visits(city).signed_in("viewer"), await Visits(city).signed_in("operator")]
+    monkeypatch.setattr(sqlite, "_rows", listening)
+    pages = await asyncio.gather(*(viewer.get("/surveys/1/live/asked-once") for viewer in viewers))
+    monkeypatch.undo()
+    assert [page.status for page in pages] == [200, 200]
+    assert len([statement for statement in asked if statement == surveys.CHOSEN_OF_TAG]) == 1
 
 
 async def test_without_a_survey_the_page_says_so(operator: Visitor, city: Doors) -> None:  # noqa: F811

@@ -28,6 +28,7 @@ from cascade.console.pages import (
 )
 from cascade.console.parts import ConsoleParts
 from cascade.console.render import STATIC
+from cascade.store import tags
 from cascade.store.console import Role
 
 Scope = MutableMapping[str, Any]
@@ -111,7 +112,8 @@ def create_console(parts: ConsoleParts) -> Starlette:
         exception_handlers={HTTPException: _missing},
     )
     app.state.parts = parts
-    app.state.counts = campaigns.Counts()
+    app.state.campaigns = campaigns.Counts(tags.progress)
+    app.state.surveys = campaigns.Counts(surveys.counted)
     return app
 
 

@@ -1,7 +1,8 @@
 """Campaigns: the messages of one tag, how far they are, and a way to stop the rest."""
 
 import asyncio
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -9,6 +10,7 @@ from starlette.responses import Response
 from cascade.console.page import NotFoundError, Page, int_or_missing
 from cascade.core.machine import Cancelled
 from cascade.store import decisions, messages, tags
+from cascade.store.database import Reader
 from cascade.store.decisions import News
 from cascade.store.ids import at_ms, first_id
 from cascade.store.tags import Progress
@@ -21,28 +23,32 @@ REST: Final = 10
 """What took long to count is shown so many times as long before it is counted anew."""
 
 
+T = TypeVar("T")
+
+
 class Campaign(NamedTuple):
     account_id: int
     tag: str
     newest_ms: int
 
 
-class Counts:
-    """Progress as it was counted a moment ago, for all who look at it."""
+class Counts(Generic[T]):
+    """What `count` found of an account's tag a moment ago, for all who look at it."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, str], tuple[float, Progress | None]] = {}
+    def __init__(self, count: Callable[[Reader, int, str], Awaitable[T]]) -> None:
+        self._count = count
+        self._known: dict[tuple[int, str], tuple[float, T]] = {}
         self._turn = asyncio.Lock()
 
-    async def progress(self, page: Page, account_id: int, tag: str) -> Progress | None:
+    async def of(self, page: Page, account_id: int, tag: str) -> T:
         loop = asyncio.get_running_loop()
         async with self._turn:
-            until_s, known = self._known.get((account_id, tag), (0.0, None))
-            if loop.time() < until_s:
-                return known
+            known = self._known.get((account_id, tag))
+            if known is not None and loop.time() < known[0]:
+                return known[1]
             begun_s = loop.time()
             async with page.parts.database.cold_reading() as reader:
-                found = await tags.progress(reader, account_id, tag)
+                found = await self._count(reader, account_id, tag)
             took_s = loop.time() - begun_s
             if len(self._known) > 1_000:
                 self._known.clear()
@@ -83,8 +89,8 @@ async def live(page: Page) -> Response:
 
 async def _campaign(page: Page) -> dict[str, Any]:
     account_id, tag = named(page)
-    counts: Counts = page.request.app.state.counts
-    progress = await counts.progress(page, account_id, tag)
+    counts: Counts[Progress | None] = page.request.app.state.campaigns
+    progress = await counts.of(page, account_id, tag)
     if progress is None:
         raise NotFoundError
     return {"account_id": account_id, "tag": tag, "progress": progress}
@@ -119,6 +125,6 @@ async def cancel(page: Page) -> Response:
             cancelled += len(await decisions.apply(tx, news, waiting))
     async with page.parts.database.transaction() as tx:
         await page.audit(tx, "campaign_cancelled", f"{tag}: {cancelled}", account_id)
-    counts: Counts = page.request.app.state.counts
+    counts: Counts[Progress | None] = page.request.app.state.campaigns
     counts.forget(account_id, tag)
     return page.go(f"/campaigns/{account_id}/show/{quote(tag, safe='')}", "campaign_cancelled")

@@ -1,13 +1,16 @@
 """Surveys: what people answered, by tag."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
 from cascade.console.page import NotFoundError, Page
-from cascade.console.pages.campaigns import named, newest
+from cascade.console.pages.campaigns import Counts, named, newest
 from cascade.core.words import Channel
 from cascade.store import surveys
+from cascade.store.database import Reader
+from cascade.store.surveys import Asked, Chosen, Standing
 
 
 async def listed(page: Page) -> Response:
@@ -32,12 +35,25 @@ async def live(page: Page) -> Response:
     return page.render("survey_live.html", **await _results(page))
 
 
+class Counted(NamedTuple):
+    asked: Asked
+    chosen: Sequence[Chosen]
+    others: Mapping[Standing, int]
+
+
+async def counted(reader: Reader, account_id: int, tag: str) -> Counted:
+    """What the store knows of a tag's surveys; of a large one it takes a while."""
+    return Counted(
+        await surveys.asked(reader, account_id, tag),
+        await surveys.chosen(reader, account_id, tag),
+        await surveys.others(reader, account_id, tag),
+    )
+
+
 async def _results(page: Page) -> dict[str, Any]:
     account_id, tag = named(page)
-    async with page.parts.database.cold_reading() as reader:
-        asked = await surveys.asked(reader, account_id, tag)
-        chosen = await surveys.chosen(reader, account_id, tag)
-        others = await surveys.others(reader, account_id, tag)
+    counts: Counts[Counted] = page.request.app.state.surveys
+    asked, chosen, others = await counts.of(page, account_id, tag)
     options = {option: dict[Channel, int]() for option in asked.options}
     for one in sorted(chosen, key=lambda one: list(Channel).index(one.channel)):
         options.setdefault(one.option, {})[one.channel] = one.number

@@ -41,6 +41,7 @@ EN: Final[Mapping[str, str]] = {
     "sign_in.wait": "Too many failed tries. Wait {seconds} s and try again.",
     "sign_in.stale": "The form was too old. Please try again.",
     "problem.home": "To the overview",
+    "problem.back": "Back to the form",
     "problem.missing": "There is no such page",
     "problem.missing.text": "What you look for is not here, or no longer.",
     "problem.refused": "This cannot be done",

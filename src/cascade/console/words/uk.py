@@ -41,6 +41,7 @@ UK: Final[Mapping[str, str]] = {
     "sign_in.wait": "Забагато невдалих спроб. Зачекайте {seconds} с і спробуйте знову.",
     "sign_in.stale": "Форма застаріла. Спробуйте ще раз.",
     "problem.home": "До огляду",
+    "problem.back": "Назад до форми",
     "problem.missing": "Такої сторінки немає",
     "problem.missing.text": "Того, що ви шукаєте, тут немає або вже немає.",
     "problem.refused": "Цього зробити не можна",

@@ -187,6 +187,24 @@ async def test_sums_are_whole_numbers(postgres: PostgresDatabase) -> None:
     assert (whole, type(whole), half) == (3, int, 1.5)
 
 
+async def test_a_connection_knows_what_arrays_are(postgres_url: str) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        names = list(engine.ARRAYS)
+        rows = await connection.fetch(
+            "SELECT typname, oid, typarray FROM pg_type WHERE typname = ANY($1::text[])", names
+        )
+        assert {name: (element, array) for name, element, array in rows} == engine.ARRAYS
+        await engine._prepare(connection)
+        row = ([True, None], [b"\0", None], [2**40, None], [1, None], ["ї", None])
+        query = "SELECT $1::boolean[], $2::bytea[], $3::bigint[], $4::integer[], $5::text[]"
+        assert tuple(await connection.fetchrow(query, *row)) == row
+        prepared = await connection.fetch("SELECT statement FROM pg_prepared_statements")
+        assert not [statement for (statement,) in prepared if "typeinfo_tree" in statement]
+    finally:
+        await connection.close()
+
+
 # Two nodes
 
 

@@ -74,6 +74,7 @@ async def test_a_bug_of_ours_is_a_request_id_and_no_stack_trace(broken: Doors) -
     other = await broken.call("POST", SEND, [message()])
     assert answer.status == 500
     assert answer.error["code"] == "INTERNAL_ERROR"
+    assert set(answer.error) == {"code", "message", "field", "index", "details"}  # as of every other error
     assert answer.json["requestId"] != other.json["requestId"]
     for word in (b"Traceback", b"RuntimeError", b"clock", b"380501112233", b".py"):
         assert word not in answer.body

@@ -1,6 +1,7 @@
 """Nothing outstays its deadline: schedules, windows, queues, leases, times to live."""
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from cascade.core.message import Message, State, Status
@@ -137,5 +138,11 @@ async def test_a_store_that_is_away_delays_deadlines_and_loses_none(engine: Engi
         engine.store.is_away = True
         engine.pass_ms(DAY_MS)
         await eventually(lambda: any(entry["event"] == "deadlines_delayed" for entry in logs))
+        assert late_s() == DAY_MS / 1000  # an alert rings
         engine.store.is_away = False
         await engine.until_state(1, State.FINAL)
+        await eventually(lambda: late_s() == 0)
+
+
+def late_s() -> float | None:
+    return REGISTRY.get_sample_value("cascade_deadlines_late_seconds")

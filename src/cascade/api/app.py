@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 import cascade
 from cascade.api import callbacks, health, items, metrics, send, short_links, status, subscribers
-from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError, error_body
+from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError, error_body, error_object
 from cascade.api.openapi import CREDENTIALS, OPEN_PATHS
 from cascade.api.parts import Parts
 from cascade.api.rates import RateHeaders
@@ -138,10 +138,8 @@ async def _too_slow(request: Request, error: Exception) -> Response:
 async def _broken(request: Request, error: Exception) -> Response:
     request_id = str(uuid.uuid4())
     log.error("request_failed", request_id=request_id, path=_route_path(request), exc_info=error)
-    body = {
-        "error": {"code": ErrorCode.INTERNAL_ERROR.value, "message": "Our fault; tell us the requestId"},
-        "requestId": request_id,
-    }
+    fault = Fault(ErrorCode.INTERNAL_ERROR, "Our fault; tell us the requestId")
+    body = {"error": error_object([fault]), "requestId": request_id}
     # The server closes the connection after this: whoever is not told sends the next request into it.
     return Response(orjson.dumps(body), 500, {"Connection": "close"}, media_type="application/json")
 

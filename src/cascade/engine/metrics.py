@@ -33,6 +33,9 @@ LINK_IN_FLIGHT = Gauge("cascade_link_in_flight", "Attempts sent and not yet answ
 BREAKER_OPEN = Gauge("cascade_link_breaker_open", "1 while the breaker keeps messages from the link.", ["link"])
 LINKS_UNOWNED = Gauge("cascade_links_unowned", "Links that no node serves, as this node last saw it.")
 RECEIPTS_AWAITED = Counter("cascade_receipts_awaited", "Attempts accepted, of which a receipt shall tell.", ["link"])
+DEADLINES_LATE = Gauge(
+    "cascade_deadlines_late_seconds", "Since when this node has not answered all deadlines that had passed."
+)
 LANE_MESSAGES = Gauge("cascade_lane_messages", "Messages that wait to be sent.", ["link", "urgency"])
 LANE_AGE = Gauge(
     "cascade_lane_oldest_seconds", "Since when the first of them could have been sent.", ["link", "urgency"]

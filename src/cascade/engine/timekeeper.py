@@ -11,7 +11,7 @@ from cascade.core.errors import StoreUnavailableError
 from cascade.core.machine import DeadlinePassed
 from cascade.core.message import State
 from cascade.core.node import ALONE, Share
-from cascade.engine import decisions, sets
+from cascade.engine import decisions, metrics, sets
 from cascade.engine.attempts import attempt_of
 from cascade.engine.decisions import News
 from cascade.engine.revoker import Revoker
@@ -47,14 +47,28 @@ class Timekeeper:
         self._transport = transport
         self._revoker = revoker
         self._share = share
+        self._caught_up_at_ms = 0
 
     async def run(self) -> None:
+        self._caught_up_at_ms = self._now_ms()
+        metrics.DEADLINES_LATE.set_function(self._late_s)
+        try:
+            await self._run()
+        finally:
+            metrics.DEADLINES_LATE.set_function(lambda: 0.0)
+
+    def _late_s(self) -> float:
+        return max(self._now_ms() - self._caught_up_at_ms, 0) / 1000
+
+    async def _run(self) -> None:
         while True:
             try:
                 sleep_s = await self._quiet_s() if self._database.is_shared else 0.0
                 if sleep_s <= 0.0:
                     # A full set means that more is overdue; between two sets the others get their turns.
                     sleep_s = 0.0 if await self.work() == LARGEST_SET else TICK_S
+                if sleep_s > 0.0:
+                    self._caught_up_at_ms = self._now_ms()
             except StoreUnavailableError as error:
                 log.error("deadlines_delayed", error=str(error))
                 sleep_s = STORE_RETRY_S

@@ -104,8 +104,13 @@ def php(url: str, call: str, *, key: str | None = KEY, **given: Any) -> Any:
 def _driver(*command: str) -> "subprocess.Popen[str]":
     """One for all tests of this process: to start one takes longer than most of them."""
     driver = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
-    atexit.register(driver.kill)
+    atexit.register(_end, driver)
     return driver
+
+
+def _end(driver: "subprocess.Popen[str]") -> None:
+    with driver:
+        driver.kill()
 
 
 def _driven(driver: "subprocess.Popen[str]", url: str, call: str, key: str | None, given: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 from structlog.testing import capture_logs
 
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, Outcome, Rejected, Retry
@@ -9,7 +10,7 @@ from cascade.core.message import State, Status
 from cascade.core.timeline import Mark
 from cascade.core.words import Reason
 from cascade.store import receipts
-from store.given import LEASE_MS, key, new, urgent
+from store.given import LEASE_MS, key, new, phone, urgent
 
 from .running import Engine, eventually
 from .transport import FakeTransport, accept
@@ -132,6 +133,37 @@ async def test_every_part_of_a_long_message_is_remembered(engine: Engine) -> Non
     await engine.receive("a")
     await engine.until_state(1, State.FINAL)
     assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.ACCEPTED, Mark.PART_DELIVERED, Mark.DELIVERED]
+
+
+@pytest.mark.parametrize("told", ["ab", "ba", "aab"])
+async def test_a_part_that_was_told_by_its_recipient_counts_once(engine: Engine, told: str) -> None:
+    """The node that sent it was cut off, and comes back with the answer after the first part's receipt."""
+    sms = FakeTransport(parts=2)
+    await engine.start(sms=sms)
+    await engine.add(new(1))
+    await eventually(lambda: len(sms.open) == 1)
+    engine.pass_ms(LEASE_MS)
+    await engine.until_state(1, State.WAITING)
+    await engine.receive(told[0], recipient=phone(1).removeprefix("+"))
+    await engine.pass_until(engine.has_empty_inbox)
+    sms.settle(sms.open[0], Accepted(("a", "b")))
+    await engine.until(1, lambda seen: len(seen.entries) == 3)
+    for provider_id in told[1:]:
+        await engine.receive(provider_id)
+    seen = await engine.until_state(1, State.FINAL)
+    assert seen.message.status is Status.DELIVERED
+    marks = [mark for mark, _, _ in await engine.entries(1)]
+    again = [Mark.PART_DELIVERED] * (len(told) - 2)
+    assert marks == [Mark.UNKNOWN, Mark.PART_DELIVERED, Mark.ACCEPTED, *again, Mark.DELIVERED]
+
+
+async def test_parts_that_share_one_id_are_told_of_by_one_receipt(engine: Engine) -> None:
+    await engine.start(sms=FakeTransport(answer=lambda attempt: Accepted(("a", "a"))))
+    await engine.add(new(1))
+    await engine.until_state(1, State.WAITING)
+    await engine.receive("a")
+    seen = await engine.until_state(1, State.FINAL)
+    assert seen.message.status is Status.DELIVERED
 
 
 async def test_a_link_without_receipts_leaves_nothing_to_match(engine: Engine) -> None:

@@ -181,7 +181,8 @@ def _settled(message: Message, event: Settled) -> Decision:
     is_awaited = is_at and message.state is State.WAITING
     match outcome:
         case Accepted(provider_ids):
-            message = _expect_parts(message, attempt, len(provider_ids))
+            # Parts that the provider calls by one id are told of together.
+            message = _expect_parts(message, attempt, len(set(provider_ids)))
             entry = Entry(at_ms, step, attempt, Mark.ACCEPTED, None, ",".join(provider_ids), changes)
             if not is_current:  # what its receipts have proved already is charged
                 return message if attempt in message.delivered else _charge(message, step), [entry]

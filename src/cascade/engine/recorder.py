@@ -120,7 +120,7 @@ class Recorder:
             news.append(News(stored.key, settled))
             if has_receipts and isinstance(outcome, Accepted):
                 awaited[link] += 1
-                for part, provider_id in enumerate(outcome.provider_ids):
+                for part, provider_id in enumerate(dict.fromkeys(outcome.provider_ids)):
                     parts.append(SentPart(link, provider_id, stored.key, message.attempt, message.step, part))
         known = {result.stored.key: result.stored for result in batch}
         async with self._database.transaction() as tx:
@@ -128,6 +128,10 @@ class Recorder:
                 news = await self._unwritten_of(tx, news, batch)
             written = await decisions.apply(tx, news, known)
             if parts:
+                in_time = {one.stored.key for one in written if one.stored.fence == known[one.stored.key].fence}
+                late = [part for part in parts if part.key not in in_time]
+                if late:
+                    parts = [part for part in parts if part.key in in_time] + await receipts.renumbered(tx, late)
                 await receipts.add_parts(tx, parts)
         self._may_be_written = False
         for link, number in awaited.items():

@@ -177,6 +177,24 @@ async def add_parts(tx: Transaction, parts: Sequence[SentPart]) -> None:
     await tx.insert(ADD_PART, [rows[key] for key in sorted(rows)])
 
 
+async def renumbered(tx: Transaction, parts: Sequence[SentPart]) -> list[SentPart]:
+    """The parts of attempts that were taken for lost, before they are added: an id that was adopted meanwhile keeps the
+    number it was given, for that one is ticked off, and the others share those left."""
+    known = await find_parts(tx, {(part.link, part.provider_id) for part in parts})
+    kept: dict[SentPart, int] = {}
+    for part in parts:
+        adopted = known.get((part.link, storable(part.provider_id)))
+        if adopted is not None and (adopted.key, adopted.attempt) == (part.key, part.attempt):
+            kept[part] = adopted.part
+    left: dict[tuple[Key, int], list[int]] = {}
+    for part in parts:
+        left.setdefault((part.key, part.attempt), []).append(part.part)
+    for part, number in kept.items():
+        if number in left[part.key, part.attempt]:
+            left[part.key, part.attempt].remove(number)
+    return [part._replace(part=kept[part] if part in kept else left[part.key, part.attempt].pop(0)) for part in parts]
+
+
 async def find_parts(reader: Reader, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SentPart]:
     """The parts that are known among (link, provider id)."""
     by_link: dict[str, list[str]] = {}

@@ -133,6 +133,7 @@ class Notifier:
         """The webhooks there are now; what is due for new ones is found by the next poll."""
         self._webhooks = {webhook.key: webhook for webhook in enabled}
         self._quick &= self._webhooks.keys()
+        self._unanswered = +self._unanswered  # without those that have nothing any more
         self._polled_at_ms = 0
         self._news.set()
 

@@ -187,13 +187,22 @@ async def test_while_the_disk_is_waited_for_others_are_stored_and_share_its_next
     disk: tuple[Disk, SqliteDatabase],
 ) -> None:
     the_disk, database = disk
+    stored: list[str] = []
+
+    async def store(name: str) -> None:
+        async with database.transaction() as tx:
+            await accounts.add_account(tx, name, T0)
+            stored.append(name)
+
     the_disk.free.clear()
-    units: list[asyncio.Task[None]] = []
-    for name in ("first", "second", "third"):
-        units += spawn(database, name)
-        async with asyncio.timeout(10):
-            while name not in await names(database):  # noqa: ASYNC110 - nobody is told of it yet
-                await asyncio.sleep(0.001)
+    units = [asyncio.create_task(store("first"))]
+    async with asyncio.timeout(10):
+        while await names(database) != ["first"]:  # noqa: ASYNC110 - nobody is told of it yet
+            await asyncio.sleep(0.001)
+    units += [asyncio.create_task(store("second")), asyncio.create_task(store("third"))]
+    async with asyncio.timeout(10):
+        while stored != ["first", "second", "third"]:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.001)
     assert not any(unit.done() for unit in units)
     the_disk.free.set()
     assert await gather(*units) == [None, None, None]

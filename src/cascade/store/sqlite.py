@@ -212,13 +212,12 @@ class SqliteDatabase(Database):
         self._turn = asyncio.Lock()
         self._group: asyncio.Future[None] | None = None
         self._committing: set[asyncio.Task[None]] = set()
-        self._syncing = asyncio.Lock()
-        self._unsynced: list[asyncio.Future[None]] = []
+        self._at_the_disk = asyncio.Lock()
         self._sync_error: OSError | None = None
         self._log_fd: int | None = None
         self._commits = 0
         self._is_copying = False
-        self._disk = ThreadPoolExecutor(3, "disk")
+        self._disk = ThreadPoolExecutor(2, "disk")
         self._cold_threads = ThreadPoolExecutor(COLD_READERS, "cold")
         self._cold_turns = asyncio.Semaphore(COLD_READERS)
         self._cold: list[sqlite3.Connection] = []
@@ -412,55 +411,45 @@ class SqliteDatabase(Database):
         return group
 
     async def _commit(self, group: asyncio.Future[None]) -> None:
-        """Commit after everyone who is already waiting for a turn has had it."""
-        async with self._turn:
-            if group.done():
-                return
+        """Commit, once the disk has the commit before, after everyone who is already waiting for a turn has had it; and
+        wait for the disk, while others have their turns."""
+        async with self._at_the_disk:
+            async with self._turn:
+                if group.done():
+                    return
+                try:
+                    self._check_disk()
+                    await self._elsewhere(self._writer.execute, "COMMIT")
+                except (sqlite3.Error, StoreUnavailableError) as error:
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
+                    self._fail(group, error)
+                    return
+                self._group = None
             try:
-                await self._at_disk(self._writer.execute, "COMMIT")
-            except sqlite3.Error as error:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                await self._elsewhere(sync_file, self._log_fd)
+            except OSError as error:
+                log.critical("sync_failed", store=str(self._path), error=str(error))
+                self._sync_error = error
                 self._fail(group, error)
-                return
-            self._group = None
-            self._unsynced.append(group)
-        await self._sync()
+            else:
+                group.set_result(None)
         self._commits += 1
         if self._commits >= CHECKPOINT_COMMITS and not self._is_copying:
             await self._copy_log()
-
-    async def _sync(self) -> None:
-        """Wait for the disk, for all that was committed while it was waited for last; tell them in their order."""
-        async with self._syncing:
-            groups, self._unsynced = self._unsynced, []
-            if not groups:
-                return
-            try:
-                self._check_disk()
-                await self._at_disk(sync_file, self._log_fd)
-            except (OSError, StoreUnavailableError) as error:
-                if isinstance(error, OSError):
-                    log.critical("sync_failed", store=str(self._path), error=str(error))
-                    self._sync_error = error
-                for group in groups:
-                    self._fail(group, error)
-            else:
-                for group in groups:
-                    group.set_result(None)
 
     async def _copy_log(self) -> None:
         """Into the file, as far as nobody reads older pages; nobody waits for it."""
         self._is_copying = True
         self._commits = 0
         try:
-            await self._at_disk(_rows, self._copier, "PRAGMA wal_checkpoint(PASSIVE)", ())
+            await self._elsewhere(_rows, self._copier, "PRAGMA wal_checkpoint(PASSIVE)", ())
         except sqlite3.Error as error:
             log.warning("checkpoint_failed", error=str(error))
         finally:
             self._is_copying = False
 
-    async def _at_disk(self, work: Callable[..., object], *arguments: object) -> None:
+    async def _elsewhere(self, work: Callable[..., object], *arguments: object) -> None:
         await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
 
     def _check_disk(self) -> None:

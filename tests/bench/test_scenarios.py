@@ -58,11 +58,7 @@ FIGURES = {
         )
         for kind in ("", "_cpu", "_provider_cpu")
     ),
-    *(
-        f"delivery_{name}_with_webhooks_on_postgres{kind}"
-        for name in ("smpp", "smpp_wide")
-        for kind in ("", "_cpu", "_provider_cpu", "_postgres_cpu")
-    ),
+    *(f"delivery_smpp_with_webhooks_on_postgres{kind}" for kind in ("", "_cpu", "_provider_cpu", "_postgres_cpu")),
     *(
         f"nodes_2_engines{kind}"
         for kind in ("", "_cpu", "_doors_cpu", "_postgres_cpu", "_idle_cpu_each", "_idle_postgres_cpu")

@@ -11,21 +11,21 @@ TELEGRAM_BOT, VIBER_BOT, SMS = "telegram_bot", "viber_bot", "sms"
 SHARES: Mapping[str, Mapping[Behaviour, float]] = {
     TELEGRAM_BOT: {
         Behaviour.ABSENT: 50,
-        Behaviour.DELIVERS: 25,
+        Behaviour.DELIVERS: 29,
         Behaviour.BLOCKED: 5,
         Behaviour.REJECTS: 5,
-        Behaviour.THROTTLED: 5,
+        Behaviour.THROTTLED: 1,  # two of them in a row slow the whole link down
         Behaviour.DOWN: 5,
         Behaviour.ANSWER_LOST: 5,
     },
     VIBER_BOT: {
         Behaviour.ABSENT: 45,
-        Behaviour.DELIVERS: 20,
+        Behaviour.DELIVERS: 24,
         Behaviour.READS: 5,
         Behaviour.BLOCKED: 5,
         Behaviour.SILENT: 5,
         Behaviour.LATE: 5,
-        Behaviour.THROTTLED: 5,
+        Behaviour.THROTTLED: 1,  # two of them in a row slow the whole link down
         Behaviour.DOWN: 5,
         Behaviour.ANSWER_LOST: 5,
     },

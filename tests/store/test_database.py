@@ -221,6 +221,9 @@ async def test_after_a_disk_that_failed_nothing_is_stored_or_read_until_the_next
         await add_account(database, "after")
     with pytest.raises(StoreUnavailableError):
         await names(database)
+    with pytest.raises(StoreUnavailableError):
+        async with database.cold_reading():
+            pass
     await database.close()
     async with opened(the_disk.home / "cascade.db") as again:
         await add_account(again, "after")

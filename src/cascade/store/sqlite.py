@@ -345,6 +345,7 @@ class SqliteDatabase(Database):
 
     @asynccontextmanager
     async def cold_reading(self, *, newest: bool = False) -> AsyncIterator[Reader]:
+        self._check_disk()
         async with self._cold_turns:
             try:
                 connection = self._cold.pop() if self._cold else self._connect_reader()

@@ -18,7 +18,7 @@ from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.turns import Lane
 from cascade.store import accounts, messages, receipts, sqlite
 from cascade.store.database import Transaction
-from cascade.store.sqlite import CHECKPOINT_COMMITS, SqliteDatabase
+from cascade.store.sqlite import CHECKPOINT_COMMITS, SMALL_COMMIT_ROWS, SqliteDatabase
 
 from .given import BULK, T0, add, new
 
@@ -241,6 +241,26 @@ async def test_the_log_is_copied_into_the_file_beside_the_work(database: SqliteD
                 if file.execute("SELECT count(*) FROM account").fetchone() == (CHECKPOINT_COMMITS,):
                     break
             await asyncio.sleep(0.01)
+
+
+async def test_a_log_that_grew_long_begins_anew(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "CHECKPOINT_COMMITS", 2)
+    monkeypatch.setattr(sqlite, "LONGEST_LOG_PAGES", 20)
+    for start in range(1, 2_000, 20):
+        await add(database, *map(new, range(start, start + 20)))
+    log_pages = Path(f"{database._path}-wal").stat().st_size / 4096  # noqa: ASYNC240 - nothing else runs here
+    assert log_pages < 500  # 100 sets of some 20 pages
+
+
+@pytest.mark.parametrize(("rows", "is_here"), [(1, True), (SMALL_COMMIT_ROWS // 2, True), (500, False)])
+async def test_only_a_small_commit_is_written_by_the_loop(database: SqliteDatabase, rows: int, is_here: bool) -> None:
+    threads: list[int] = []
+    database._writer.set_trace_callback(
+        lambda statement: threads.append(threading.get_ident()) if statement == "COMMIT" else None
+    )
+    await add(database, *map(new, range(1, rows + 1)))
+    database._writer.set_trace_callback(None)
+    assert [thread == threading.get_ident() for thread in threads] == [is_here]
 
 
 async def test_what_is_not_committed_is_seen_by_no_reader(database: SqliteDatabase) -> None:

@@ -2,10 +2,10 @@
 
 One connection writes. Statements run in the event loop's own thread: they take microseconds, and a second
 thread would hand the interpreter's lock back and forth for every row (measured: 733 us a row instead of 6,
-docs/decisions/0002-sqlite-in-the-loop.md). What runs elsewhere, each beside the others, are the commit, which writes to
-the log (`-wal`); the wait for the disk, which everyone who committed awaits before going on; and copying the log into
-the file. Transactions that arrive during a commit take their turns after it and share the next one: group commit
-without ever waiting for company.
+docs/decisions/0002-sqlite-in-the-loop.md). What runs elsewhere, each beside the others, are a commit of many rows,
+which writes to the log (`-wal`); the wait for the disk, which everyone who committed awaits before going on; and
+copying the log into the file. Transactions that arrive during a commit take their turns after it and share the next
+one: group commit without ever waiting for company.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -48,12 +48,16 @@ except ImportError:  # Windows has no flock; there the operator has to see to it
     fcntl = None  # type: ignore[assignment]
 
 log = structlog.get_logger()
+Result = TypeVar("Result")
 
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+SMALL_COMMIT_ROWS = 128
+"""So few rows are written to the log sooner than another thread could be told to do it."""
 CHECKPOINT_COMMITS = 64
-"""After so many the log is copied into the file: some thousand pages under load."""
+CHECKPOINT_ROWS = 16_000
+"""After so many of either the log is copied into the file: one to two thousand pages under load."""
 LONGEST_LOG_PAGES = 8_000
-"""From here on a commit does it, too. It alone finds nothing that comes after it, so that the log begins anew."""
+"""Past this it is copied while nobody writes: only then nothing comes after what is copied, and it begins anew."""
 sync_file: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have only the other
 CACHE_KIB = 65_536
 INTERRUPT_S = 0.01
@@ -215,8 +219,11 @@ class SqliteDatabase(Database):
         self._at_the_disk = asyncio.Lock()
         self._sync_error: OSError | None = None
         self._log_fd: int | None = None
+        self._rows_before = 0
+        self._rows_copied = 0
         self._commits = 0
         self._is_copying = False
+        self._is_log_long = False
         self._disk = ThreadPoolExecutor(2, "disk")
         self._cold_threads = ThreadPoolExecutor(COLD_READERS, "cold")
         self._cold_turns = asyncio.Semaphore(COLD_READERS)
@@ -249,7 +256,7 @@ class SqliteDatabase(Database):
                 self._writer.execute("PRAGMA secure_delete = ON")  # what was erased is not in the file either
                 # What is kept to undo a statement: a file in /var/tmp would hold texts and phones, and cost writes.
                 self._writer.execute("PRAGMA temp_store = MEMORY")
-                self._writer.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_LOG_PAGES}")
+                self._writer.execute("PRAGMA wal_autocheckpoint = 0")
                 self._migrate(is_owner=owner)
                 if owner:
                     self._recent = _recent_digests(self._writer)
@@ -368,6 +375,8 @@ class SqliteDatabase(Database):
                 connection.execute(begin)
             except sqlite3.Error as error:
                 raise StoreUnavailableError(str(error)) from error
+            if group is None:
+                self._rows_before = connection.total_changes
             transaction = _SqliteTransaction(connection, self.listeners, self.courier, self.forwarder, self._recent)
             try:
                 yield transaction
@@ -420,13 +429,19 @@ class SqliteDatabase(Database):
                     return
                 try:
                     self._check_disk()
-                    await self._elsewhere(self._writer.execute, "COMMIT")
+                    if self._writer.total_changes - self._rows_before <= SMALL_COMMIT_ROWS:
+                        self._writer.execute("COMMIT")
+                    else:
+                        await self._elsewhere(self._writer.execute, "COMMIT")
                 except (sqlite3.Error, StoreUnavailableError) as error:
                     if self._writer.in_transaction:
                         self._writer.execute("ROLLBACK")
                     self._fail(group, error)
                     return
                 self._group = None
+                if self._is_log_long:
+                    await self._copy_log()
+                    self._is_log_long = False  # who still reads older pages is not waited for
             try:
                 await self._elsewhere(sync_file, self._log_fd)
             except OSError as error:
@@ -436,22 +451,25 @@ class SqliteDatabase(Database):
             else:
                 group.set_result(None)
         self._commits += 1
-        if self._commits >= CHECKPOINT_COMMITS and not self._is_copying:
+        rows = self._writer.total_changes - self._rows_copied
+        if (self._commits >= CHECKPOINT_COMMITS or rows >= CHECKPOINT_ROWS) and not self._is_copying:
             await self._copy_log()
 
     async def _copy_log(self) -> None:
-        """Into the file, as far as nobody reads older pages; nobody waits for it."""
+        """Into the file, as far as nobody reads older pages."""
         self._is_copying = True
         self._commits = 0
+        self._rows_copied = self._writer.total_changes
         try:
-            await self._elsewhere(_rows, self._copier, "PRAGMA wal_checkpoint(PASSIVE)", ())
+            [(_, pages, _)] = await self._elsewhere(_rows, self._copier, "PRAGMA wal_checkpoint(PASSIVE)", ())
+            self._is_log_long = pages > LONGEST_LOG_PAGES
         except sqlite3.Error as error:
             log.warning("checkpoint_failed", error=str(error))
         finally:
             self._is_copying = False
 
-    async def _elsewhere(self, work: Callable[..., object], *arguments: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
+    async def _elsewhere(self, work: Callable[..., Result], *arguments: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
 
     def _check_disk(self) -> None:
         """What could not be synced may be in the log, or not, or in part, and what follows it would be lost with it."""

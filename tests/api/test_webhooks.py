@@ -369,6 +369,7 @@ async def test_a_page_that_cannot_be_read(doors: Doors, shop: Shop) -> None:
         "cursor=x",
         "cursor=",
         "limit=1&limit=2",
+        "stat=failed",
     ):
         answer = await doors.call("GET", f"{PATH}/{webhook['id']}/deliveries?{query}")
         assert answer.status == 400, query

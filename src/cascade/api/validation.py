@@ -46,6 +46,11 @@ def faults_of(errors: Sequence[Any]) -> list[Fault]:
     return [_fault(error["type"], error["loc"], error["msg"].removeprefix("Value error, ")) for error in errors]
 
 
+def unknown_field(field: str) -> Fault:
+    """Of a field of the body or the query that no door of ours has."""
+    return Fault(ErrorCode.UNKNOWN_FIELD, f"{field[:MAX_NAME]} is not known here: correct or remove it", field)
+
+
 def _fault(kind: str, place: tuple[int | str, ...], message: str) -> Fault:
     field = ".".join(str(part) for part in place) or None
     match kind:
@@ -54,9 +59,7 @@ def _fault(kind: str, place: tuple[int | str, ...], message: str) -> Fault:
         case "missing":
             return Fault(ErrorCode.MISSING_FIELD, f"{field} is required", field)
         case "extra_forbidden":
-            return Fault(
-                ErrorCode.UNKNOWN_FIELD, f"{(field or '')[:MAX_NAME]} is not known here: correct or remove it", field
-            )
+            return unknown_field(field or "")
         case "bool_parsing":
             return Fault(ErrorCode.INVALID_FIELD, f"{field} must be true or false", field)
         case "string_pattern_mismatch" if place[:1] == ("phone",):

@@ -16,7 +16,7 @@ from cascade.api.body import read_body
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError
 from cascade.api.openapi import body_of, refusals
 from cascade.api.parts import Parts
-from cascade.api.validation import check_once
+from cascade.api.validation import check_once, unknown_field
 from cascade.core import events as core_events
 from cascade.core.events import EventType
 from cascade.core.targets import TargetRefusedError
@@ -180,6 +180,7 @@ class Redelivered(_Body):
     more: bool
 
 
+PAGE_FIELDS = ("state", "cursor", "limit")
 PAGE_PARAMETERS = {
     "parameters": [
         {"name": "state", "in": "query", "schema": {"type": "string", "enum": [state.value for state in State]}},
@@ -460,7 +461,7 @@ def _page(request: Request) -> tuple[State | None, str, int]:
     """State, the event before which to begin, and the length, from the query."""
     check_once(request)
     query = request.query_params
-    faults = []
+    faults = [unknown_field(name) for name in query if name not in PAGE_FIELDS]
     state, cursor, limit = query.get("state"), query.get("cursor", deliveries.AFTER_ALL), query.get("limit")
     if state is not None and state not in list(State):
         faults.append(Fault(ErrorCode.INVALID_FIELD, "state: write pending, delivered or failed", "state"))

@@ -175,7 +175,8 @@ class Asterisk:
             return said(401, "Authentication required")
         if channel is None:
             return said(404, "Channel not found")
-        self.hung_up.append(channel.id)
+        if self._keep_inbox:
+            self.hung_up.append(channel.id)
         self._end(channel, NORMAL)
         return web.Response(status=204)
 

@@ -49,8 +49,12 @@ class Callbacks:
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     def post(self, *callbacks: Callback, after_s: float = 0.0) -> None:
-        """Post these one after another, each when the one before is acknowledged or given up."""
-        self._enqueue(callbacks, 0, after_s)
+        """Post these one after another, each when the one before is acknowledged or given up.
+
+        One without a URL is nobody's: the sender has set no webhook up.
+        """
+        if wanted := tuple(callback for callback in callbacks if callback.url):
+            self._enqueue(wanted, 0, after_s)
 
     async def ask(self, callback: Callback) -> bool:
         """Post once, now. Whether it was acknowledged."""
@@ -59,7 +63,7 @@ class Callbacks:
                 callback.url, data=callback.body, headers=callback.headers, timeout=TIMEOUT, allow_redirects=False
             ) as response:
                 return response.status == 200
-        except (ClientError, TimeoutError):
+        except (ClientError, TimeoutError, ValueError):  # ValueError: a host that no name can be
             return False
 
     def _enqueue(self, callbacks: tuple[Callback, ...], tries: int, after_s: float) -> None:

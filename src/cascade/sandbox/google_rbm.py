@@ -199,7 +199,8 @@ class GoogleRbm(PhoneTwin):
             self.counters.accepted += 1
             return
         self.reach(person, received)
-        self._messages[received.provider_id] = (person, received, delivers_at)
+        if self.settings.keep_inbox:
+            self._messages[received.provider_id] = (person, received, delivers_at)
         self.report(
             behaviour,
             self._event(self._user_event(person, received, "DELIVERED")),

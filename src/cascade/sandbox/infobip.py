@@ -9,7 +9,6 @@ Sources: https://www.infobip.com/docs/api/channels (viber, rcs, sms; version 3.2
 import hmac
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -97,20 +96,11 @@ def invalid(name: str, why: str) -> RefusedError:
     return RefusedError(400, "E400", "Request cannot be processed.", {name: why})
 
 
-@dataclass(slots=True)
-class Sent:
-    """What answering a message takes."""
-
-    message: Body
-    destination: Body
-
-
 class Infobip(PhoneTwin):
     def __init__(self, people: People, callbacks: Callbacks, settings: TwinSettings, api_keys: tuple[str, ...]) -> None:
         super().__init__(people, callbacks, settings)
         self._api_keys = api_keys
-        self._taken: set[str] = set()
-        self._sent: dict[str, Sent] = {}
+        self._sent: dict[str, Body] = {}  # the message that an id was given to
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -119,10 +109,10 @@ class Infobip(PhoneTwin):
         ]
 
     def answer(self, person: Person, received: Received, option: str) -> None:
-        sent = self._sent[received.provider_id]
+        message = self._sent[received.provider_id]
         reply = received.replies[option]
         about: Body = {
-            "to": sent.message["sender"],
+            "to": message["sender"],
             "integrationType": INTEGRATIONS[received.channel],
             "receivedAt": now(),
             "messageId": uuid.uuid4().hex,
@@ -136,10 +126,10 @@ class Infobip(PhoneTwin):
             result = about | {"sender": phone, "message": {"type": "SUGGESTION", "text": option, "postbackData": reply}}
         else:
             said: Body = {"type": "TEXT", "text": reply}
-            if tracking := sent.message.get("options", {}).get("trackingData"):
+            if tracking := message.get("options", {}).get("trackingData"):
                 said["trackingData"] = tracking
             result = about | {"sender": phone, "message": said}
-        self._post(sent.message, "delivery", {"results": [result]})
+        self._post(message, "delivery", {"results": [result]})
 
     async def _send(self, request: web.Request) -> web.Response:
         try:
@@ -190,19 +180,18 @@ class Infobip(PhoneTwin):
     def _deliver(self, channel: str, message: Body, destination: Body) -> Body:
         provider_id = destination.get("messageId") or uuid.uuid4().hex
         about = {"messageId": provider_id, "destination": destination["to"]}
-        if provider_id in self._taken:
+        if provider_id in self._sent:
             return about | {"status": DUPLICATE.body}
         person = self.people.get(f"+{destination['to']}")
         behaviour = self.behaviour(person, channel)
         if behaviour is Behaviour.REJECTS:
             return about | {"status": REFUSED.body}
-        self._taken.add(provider_id)
+        if self.settings.keep_inbox:
+            self._sent[provider_id] = message
         report = partial(report_of, message, destination, provider_id)
         if behaviour in UNREACHED:
             self._post(message, "delivery", report(*UNREACHED[behaviour]))
             return about | {"status": PENDING.body}
-        if self.settings.keep_inbox:
-            self._sent[provider_id] = Sent(message, destination)
         self.reach(person, received_of(channel, message, provider_id))
         delivered = self._callback(message, "delivery", report(DELIVERED, NO_FAULT))
         if delivered is not None:

@@ -11,15 +11,13 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-COOKIE: Final = "z9hG4bK"
 LONGEST_OCTETS: Final = 65_535
+NUMBER: Final = re.compile(r"[0-9]{1,10}")
 SHORT: Final = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length"}
 PHRASES: Final = {
     100: "Trying",
     180: "Ringing",
-    183: "Session Progress",
     200: "OK",
-    400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
@@ -31,7 +29,6 @@ PHRASES: Final = {
     488: "Not Acceptable Here",
     500: "Server Internal Error",
     503: "Service Unavailable",
-    603: "Decline",
     607: "Unwanted",
 }
 HASHES: Final = {"MD5": "md5", "SHA-256": "sha256"}
@@ -68,7 +65,7 @@ class Incoming:
     def sequence(self) -> int:
         """The number of CSeq, whose method must be the request's."""
         number, _, method = self.one("cseq").partition(" ")
-        if not number.isdigit() or method.strip() != self.method:
+        if not NUMBER.fullmatch(number) or method.strip() != self.method:
             raise BadMessageError("CSeq is not the request's")
         return int(number)
 
@@ -101,7 +98,7 @@ class StreamCutter:
                 return whole
             request = parse_head(head)
             length = request.one("content-length")
-            if not length.isdigit() or int(length) > LONGEST_OCTETS:
+            if not NUMBER.fullmatch(length) or int(length) > LONGEST_OCTETS:
                 raise BadMessageError("no length")
             if len(body) < int(length):
                 return whole
@@ -115,7 +112,7 @@ def parse(datagram: bytes) -> Incoming:
         raise BadMessageError("the headers do not end")
     request = parse_head(head)
     length = request.headers.get("content-length", [str(len(body))])[0]
-    if not length.isdigit() or int(length) > len(body):
+    if not NUMBER.fullmatch(length) or int(length) > len(body):
         raise BadMessageError("the body is cut off")
     request.body = body[: int(length)]
     return request

@@ -267,10 +267,13 @@ class SipTrunk:
             log.warning("sip_malformed", detail=str(error))
 
     def forget(self, call: Ringing) -> None:
+        call.stop()
         self._calls.pop(call.invite.branch, None)
 
     def _take(self, request: sip.Incoming, write: Write, *, is_reliable: bool) -> None:
         branch, _ = request.branch, request.sequence
+        for name in ("from", "to", "call-id"):  # every response repeats them
+            request.one(name)
         call = self._calls.get(branch)
         match request.method:
             case "INVITE":

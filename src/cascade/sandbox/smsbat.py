@@ -140,13 +140,14 @@ class Smsbat(PhoneTwin):
         if behaviour is Behaviour.REJECTS:
             return "rejected"
         status = "undeliverable" if behaviour in FAILING else "delivered"
-        self._statuses[received.provider_id] = {
-            "messagelistId": 1,
-            "messageId": received.provider_id,
-            "deliverystatus": "processing" if behaviour is Behaviour.SILENT else status,
-            "partscount": 1,
-            "cost": 0.05,
-        }
+        if self.settings.keep_inbox:
+            self._statuses[received.provider_id] = {
+                "messagelistId": 1,
+                "messageId": received.provider_id,
+                "deliverystatus": "processing" if behaviour is Behaviour.SILENT else status,
+                "partscount": 1,
+                "cost": 0.05,
+            }
         if behaviour in FAILING:
             self.counters.accepted += 1
         else:

@@ -18,7 +18,7 @@ import structlog
 
 from cascade.sandbox import smpp_codec as smpp
 from cascade.sandbox.people import Behaviour, People, Person, Received, iso_now, normal_phone
-from cascade.sandbox.twin import NUMBERED
+from cascade.sandbox.twin import options_in
 
 log = structlog.get_logger()
 
@@ -617,7 +617,7 @@ class Smsc:
             provider_id=self._style.id_form.in_answer(in_order[0].number).decode(),
         )
         entry.account, entry.by = message.account.system_id.decode("latin-1"), self
-        entry.replies = {option: number for number, option in NUMBERED.findall(entry.text)}
+        entry.replies = options_in(entry.text)
         for one in in_order:
             one.entry = entry
         self._people.get(message.phone).inbox.append(entry)

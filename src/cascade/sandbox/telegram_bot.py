@@ -475,7 +475,7 @@ class TelegramBot:
                 allow_redirects=False,
             ) as response:
                 return "" if response.ok else f"Wrong response from the webhook: {response.status} {response.reason}"
-        except (ClientError, TimeoutError) as error:
+        except (ClientError, TimeoutError, ValueError) as error:  # ValueError: a host that no name can be
             return f"Connection failed: {type(error).__name__}"
 
 

@@ -1,10 +1,11 @@
 """What happens next: every promise of the cascade as a line of a table."""
 
+from itertools import permutations
 from typing import Any
 
 import pytest
 
-from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Rejected, Retry, Revocation
+from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Outcome, Rejected, Retry, Revocation
 from cascade.core.machine import (
     Begun,
     Cancelled,
@@ -429,11 +430,76 @@ def test_a_repeat_goes_to_the_provider_that_would_know_it() -> None:
         assert (now.state, now.link) == (Q, "rcs.google")
 
 
-@pytest.mark.parametrize("is_proof_first", [True, False])
-def test_what_its_receipt_and_its_late_answer_prove_costs_once(is_proof_first: bool) -> None:
-    """As when the node that was cut off while sending it comes back with the answer."""
+def test_a_late_answer_brings_the_message_back_to_the_link_that_gave_it() -> None:
+    """It was moved before it was known that its provider has it: what is taken back is asked of that one."""
+    moved = run(RCS_SENDING, DeadlinePassed(T0 + 60_000), LinkDown(T0 + 60_001))
+    assert (moved.state, moved.link) == (Q, "rcs.vonage")
+    late = run(moved, Settled(T0 + 60_002, 1, 0, Accepted(("77",)), link="rcs.google"))
+    assert (late.state, late.link) == (State.WAITING, "rcs.google")
+
+
+def test_a_late_refusal_of_a_link_does_not_move_the_message_from_the_next_one() -> None:
+    moved = run(RCS_SENDING, DeadlinePassed(T0 + 60_000), LinkDown(T0 + 60_001))
+    refused = Settled(T0 + 60_002, 1, 0, Rejected(Reason.NO_CREDIT), link="rcs.google")
+    late, entries = decide(moved, refused)
+    assert (late.state, late.link, late.step) == (Q, "rcs.vonage", 0)
+    assert [entry.mark for entry in entries] == [Mark.REJECTED]
+
+
+PRICED: Route = (TWICE._replace(cost_micros=60), SMS._replace(cost_micros=40))
+NEWS = ("answer 1", "receipt 1", "link down", "deadline", "claim", "answer 2", "receipt 2")
+ANSWERS = {
+    "accepted": Accepted(("77",)),
+    "accepted in parts": Accepted(("77", "78")),
+    "delivered": Delivered("77"),
+    "not accepted": Retry(Reason.THROTTLED),
+}
+
+
+def price_of(order: tuple[str, ...], type_: MessageType, answer: Outcome, state: ReceiptState) -> tuple[int, int]:
+    """What two attempts were charged for in all, when the first was called lost and this came about in that order; and
+    the price of those that were accepted or proven. Of an attempt that was not called lost no receipt is a proof."""
+    at_ms = T0 + 60_000
+    now = run(message(type=type_, route=PRICED), Begun(T0), Claimed(T0, at_ms), DeadlinePassed(at_ms))
+    steps, lost, taken = {1: 0}, {1}, set()
+    for one in order:
+        at_ms += 1
+        number = int(one[-1]) if one[-1].isdigit() else 0
+        if one == "link down":
+            now = run(now, LinkDown(at_ms))
+        elif one == "deadline" and now.deadline_at_ms is not None:
+            at_ms = max(at_ms, now.deadline_at_ms)
+            if now.state is State.SENDING:
+                lost.add(now.attempt)
+            now = run(now, DeadlinePassed(at_ms))
+        elif one == "claim":
+            now = run(now, Claimed(at_ms, at_ms + 60_000))
+            if now.attempt == 2:
+                steps[2] = now.step
+        elif one.startswith("answer") and number in steps:
+            now = run(now, Settled(at_ms, number, steps[number], answer, link="rcs.google"))
+            if not isinstance(answer, Retry):
+                taken.add(number)
+        elif one.startswith("receipt") and number in lost:
+            now = run(now, ReceiptCame(at_ms, number, steps[number], 0, state, is_proof=True))
+            taken.add(number)
+    return now.cost_micros, sum(PRICED[steps[number]].cost_micros for number in taken)
+
+
+@pytest.mark.parametrize("type_", [MessageType.PROMO, MessageType.TRANSACTION])
+@pytest.mark.parametrize("state", ReceiptState)
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_every_attempt_that_was_accepted_or_proven_costs_once(
+    type_: MessageType, state: ReceiptState, answer: Outcome
+) -> None:
+    """In whatever order answers, receipts and moves come: as when a node that was cut off comes back."""
+    for order in permutations(NEWS):
+        charged, price = price_of(order, type_, answer, state)
+        assert charged == price, order
+
+
+def test_a_part_that_was_read_is_no_proof_of_the_others() -> None:
     sent = run(message(type=MessageType.PROMO, route=DEAR), Begun(T0), Claimed(T0, T0 + 60_000))
-    proof = ReceiptCame(T0 + 60_020, 1, 0, 0, ReceiptState.DELIVERED, is_proof=is_proof_first)
-    answer = Settled(T0 + 60_010, 1, 0, Accepted(("77",)))
-    news: list[Event] = [proof, answer] if is_proof_first else [answer, proof]
-    assert run(sent, DeadlinePassed(T0 + 60_000), *news).cost_micros == 60
+    lost = run(sent, DeadlinePassed(T0 + 60_000, parts=2))
+    read = run(lost, ReceiptCame(T0 + 60_010, 1, 0, 1, ReceiptState.READ))
+    assert run(read, Settled(T0 + 60_020, 1, 0, Accepted(("77", "78")))).cost_micros == 60

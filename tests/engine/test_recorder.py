@@ -6,11 +6,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, Outcome, Rejected, Retry
+from cascade.core.machine import LinkDown
 from cascade.core.message import State, Status
+from cascade.core.receipt import ReceiptState
 from cascade.core.timeline import Mark
 from cascade.core.words import Reason
-from cascade.store import receipts
-from store.given import LEASE_MS, key, new, phone, urgent
+from cascade.store import decisions, receipts
+from cascade.store.decisions import News
+from store.given import LEASE_MS, SMS, key, new, phone, queued, urgent
 
 from .running import Engine, eventually
 from .transport import FakeTransport, accept
@@ -155,6 +158,48 @@ async def test_a_part_that_was_told_by_its_recipient_counts_once(engine: Engine,
     marks = [mark for mark, _, _ in await engine.entries(1)]
     again = [Mark.PART_DELIVERED] * (len(told) - 2)
     assert marks == [Mark.UNKNOWN, Mark.PART_DELIVERED, Mark.ACCEPTED, *again, Mark.DELIVERED]
+
+
+@pytest.mark.parametrize("state", [ReceiptState.FAILED, ReceiptState.DELIVERED])
+@pytest.mark.parametrize("is_answer_first", [True, False])
+async def test_what_a_receipt_and_a_late_answer_prove_costs_once(
+    engine: Engine, state: ReceiptState, *, is_answer_first: bool
+) -> None:
+    """The node that sent it was cut off, and comes back with the answer before or after its receipt."""
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(new(1, queued(route=(SMS._replace(cost_micros=60_000),))))
+    await eventually(lambda: len(sms.open) == 1)
+    engine.pass_ms(LEASE_MS)
+    await engine.until_state(1, State.WAITING)
+    if is_answer_first:
+        sms.settle(sms.open[0], Accepted(("77",)))
+        await engine.until(1, lambda seen: len(seen.entries) == 2)
+    await engine.receive("77", state, recipient=phone(1).removeprefix("+"))
+    await engine.pass_until(engine.has_empty_inbox)
+    await engine.until_state(1, State.FINAL)
+    assert (await engine.message(1)).cost_micros == 60_000
+    if not is_answer_first:
+        sms.settle(sms.open[0], Accepted(("77",)))
+        await engine.until(1, lambda seen: len(seen.entries) == 3)
+    assert (await engine.message(1)).cost_micros == 60_000
+
+
+async def test_a_late_answer_is_of_the_link_that_gave_it(engine: Engine) -> None:
+    """Its message was given to another one meanwhile: what is taken back is asked of the provider that has it."""
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    route = (SMS._replace(others=("sms.other",)),)
+    await engine.add(new(1, urgent(route=route)))
+    await eventually(lambda: len(sms.open) == 1)
+    engine.pass_ms(LEASE_MS)
+    await engine.until_state(1, State.QUEUED)
+    async with engine.store.transaction() as tx:
+        await decisions.apply(tx, [News(key(1), LinkDown(engine.clock.now_ms))], {})
+    assert (await engine.message(1)).link == "sms.other"
+    sms.settle(sms.open[0], Accepted(("77",)))
+    seen = await engine.until_state(1, State.WAITING)
+    assert seen.message.link == "sms.smpp"
 
 
 async def test_parts_that_share_one_id_are_told_of_by_one_receipt(engine: Engine) -> None:

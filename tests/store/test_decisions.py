@@ -1,14 +1,16 @@
 """What events make of messages, in one set: in order, on what is newest, knowing where people can be reached."""
 
+from itertools import permutations
+
 import pytest
 
 from cascade.core.attempt import Accepted, AnswerLost, Delivered, Outcome, Rejected, Retry
-from cascade.core.machine import DeadlinePassed, Event, ReceiptCame, Settled
+from cascade.core.machine import DeadlinePassed, Event, LinkDown, ReceiptCame, Settled
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.route import Step
 from cascade.core.timeline import Mark
-from cascade.core.words import Channel, Reason
+from cascade.core.words import Channel, MessageType, Reason
 from cascade.store import decisions, receipts, subscribers
 from cascade.store.database import Database
 from cascade.store.decisions import News
@@ -18,6 +20,7 @@ from cascade.store.subscribers import Subscriber
 
 from .given import LEASE_MS, SMS, T0, VIBER, add, claim, key, load, new, phone, put, queued, record
 
+HOUR_MS = 3_600_000
 SENDING = queued(state=State.SENDING, attempt=1, tries=1, deadline_at_ms=T0 + LEASE_MS)
 TELEGRAM = Step(Channel.TELEGRAM_BOT, "telegram_bot.1", 30)
 ACCEPTED = Settled(T0 + 5, 1, 0, Accepted(("77",)))
@@ -190,3 +193,69 @@ async def test_what_is_known_late_is_lost_no_more(database: Database, outcome: O
     stranger = Receipt("another message's", ReceiptState.DELIVERED, recipient="380500000001")
     async with database.transaction() as tx:
         assert (await receipts.adopt(tx, "sms.smpp", stranger, T0 + LEASE_MS) is not None) is is_lost
+
+
+RCS = Step(Channel.RCS, "rcs.google", 60, others=("rcs.vonage",))
+GONE_ON: dict[str, tuple[Message, list[Event]]] = {  # given, what happened between the lease's end and the late answer
+    "to another link": (SENDING._replace(type=MessageType.TRANSACTION, route=(RCS,)), [LinkDown(T0 + LEASE_MS)]),
+    "to another channel": (
+        SENDING._replace(type=MessageType.PROMO, route=(VIBER, SMS), address="abc="), [DeadlinePassed(T0 + HOUR_MS)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("outcome", [Accepted(("77",)), Retry(Reason.THROTTLED)], ids=["taken", "not taken"])
+@pytest.mark.parametrize(("given", "between"), GONE_ON.values(), ids=GONE_ON)
+async def test_what_is_known_late_is_lost_no_more_though_its_message_has_gone_on(
+    database: Database, given: Message, between: list[Event], outcome: Outcome
+) -> None:
+    link = given.route[0].link
+    assert link is not None
+    await put(database, 1, given._replace(link=link))
+    sent = await load(database, 1)
+    await apply(database, (1, DeadlinePassed(T0 + LEASE_MS)))
+    for event in between:
+        await apply(database, (1, event))
+    gone_on = (await load(database, 1)).message
+    assert (gone_on.link, gone_on.attempt) != (link, 0)
+    await apply(database, (1, Settled(T0 + HOUR_MS, 1, 0, outcome, link=link)), known=sent)
+    stranger = Receipt("another message's", ReceiptState.DELIVERED, recipient=given.address or "380500000001")
+    async with database.transaction() as tx:
+        assert await receipts.adopt(tx, link, stranger, T0 + HOUR_MS) is None
+
+
+@pytest.mark.parametrize("order", list(permutations(["answer", "receipt", "link down"])), ids=", ".join)
+async def test_an_attempt_costs_once(database: Database, order: tuple[str, ...]) -> None:
+    """Whatever comes first of its late answer, the receipt of its failure, and a move to another link."""
+    route = (RCS._replace(cost_micros=60), SMS._replace(cost_micros=40))
+    await put(database, 1, SENDING._replace(type=MessageType.TRANSACTION, route=route, link="rcs.google"))
+    sent = await load(database, 1)
+    await apply(database, (1, DeadlinePassed(T0 + LEASE_MS)))
+    for one in order:
+        if one == "answer":
+            answer = Settled(T0 + LEASE_MS, 1, 0, Accepted(("77",)), link="rcs.google")
+            await apply(database, (1, answer), known=sent)
+        elif one == "link down":
+            await apply(database, (1, LinkDown(T0 + LEASE_MS)))
+        else:
+            failed = Receipt("77", ReceiptState.FAILED, recipient="380500000001")
+            async with database.transaction() as tx:
+                part = await receipts.adopt(tx, "rcs.google", failed, T0 + LEASE_MS)
+            is_proof = part is not None  # else it finds its attempt by the answer's id
+            await apply(database, (1, ReceiptCame(T0 + LEASE_MS, 1, 0, 0, ReceiptState.FAILED, is_proof=is_proof)))
+    message = (await load(database, 1)).message
+    assert (message.cost_micros, message.step) == (60, 1)
+
+
+async def test_what_a_failure_proved_is_not_lost_once_more(database: Database) -> None:
+    await put(database, 1, SENDING)
+    await apply(database, (1, DeadlinePassed(T0 + LEASE_MS)))
+    failed = Receipt("77", ReceiptState.FAILED, recipient="380500000001")
+    async with database.transaction() as tx:
+        part = await receipts.adopt(tx, "sms.smpp", failed, T0 + LEASE_MS)
+    assert part is not None
+    await apply(database, (1, ReceiptCame(T0 + LEASE_MS, 1, 0, part.part, ReceiptState.FAILED, is_proof=True)))
+    await apply(database, (1, Settled(T0 + LEASE_MS, 1, 0, AnswerLost())))
+    stranger = Receipt("another message's", ReceiptState.DELIVERED, recipient="380500000001")
+    async with database.transaction() as tx:
+        assert await receipts.adopt(tx, "sms.smpp", stranger, T0 + LEASE_MS) is None

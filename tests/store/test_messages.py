@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from itertools import count
+from operator import neg
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -92,7 +93,7 @@ LATER = {
     "delivered_step": st.none() | st.just(0),  # every route has a first step
     "delivered": st.lists(attempts, max_size=3).map(tuple),
     "is_read": st.booleans(),
-    "open_parts": st.lists(st.tuples(attempts, st.integers(0, 1 << 254)), max_size=2).map(tuple),
+    "open_parts": st.lists(st.tuples(attempts | attempts.map(neg), st.integers(0, 1 << 254)), max_size=2).map(tuple),
     "cost_micros": micros,
 }
 NOT_STORED = {"addresses"}

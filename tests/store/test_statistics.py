@@ -93,6 +93,21 @@ CASES: dict[str, tuple[Sequence[Event], dict[tuple[Kind, str, str], int]]] = {
             (Kind.INSTEAD, "", ""): 52_000,
         },
     ),
+    "what a failure alone proved costs on its channel, though the message had ended": (
+        (
+            CLAIM,
+            DeadlinePassed(T0 + 60_000),
+            SILENCE,
+            *SMS_TAKES_IT,
+            receipt(2, 2, ReceiptState.FAILED, T0 + DAY_MS - 1),
+            ReceiptCame(T0 + DAY_MS, 1, 1, 0, ReceiptState.FAILED, is_proof=True),
+        ),
+        {
+            (Kind.COST, "viber_bot", ""): 2_000,
+            (Kind.COST, "sms", ""): 50_000,
+            (Kind.MARK, "viber_bot", "failed"): 1,
+        },
+    ),
     "cancelled before it began": (
         (Cancelled(T0 + 5),),
         {(Kind.FLOW, "viber_bot", "cancelled"): 1, (Kind.FINISHED, "", "permanenterror"): 1},

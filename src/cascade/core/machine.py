@@ -30,7 +30,8 @@ class Claimed(NamedTuple):
 class Settled(NamedTuple):
     """An attempt has its outcome. `takes_our_id`: the provider would recognise a repeat of the same attempt. `changes`:
     what was changed for the channel, in its words, where anything was. `spread`, from 0 to 1 and the message's own: how
-    much longer it waits for its next try, so that what one broken connection has parted does not meet again."""
+    much longer it waits for its next try, so that what one broken connection has parted does not meet again. `link`:
+    the one it went by, None: the message's."""
 
     at_ms: int
     attempt: int
@@ -39,6 +40,7 @@ class Settled(NamedTuple):
     takes_our_id: bool = False
     changes: str | None = None
     spread: float = 0.0
+    link: str | None = None
 
 
 class ReceiptCame(NamedTuple):
@@ -173,7 +175,7 @@ def may_move_on(event: Event) -> bool:
 
 
 def _settled(message: Message, event: Settled) -> Decision:
-    at_ms, attempt, step, outcome, takes_our_id, changes, spread = event
+    at_ms, attempt, step, outcome, takes_our_id, changes, spread, link = event
     is_at = _is_at(message, attempt, step)
     # A message back in its lane after an unknown outcome still takes the answer that was late.
     is_current = is_at and message.state in (State.SENDING, State.QUEUED)
@@ -184,11 +186,15 @@ def _settled(message: Message, event: Settled) -> Decision:
             # Parts that the provider calls by one id are told of together.
             message = _expect_parts(message, attempt, len(set(provider_ids)))
             entry = Entry(at_ms, step, attempt, Mark.ACCEPTED, None, ",".join(provider_ids), changes)
-            if not is_current:  # what its receipts have proved already is charged
-                return message if attempt in message.delivered else _charge(message, step), [entry]
-            return _wait(message, at_ms, message.route[step].cost_micros), [entry]
+            if is_at and message.state is State.SENDING:
+                return _wait(message, at_ms, message.route[step].cost_micros), [entry]
+            message = _taken_late(message, attempt, step, link)
+            return _wait(message, at_ms) if is_current else message, [entry]
         case Delivered(provider_id):
-            message = _charge(message, step)
+            if is_at and message.state is State.SENDING:
+                message = _charge(message, step)
+            else:
+                message = _taken_late(message, attempt, step, link)
             if is_current and message.route[step].is_until_read:
                 return _arrived_unread(_wait(message, at_ms), at_ms, attempt, step, provider_id, changes)
             return _delivered(message, at_ms, attempt, step, [], provider_id, changes)
@@ -210,8 +216,11 @@ def _settled(message: Message, event: Settled) -> Decision:
             entry = Entry(at_ms, step, attempt, mark, reason, None, detail)
             if not (is_current or is_awaited):
                 return message, [entry]
-            if reason in FAULTS_OF_LINK and (other := other_link(message)) is not None:
-                return _move(message, at_ms, other, [entry])
+            if reason in FAULTS_OF_LINK:
+                if link is not None and link != message.link:  # another has taken over already
+                    return message, [entry]
+                if (other := other_link(message)) is not None:
+                    return _move(message, at_ms, other, [entry])
             return _next_step(message, at_ms, [entry])
         case Retry(reason, after_s, detail, parts):
             message = _expect_parts(message, attempt, parts)
@@ -240,14 +249,14 @@ def _is_at(message: Message, attempt: int, step: int) -> bool:
 def _receipt(message: Message, event: ReceiptCame) -> Decision:
     at_ms, attempt, step, part, state, reason, detail, is_proof = event
     if is_proof:
-        message = _charge(message, step)
+        message = _prove(message, attempt, step)
     if state is ReceiptState.FAILED:
         if attempt in message.delivered:
             return message, []  # the truth does not go back
         entry = Entry(at_ms, step, attempt, Mark.FAILED, reason, None, detail)
         if _is_at(message, attempt, step) and not message.is_final:
             return _next_step(message, at_ms, [entry])
-        return message, ([] if message.is_final else [entry])
+        return message, ([] if message.is_final and not is_proof else [entry])
     is_partly, message = _part_arrived(message, attempt, part)
     if is_partly and state is ReceiptState.DELIVERED:
         return message, [Entry(at_ms, step, attempt, Mark.PART_DELIVERED)]
@@ -506,6 +515,21 @@ def _charge(message: Message, step: int) -> Message:
     """A provider took it: from now on it costs."""
     cost_micros = message.route[step].cost_micros
     return message._replace(cost_micros=message.cost_micros + cost_micros) if cost_micros else message
+
+
+def _taken_late(message: Message, attempt: int, step: int, link: str | None) -> Message:
+    """The provider's word comes when the attempt was called lost: its receipts may have proved it, and the message may
+    have been given to another link, which will not send it now."""
+    if link is not None and _is_at(message, attempt, step):
+        message = message._replace(link=link)
+    return _prove(message, attempt, step)
+
+
+def _prove(message: Message, attempt: int, step: int) -> Message:
+    """Charge for an attempt that was called lost, once, whether its answer or its receipts prove it first."""
+    if message.is_proven(attempt):
+        return message
+    return _charge(message, step)._replace(open_parts=(*message.open_parts, (-attempt, 0)))
 
 
 def _reschedule(message: Message, at_ms: int, begins_at_ms: int) -> Decision:

@@ -54,7 +54,8 @@ class Message(NamedTuple):
     `step_ends_at_ms` bounds the step's queueing and retries; `deadline_at_ms` is when the present state must end.
     `address` is the recipient on the step's channel, None: the phone. `delivered` lists the attempts that reached the
     person, so more than one is a double. `open_parts` holds, for attempts of several parts, a bit for each part whose
-    receipt is missing; none, for those in one that only their provider may repeat. `cost_micros` is what the accepted
+    receipt is missing; none, for those in one that only their provider may repeat. An attempt that was called lost and
+    then proven stands there once more, by its negative number: it is charged. `cost_micros` is what the accepted
     attempts cost in all; a step that would take it over `max_cost_micros` is skipped. `addresses` is what the
     decision may need to know of the world: the recipient's addresses by link, for the links that have a directory;
     it is not stored with the message.
@@ -89,3 +90,7 @@ class Message(NamedTuple):
     def has_begun(self) -> bool:
         """Whether an attempt was begun: from then on it can neither be cancelled nor rescheduled."""
         return self.attempt > 0 or self.state not in (State.SCHEDULED, State.QUEUED)
+
+    def is_proven(self, attempt: int) -> bool:
+        """Whether the provider is known to have taken an attempt that was called lost."""
+        return (-attempt, 0) in self.open_parts

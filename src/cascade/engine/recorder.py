@@ -116,7 +116,7 @@ class Recorder:
         for stored, link, outcome, at_ms, takes_our_id, has_receipts, changes in batch:
             message = stored.message
             spread = stored.key.id[-1] / 255
-            settled = Settled(at_ms, message.attempt, message.step, outcome, takes_our_id, changes, spread)
+            settled = Settled(at_ms, message.attempt, message.step, outcome, takes_our_id, changes, spread, link)
             news.append(News(stored.key, settled))
             if has_receipts and isinstance(outcome, Accepted):
                 awaited[link] += 1

@@ -33,10 +33,10 @@ async def apply(tx: Transaction, news: Sequence[News], known: Mapping[Key, Store
         changes = _decide(await _with_addresses(tx, at_hand, news), news)
         refused = set(await messages.change(tx, changes))
         written = [change for change in changes if change.stored.key not in refused]
-        lost = [one for change in written for one in _lost_answers(change)]
+        lost = [one for change in written for one in _lost_answers(change, known)]
         if lost:
             await receipts.add_lost(tx, lost)
-        found = [one for change in written for one in _late_answers(change)]
+        found = [one for change in written for one in _late_answers(change, known)]
         if found:
             await receipts.found(tx, found)
         await events.add_changes(tx, written)
@@ -64,19 +64,22 @@ def _decide(at_hand: Mapping[Key, Stored], news: Sequence[News]) -> list[Change]
     return list(changes.values())
 
 
-def _lost_answers(change: Change) -> list[LostAnswer]:
+def _lost_answers(change: Change, known: Mapping[Key, Stored]) -> list[LostAnswer]:
     """Attempts of which only receipts can tell how much went out."""
     lost = []
-    open_parts = dict(change.message.open_parts)
+    message = change.message
+    open_parts = dict(message.open_parts)
     for entry in change.entries:
         is_torn = entry.mark in (Mark.RETRY, Mark.REJECTED) and entry.attempt in open_parts
-        if (entry.mark is Mark.UNKNOWN or is_torn) and entry.attempt not in change.message.delivered:
+        if (entry.mark is Mark.UNKNOWN or is_torn) and not (
+            entry.attempt in message.delivered or message.is_proven(entry.attempt)
+        ):
             missing = open_parts.get(entry.attempt) or 1
-            lost += _lost_answer(change, entry, missing.bit_count())
+            lost += _lost_answer(change, known, entry, missing.bit_count())
     return lost
 
 
-def _late_answers(change: Change) -> list[LostAnswer]:
+def _late_answers(change: Change, known: Mapping[Key, Stored]) -> list[LostAnswer]:
     """Attempts that were called lost, and of which it is known now what became of them."""
     before = change.stored.message
     late = []
@@ -84,13 +87,17 @@ def _late_answers(change: Change) -> list[LostAnswer]:
         is_late = before.state is not State.SENDING or entry.attempt != before.attempt
         if is_late and entry.mark in (Mark.ACCEPTED, Mark.RETRY, Mark.REJECTED):
             is_torn = entry.mark is not Mark.ACCEPTED and dict(change.message.open_parts).get(entry.attempt)
-            late += [] if is_torn else _lost_answer(change, entry)
+            late += [] if is_torn else _lost_answer(change, known, entry)
     return late
 
 
-def _lost_answer(change: Change, entry: Entry, parts: int = 1) -> list[LostAnswer]:
+def _lost_answer(change: Change, known: Mapping[Key, Stored], entry: Entry, parts: int = 1) -> list[LostAnswer]:
     """None, where no receipts come."""
-    (key, _, _, phone, before), step = change.stored, change.message.route[entry.step]
+    # Where the attempt went is known to who made it, though the message may have gone on since.
+    sent = known.get(change.stored.key)
+    if sent is None or sent.message.attempt != entry.attempt:
+        sent = change.stored
+    (key, _, _, phone, before), step = sent, change.message.route[entry.step]
     link = before.link if entry.step == before.step else step.link
     if link is None or not step.channel.confirms_delivery:
         return []

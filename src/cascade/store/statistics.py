@@ -36,6 +36,8 @@ MOST_BEGUN = 100_000
 DELIVERED = "delivered"
 FAILED = "failed"
 CANCELLED = "cancelled"
+COSTLY = (Mark.ACCEPTED, Mark.DELIVERED, Mark.DOUBLE, Mark.PART_DELIVERED, Mark.FAILED)
+"""What may say that a provider took it: its answer, or any receipt of an attempt whose answer was lost."""
 
 
 class Kind(StrEnum):
@@ -265,7 +267,7 @@ def _name(route: Route, place: int) -> str:
 def _paid(message: Message, entries: Iterable[Entry]) -> str:
     """The channel whose acceptance cost something."""
     for entry in entries:
-        if entry.mark in (Mark.ACCEPTED, Mark.DELIVERED, Mark.DOUBLE):
+        if entry.mark in COSTLY:
             return message.route[entry.step].channel.value
     return ""
 

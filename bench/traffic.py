@@ -49,6 +49,7 @@ def settings(ports: Ports, *, receipts: str = "every", sms: bool = True, window:
 base_url = "http://{HOST}:{ports.http}"
 window = 100
 rate_per_s = 1000000
+chat_rate_per_s = 1000000
 updates = "off"
 [viber_bot]
 base_url = "http://{HOST}:{ports.http}"

@@ -44,6 +44,7 @@ drain_s = 3
 [telegram_bot]
 base_url = "http://{host}:{http_port}"
 rate_per_s = 1000
+chat_rate_per_s = 1000
 [viber_bot]
 base_url = "http://{host}:{http_port}"
 {providers}

@@ -415,7 +415,8 @@ class Gateway:
             beside = partial(self._set_webhook, transport, adapter, link, url, is_set)
         elif way == "polling":
             beside = Poller(transport, link, self._worker.take_heard).run
-        self._worker.add_link(link, LinkSetup(transport, api.rate_per_s, beside, BOT_FITTINGS[channel]))
+        setup = LinkSetup(transport, api.rate_per_s, beside, BOT_FITTINGS[channel], api.chat_rate_per_s)
+        self._worker.add_link(link, setup)
 
     async def _set_webhook(
         self, transport: HttpTransport, adapter: SetsWebhook, link: str, url: str, is_set: asyncio.Event

@@ -214,13 +214,15 @@ NewsBy = Literal["webhook", "polling", "off"]
 
 
 class BotApi(Section):
-    """A bot provider. `window`: requests unanswered at once, for each bot. `rate_per_s`: sends a second, each bot.
-    `ask_phone`: who is asked to share their phone, when the bot does not know it: never, start (whoever comes) or
-    always (whoever writes), with `ask_text`, `ask_button` and `thanks_text`."""
+    """A bot provider. `window`: requests unanswered at once, for each bot. `rate_per_s`: sends a second, each bot;
+    `chat_rate_per_s`: to one person, after five at once. `ask_phone`: who is asked to share their phone, when the bot
+    does not know it: never, start (whoever comes) or always (whoever writes), with `ask_text`, `ask_button` and
+    `thanks_text`."""
 
     base_url: str
     window: Positive = 50
     rate_per_s: Annotated[float, Field(gt=0)] | None = None
+    chat_rate_per_s: Annotated[float, Field(gt=0)] | None = None
     timeout_s: Annotated[float, Field(gt=0, le=30)] = 15.0
     ask_phone: Literal["never", "start", "always"] = "never"
     ask_text: Annotated[str, Field(min_length=1, max_length=1_000)] = ASK_TEXT
@@ -247,6 +249,7 @@ class TelegramApi(BotApi):
 
     base_url: str = "https://api.telegram.org"
     rate_per_s: Annotated[float, Field(gt=0)] | None = 30.0
+    chat_rate_per_s: Annotated[float, Field(gt=0)] | None = 1.0
     ask_phone: Literal["never", "start", "always"] = "start"
     updates: Literal["auto", "webhook", "polling", "off"] = "auto"
 

@@ -133,6 +133,12 @@ CASES: dict[str, tuple[Message, Event, State, Status, int, list[Mark]]] = {
     "no more advertising, then to be retried: not repeated": (
         PROMO_STOPPED, Settled(T0 + 10, 1, 0, Retry(Reason.THROTTLED)), F, U, 0, [Mark.RETRY, Mark.EXPIRED],
     ),
+    "given back, its recipient had enough: waits in its lane": (
+        SENDING, Settled(T0 + 10, 1, 0, NotSent(2.5)), Q, P, 0, [],
+    ),
+    "given back until its step is over: the next channel at once": (
+        SENDING, Settled(T0 + 10, 1, 0, NotSent(30)), Q, P, 1, [Mark.SKIPPED],
+    ),
     "no more advertising, then given back: not claimed again": (
         run(PROMO_STOPPED, Settled(T0 + 10, 1, 0, NotSent())), Claimed(T0 + 11, T0 + HOUR), Q, P, 0, [],
     ),
@@ -375,6 +381,8 @@ def test_what_was_changed_for_the_channel_is_told(outcome: Accepted | Delivered)
 
 def test_a_retry_waits_as_long_as_the_provider_says() -> None:
     assert run(SENDING, Settled(T0 + 10, 1, 0, Retry(Reason.THROTTLED, 2.5))).due_at_ms == T0 + 10 + 2_500
+    back = run(SENDING, Settled(T0 + 10, 1, 0, NotSent(2.5)))
+    assert (back.due_at_ms, back.attempt, back.tries) == (T0 + 10 + 2_500, 0, 0)
 
 
 def test_retries_wait_longer_each_time_and_end_with_the_window() -> None:

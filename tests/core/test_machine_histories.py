@@ -128,7 +128,7 @@ def random_event(dice: random.Random, message: Message, reference: Reference, at
                     Rejected(dice.choice(list(Reason))),
                     Retry(dice.choice([Reason.THROTTLED, Reason.PROVIDER_DOWN]), dice.choice([None, 0.5, 10_072])),
                     AnswerLost(),
-                    NotSent() if may_return else AnswerLost(),
+                    NotSent(dice.choice([0.0, 0.5, 10_072])) if may_return else AnswerLost(),
                 ]
             )
             return Settled(at_ms, attempt, reference.begun[attempt], outcome, dice.random() < 0.2)

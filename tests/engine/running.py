@@ -102,16 +102,24 @@ class Engine:
         self.transports: dict[str, FakeTransport] = {}
         self._has_stopped = False
 
-    async def start(self, *, rates: dict[str, float] | None = None, **transports: FakeTransport) -> None:
+    async def start(
+        self,
+        *,
+        rates: dict[str, float] | None = None,
+        address_rates: dict[str, float] | None = None,
+        **transports: FakeTransport,
+    ) -> None:
         """Serve these links; `sms` stands for the link `sms.smpp`, `viber` for `viber_bot.1`."""
         names = {"sms": "sms.smpp", "other_sms": "sms.other", "viber": "viber_bot.1", "rcs": "rcs.google"}
         self.transports = {names[short]: transport for short, transport in transports.items()}
         for transport in transports.values():
             transport.now_ms = self.clock
-        rate = rates or {}
+        rate, address_rate = rates or {}, address_rates or {}
         await self.worker.start(
             {
-                names[short]: LinkSetup(transport, rate.get(short), fitting=as_sms)
+                names[short]: LinkSetup(
+                    transport, rate.get(short), fitting=as_sms, address_rate_per_s=address_rate.get(short)
+                )
                 for short, transport in transports.items()
             }
         )

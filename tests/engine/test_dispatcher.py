@@ -16,6 +16,7 @@ from cascade.core.route import Step
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType, Reason
 from cascade.engine.breaker import FIRST_PAUSE_MS, THRESHOLD
+from cascade.store.messages import NewMessage
 from store.given import DAY_MS, MINUTE_MS, SMS, T0, VIBER, new, phone, queued, urgent
 
 from .running import Engine, eventually
@@ -192,6 +193,55 @@ async def test_the_rate_is_kept(engine: Engine) -> None:
         await eventually(partial(sms.has_sent, 20 + 2 * tenth))
         assert len(sms.attempts) == 20 + 2 * tenth
         engine.pass_ms(100)
+
+
+# Each recipient's own
+
+
+def to_viber(number: int, address: str) -> NewMessage:
+    return new(number, queued(route=(VIBER, SMS), address=address, addresses={"viber_bot.1": address}))
+
+
+async def test_one_person_gets_a_few_at_once_and_then_one_in_each_second(engine: Engine) -> None:
+    viber = FakeTransport(Channel.VIBER_BOT, answer=accept)
+    await engine.start(viber=viber, address_rates={"viber": 1.0})
+    await engine.add(*(to_viber(n, "a=") for n in range(8)), to_viber(8, "b="))
+    for second in range(4):
+        await eventually(partial(viber.has_sent, 6 + second))
+        assert Counter(attempt.address for attempt in viber.attempts) == {"a=": 5 + second, "b=": 1}
+        engine.pass_ms(1_000)
+    assert {attempt.number for attempt in viber.attempts} == {1}
+    assert [entry.mark for entry in (await engine.record(7)).entries] == [Mark.ACCEPTED]
+
+
+async def test_who_was_throttled_is_left_alone_for_as_long_as_the_provider_says(engine: Engine) -> None:
+    viber = FakeTransport(Channel.VIBER_BOT, answer=lambda attempt: Retry(Reason.THROTTLED, 3.0))
+    await engine.start(viber=viber, address_rates={"viber": 1.0})
+    await engine.add(to_viber(1, "a="))
+    await eventually(lambda: len(viber.attempts) == 1)
+    viber.answer = accept
+    await engine.add(to_viber(2, "a="), to_viber(3, "b="))
+    await eventually(lambda: len(viber.attempts) == 2)
+    engine.pass_ms(2_999)
+    await engine.add(to_viber(4, "b="))
+    await eventually(lambda: len(viber.attempts) == 3)
+    assert [attempt.address for attempt in viber.attempts] == ["a=", "b=", "b="]
+    engine.pass_ms(1)
+    await eventually(lambda: len(viber.attempts) == 4)
+
+
+async def test_who_must_wait_for_longer_than_the_step_gets_the_next_one(engine: Engine) -> None:
+    viber, sms = FakeTransport(Channel.VIBER_BOT), FakeTransport()
+    viber.answer = lambda attempt: Retry(Reason.THROTTLED, 10_072.0)
+    await engine.start(viber=viber, sms=sms, address_rates={"viber": 1.0})
+    await engine.add(to_viber(1, "a="))
+    await eventually(lambda: len(sms.attempts) == 1)
+    await engine.add(to_viber(2, "a="))
+    await eventually(lambda: len(sms.attempts) == 2)
+    assert len(viber.attempts) == 1
+    assert [(entry.mark, entry.reason) for entry in (await engine.record(2)).entries] == [
+        (Mark.SKIPPED, Reason.THROTTLED)
+    ]
 
 
 def gauge(name: str) -> float | None:

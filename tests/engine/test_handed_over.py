@@ -35,7 +35,8 @@ def dispatcher(engine: Engine) -> Dispatcher:
 
 async def start(engine: Engine, sms: FakeTransport, rate_per_s: float | None = None, **others: FakeTransport) -> None:
     """Until it is known what waits."""
-    await engine.start(rates={} if rate_per_s is None else {"sms": rate_per_s}, sms=sms, **others)
+    rates = {} if rate_per_s is None else {"sms": rate_per_s}
+    await engine.start(rates=rates, address_rates=None, sms=sms, **others)
     await eventually(lambda: dispatcher(engine)._knows_lanes)
 
 

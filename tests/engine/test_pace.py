@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.engine.pace import Pace
+from cascade.engine.pace import FEW_ADDRESSES, AddressPace, Pace
 
 T0 = 1_000_000_000_000
 
@@ -93,3 +93,48 @@ def test_after_the_wait_it_says_that_more_may_go(rate: float) -> None:
     pace.spend(room)
     least = max(int(rate * 0.025), 1)
     assert pace.room(T0 + pace.refills_in_ms()) in (least, least + 1)
+
+
+def sent_of(pace: AddressPace, address: str, at_ms: int, wanted: int) -> int:
+    return sum(pace.wait_ms(address, at_ms) == 0 for _ in range(wanted))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(1, 8)), min_size=1, max_size=40))
+def test_an_address_gets_its_burst_and_then_its_rate(asked: list[tuple[int, int]]) -> None:
+    pace, now_ms = AddressPace(1.0, burst=3), T0
+    sent: list[int] = []
+    for after_ms, wanted in asked:
+        now_ms += after_ms
+        had = sent_of(pace, "a", now_ms, wanted)
+        sent += [now_ms] * had
+        if had < wanted:
+            wait_ms = pace.wait_ms("a", now_ms)
+            assert 0 < wait_ms <= 1_000
+            now_ms += wait_ms
+            assert pace.wait_ms("a", now_ms) == 0, "who waited as long as he was told has to wait again"
+            sent.append(now_ms)
+    for first, begun_ms in enumerate(sent):
+        for last, ended_ms in enumerate(sent[first:], first):
+            assert last - first + 1 <= 3 + (ended_ms - begun_ms) / 1_000
+
+
+def test_an_address_that_is_held_gets_nothing_before_that_and_one_then() -> None:
+    pace = AddressPace(1.0, burst=3)
+    pace.hold("a", T0 + 10_072_000)
+    assert pace.wait_ms("a", T0) == 10_072_000
+    assert pace.wait_ms("b", T0) == 0
+    assert sent_of(pace, "a", T0 + 10_072_000, 5) == 1
+
+
+def test_a_clock_set_back_holds_nobody() -> None:
+    pace = AddressPace(1.0, burst=1)
+    assert pace.wait_ms("a", T0) == 0
+    assert pace.wait_ms("a", T0 - 3_600_000) == 0
+
+
+def test_who_had_nothing_lately_is_forgotten() -> None:
+    pace = AddressPace(1.0, burst=3)
+    for second in range(100):
+        for number in range(100):
+            assert pace.wait_ms(f"{second}.{number}", T0 + second * 1_000) == 0
+    assert len(pace._rests_at_ms) <= FEW_ADDRESSES

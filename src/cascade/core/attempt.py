@@ -93,7 +93,10 @@ class AnswerLost:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """It never left us (no connection, or we are stopping): give it back, this was no attempt."""
+    """It never left us (no connection, we are stopping, its recipient has had enough for now): give it back, this was
+    no attempt. Not to be tried before `after_s`."""
+
+    after_s: float = 0.0
 
 
 Outcome = Accepted | Delivered | Rejected | Retry | AnswerLost | NotSent

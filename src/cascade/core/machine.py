@@ -198,15 +198,10 @@ def _settled(message: Message, event: Settled) -> Decision:
             if is_current and message.route[step].is_until_read:
                 return _arrived_unread(_wait(message, at_ms), at_ms, attempt, step, provider_id, changes)
             return _delivered(message, at_ms, attempt, step, [], provider_id, changes)
-        case NotSent():
+        case NotSent(after_s):
             if is_current and message.state is State.SENDING:
-                return message._replace(
-                    state=State.QUEUED,
-                    attempt=attempt - 1,
-                    tries=message.tries - 1,
-                    due_at_ms=at_ms,
-                    deadline_at_ms=message.step_ends_at_ms,
-                ), []
+                message = message._replace(attempt=attempt - 1, tries=message.tries - 1)
+                return _back_in_lane(message, at_ms, round(after_s * 1000))
             if is_awaited:  # it was called an attempt, and stays one
                 return message._replace(state=State.QUEUED, due_at_ms=at_ms, deadline_at_ms=message.step_ends_at_ms), []
             return message, []
@@ -371,6 +366,15 @@ def _again(message: Message, at_ms: int, after_ms: int, entries: list[Entry]) ->
     return message._replace(
         state=State.QUEUED, due_at_ms=at_ms + after_ms, deadline_at_ms=ends_at_ms, step_ends_at_ms=ends_at_ms
     ), entries
+
+
+def _back_in_lane(message: Message, at_ms: int, after_ms: int) -> Decision:
+    """Not tried, and not to be for so long; a step that would be over by then is left at once."""
+    due_at_ms = at_ms + after_ms
+    window_ends_at_ms = windows.window_ends_at_ms(message.route, message.step, at_ms, message.expires_at_ms)
+    if after_ms > 0 and due_at_ms >= min(message.step_ends_at_ms, window_ends_at_ms):
+        return _next_step(message, at_ms, [_entry(message, at_ms, Mark.SKIPPED, Reason.THROTTLED, attempt=0)])
+    return message._replace(state=State.QUEUED, due_at_ms=due_at_ms, deadline_at_ms=message.step_ends_at_ms), []
 
 
 def _tries_end_at_ms(message: Message, at_ms: int) -> int:

@@ -58,7 +58,7 @@ class Reason(StrEnum):
     INVALID_SENDER = "invalid_sender"  # the provider refused the sender's name
     MISCONFIGURED = "misconfigured"  # wrong credentials or settings of the link
     NO_CREDIT = "no_credit"  # the provider wants money
-    THROTTLED = "throttled"  # the provider asked us to slow down
+    THROTTLED = "throttled"  # the provider asked us to slow down, for all or for one person
     PROVIDER_DOWN = "provider_down"  # no connection, or the provider's own fault
     PROVIDER_REFUSED = "provider_refused"  # refused for a reason that fits nothing above
     UNDELIVERABLE = "undeliverable"  # a receipt: it did not arrive

@@ -27,7 +27,7 @@ from cascade.engine import decisions, metrics
 from cascade.engine.attempts import attempt_of
 from cascade.engine.breaker import Breaker
 from cascade.engine.decisions import News
-from cascade.engine.pace import Pace
+from cascade.engine.pace import AddressPace, Pace
 from cascade.engine.recorder import Recorder, Result
 from cascade.engine.supervision import wait
 from cascade.store import messages
@@ -70,11 +70,13 @@ class Dispatcher:
         links_down: Callable[[], frozenset[str]] = frozenset,
         held: Held = ALONE,
         fitting: Fitting | None = None,
+        address_pace: AddressPace | None = None,
     ) -> None:
         self.link = link
         self._links_down = links_down
         self.transport = transport
         self._pace = pace
+        self._address_pace = address_pace
         self._breaker = Breaker()
         self._database = database
         self._recorder = recorder
@@ -365,12 +367,29 @@ class Dispatcher:
             for attempt in attempts:
                 self._settle(attempt, NotSent())
             return
-        self._breaker.sent()
-        self.transport.send(attempts, self._settle)
+        if self._address_pace is not None:
+            attempts = self._in_their_time(self._address_pace, attempts, now_ms)
+        if attempts:
+            self._breaker.sent()
+            self.transport.send(attempts, self._settle)
+
+    def _in_their_time(self, pace: AddressPace, attempts: Sequence[Attempt], now_ms: int) -> list[Attempt]:
+        """Those that may be sent to their recipient now; the others are given back until they may."""
+        now = []
+        for attempt in attempts:
+            wait_ms = pace.wait_ms(attempt.address, now_ms)
+            if wait_ms == 0:
+                now.append(attempt)
+            else:
+                self._pace.spend(-1)
+                self._settle(attempt, NotSent(wait_ms / 1000))
+        return now
 
     def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         stored = self._in_flight.pop((attempt.message_id, attempt.number))
         now_ms = self._now_ms()
+        if self._address_pace is not None and isinstance(outcome, Retry) and outcome.reason is Reason.THROTTLED:
+            self._address_pace.hold(attempt.address, now_ms + round((outcome.after_s or 0.0) * 1000))
         if isinstance(outcome, NotSent) or (isinstance(outcome, Rejected) and outcome.is_ours):
             self._breaker.withdrawn()
         elif isinstance(outcome, AnswerLost) or (isinstance(outcome, Retry) and outcome.reason is Reason.PROVIDER_DOWN):

@@ -1,6 +1,11 @@
-"""A link's rate: how many sends its provider allows a second, as a bucket that refills."""
+"""A link's rate: how many sends its provider allows a second, as a bucket that refills; and that of each recipient."""
+
+import math
 
 GATHER_S = 0.025
+ADDRESS_BURST = 5
+"""Telegram allows "short bursts" in one chat and does not say how short."""
+FEW_ADDRESSES = 1_000
 
 
 class Pace:
@@ -49,3 +54,38 @@ class Pace:
         if self.rate_per_s is None or self._tokens >= self._least:
             return 0
         return int((self._least - self._tokens) * 1000 / self.rate_per_s) + 1
+
+
+class AddressPace:
+    """How many sends a second one recipient's address bears, `burst` of them at once. Only addresses that had
+    something a moment ago are remembered."""
+
+    def __init__(self, rate_per_s: float, burst: int = ADDRESS_BURST) -> None:
+        self._every_ms = 1000 / rate_per_s
+        self._ahead_ms = self._every_ms * (burst - 1)
+        self._rests_at_ms: dict[str, float] = {}
+        """When the whole burst may be sent to the address again."""
+        self._most = FEW_ADDRESSES
+        self._now_ms = 0
+
+    def wait_ms(self, address: str, now_ms: int) -> int:
+        """How long until one more may be sent to the address; 0: now, and then it counts as sent."""
+        self._forget(now_ms)
+        rests_at_ms = max(self._rests_at_ms.get(address, 0.0), now_ms)
+        wait_ms = math.ceil(rests_at_ms - self._ahead_ms - now_ms)
+        if wait_ms > 0:
+            return wait_ms
+        self._rests_at_ms[address] = rests_at_ms + self._every_ms
+        return 0
+
+    def hold(self, address: str, until_ms: int) -> None:
+        """Send nothing to the address before that."""
+        self._rests_at_ms[address] = max(self._rests_at_ms.get(address, 0.0), until_ms + self._ahead_ms)
+
+    def _forget(self, now_ms: int) -> None:
+        if now_ms < self._now_ms:  # a clock set back must not hold anyone for as long
+            self._rests_at_ms.clear()
+        self._now_ms = now_ms
+        if len(self._rests_at_ms) >= self._most:
+            self._rests_at_ms = {address: at_ms for address, at_ms in self._rests_at_ms.items() if at_ms > now_ms}
+            self._most = max(2 * len(self._rests_at_ms), FEW_ADDRESSES)

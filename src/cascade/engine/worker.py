@@ -24,7 +24,7 @@ from cascade.engine.dispatcher import Dispatcher, Held
 from cascade.engine.janitor import Janitor, Keep
 from cascade.engine.notifier import Notifier
 from cascade.engine.ownership import LEASE, Lease, Ownership
-from cascade.engine.pace import Pace
+from cascade.engine.pace import AddressPace, Pace
 from cascade.engine.receiver import Receiver
 from cascade.engine.recorder import Recorder
 from cascade.engine.revoker import Revoker
@@ -41,13 +41,14 @@ POLL_LANES_S = 1.0
 
 
 class LinkSetup(NamedTuple):
-    """A link as the front hall builds it. `rate_per_s` None: no limit but the transport's window. `beside` runs while
-    this node serves the link. `fitting`: how it shows a content."""
+    """A link as the front hall builds it. `rate_per_s` None: no limit but the transport's window; `address_rate_per_s`:
+    the same for each recipient. `beside` runs while this node serves the link. `fitting`: how it shows a content."""
 
     transport: Transport
     rate_per_s: float | None
     beside: Callable[[], Coroutine[Any, Any, None]] | None = None
     fitting: Fitting | None = None
+    address_rate_per_s: float | None = None
 
 
 class Worker:
@@ -141,6 +142,7 @@ class Worker:
             self._links_down,
             held,
             setup.fitting,
+            None if setup.address_rate_per_s is None else AddressPace(setup.address_rate_per_s),
         )
         self._dispatchers[name] = dispatcher
         setup.transport.start(dispatcher.room_grew, partial(self.take_heard, name))

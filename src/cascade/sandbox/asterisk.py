@@ -13,6 +13,7 @@ Source: Asterisk's ARI documentation, channels, events and their models.
 
 import asyncio
 import hmac
+import math
 import re
 from base64 import b64decode
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from cascade.sandbox.people import Behaviour, Counters, People, iso_now, missed_
 CHANNEL = "flashcall"
 JSON_HEADERS = {"Content-Type": "application/json"}
 DECLINES_S = 0.3
+LONGEST_TIMEOUT_S = 3600
 THROUGH = re.compile(r"PJSIP/([^@/]+)@")
 CAUSES: Mapping[Behaviour, tuple[int, str]] = {
     Behaviour.ABSENT: (1, "Unallocated (unassigned) number"),
@@ -143,6 +145,12 @@ class Asterisk:
             return said(400, "Endpoint not specified")
         if name in self._channels:
             return said(409, "Channel with given unique ID already exists")
+        try:
+            timeout_s = float(given.get("timeout", 30))
+        except (TypeError, ValueError):
+            timeout_s = math.nan
+        if not timeout_s <= LONGEST_TIMEOUT_S:
+            return said(400, "Invalid timeout")
         person = self._people.get(phone)
         behaviour = person.on(CHANNEL)
         if behaviour is Behaviour.REJECTS:
@@ -156,7 +164,7 @@ class Asterisk:
         if self._keep_inbox:
             self.originated.append(given)
         self._act(channel, behaviour, is_first=person.is_first_try(CHANNEL))
-        self._after(channel, float(given.get("timeout", 30)), partial(self._end, channel, NO_ANSWER))
+        self._after(channel, timeout_s, partial(self._end, channel, NO_ANSWER))
         if behaviour is Behaviour.ANSWER_LOST and request.transport is not None:
             request.transport.abort()
         return web.Response(body=orjson.dumps(channel.as_json()), headers=JSON_HEADERS)

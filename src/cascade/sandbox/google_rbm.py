@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from cascade.sandbox.callbacks import Callback, Callbacks
 from cascade.sandbox.people import AnswerLostError, Behaviour, People, Person, Received, iso_now, normal_phone
-from cascade.sandbox.twin import PhoneTwin, ProviderDownError, ThrottledError, TwinSettings, counted
+from cascade.sandbox.twin import PhoneTwin, ProviderDownError, ThrottledError, TwinSettings, counted, is_web_url
 
 PATH = "/google-rbm"
 CLIENT_EMAIL = "agent@sandbox.iam.gserviceaccount.com"
@@ -138,7 +138,10 @@ class GoogleRbm(PhoneTwin):
         return True
 
     async def _set_webhook(self, request: web.Request) -> web.Response:
-        url = (await body_of(request)).get("url")
+        try:
+            url = (await body_of(request)).get("url")
+        except RefusedError as refusal:
+            return answer(refusal.status, refusal.body)
         if not isinstance(url, str) or not await self.set_webhook(url):
             return answer(400, {"error": {"message": "the webhook did not answer the challenge"}})
         return answer(200, {})
@@ -153,7 +156,7 @@ class GoogleRbm(PhoneTwin):
             self._key.public_key().verify(unpacked(signature), signed, PKCS1v15(), hashes.SHA256())
             said = orjson.loads(unpacked(claims))
             is_good = said["exp"] > time.time() and "rcsbusinessmessaging" in said["scope"] and bool(said["iss"])
-        except (KeyError, ValueError, InvalidSignature):
+        except (KeyError, TypeError, ValueError, InvalidSignature):
             is_good = False
         if not is_good:
             return answer(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
@@ -287,7 +290,8 @@ class GoogleRbm(PhoneTwin):
 
 def shown(body: Body, agent: str) -> Received:
     """A message as the phone shows it. Raises `RefusedError` where Google would refuse it."""
-    if body.get("messageTrafficType") not in TRAFFIC:
+    traffic = body.get("messageTrafficType")
+    if not isinstance(traffic, str) or traffic not in TRAFFIC:
         raise invalid("messageTrafficType is missing or unknown")
     ttl = body.get("ttl")
     if ttl is not None and not (
@@ -337,7 +341,7 @@ def card_of(rich: Any) -> Body:
 
 def media_of(info: Any) -> dict[str, str]:
     url = info.get("fileUrl") if isinstance(info, dict) else None
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+    if not isinstance(url, str) or not is_web_url(url):
         raise invalid("fileUrl is not a URL")
     path = url.partition("?")[0].lower()
     if path.endswith((".mp4", ".webm", ".3gp")):
@@ -357,7 +361,13 @@ def add_suggestion(received: Received, chip: Any) -> None:
         received.replies[text] = postback
         return
     opens = inside.get("openUrlAction")
-    received.buttons.append({"text": text, "url": opens["url"]} if isinstance(opens, dict) else {"text": text})
+    if opens is None:
+        received.buttons.append({"text": text})
+        return
+    url = opens.get("url") if isinstance(opens, dict) else None
+    if not isinstance(url, str) or not is_web_url(url):
+        raise invalid("openUrlAction has no URL")
+    received.buttons.append({"text": text, "url": url})
 
 
 def worded(value: Any, name: str, limit: int, *, may_be_empty: bool = False) -> str:

@@ -19,7 +19,18 @@ from aiohttp import web
 
 from cascade.sandbox.callbacks import Callback, Callbacks
 from cascade.sandbox.people import AnswerLostError, Behaviour, People, Person, Received, iso_now, normal_phone
-from cascade.sandbox.twin import PhoneTwin, ProviderDownError, ThrottledError, TwinSettings, counted, options_in
+from cascade.sandbox.twin import (
+    MalformedError,
+    PhoneTwin,
+    ProviderDownError,
+    ThrottledError,
+    TwinSettings,
+    counted,
+    is_web_url,
+    options_in,
+    plain,
+    reading,
+)
 
 JSON_HEADERS = {"Content-Type": "application/json"}
 CHANNELS = {"viber/2": "viber_business", "rcs/2": "rcs", "sms/3": "sms"}
@@ -142,6 +153,8 @@ class Infobip(PhoneTwin):
             return answered(self._take(request, CHANNELS[request.match_info["path"]], body))
         except RefusedError as refusal:
             return answered(refusal.problem, refusal.status)
+        except MalformedError:
+            return answered(invalid("messages", "has a field of another type").problem, 400)
         except ThrottledError:
             throttled = RefusedError(429, "E429", "The request limit has been exceeded.")
             return answered(throttled.problem, 429)
@@ -166,9 +179,11 @@ class Infobip(PhoneTwin):
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise invalid("messages", "must not be empty")
-        for message in messages:
-            check(channel, message)
-        if body.get("options", {}).get("tracking", {}).get("shortenUrl", True):
+        with reading():
+            for message in messages:
+                check(channel, message)
+            is_shortened = body.get("options", {}).get("tracking", {}).get("shortenUrl", True)
+        if is_shortened:
             raise invalid("options.tracking.shortenUrl", "this account has no domain for short links")
         answers = [
             self._deliver(channel, message, destination)
@@ -242,7 +257,8 @@ def check(channel: str, message: Any) -> None:
         to = destination.get("to")
         if not isinstance(to, str) or to.startswith("+") or normal_phone(to) is None:
             raise invalid("messages.destinations.to", "must be an international number without its plus")
-        if not 1 <= len(destination.get("messageId", "-")) <= MAX_MESSAGE_ID:
+        message_id = destination.get("messageId", "-")
+        if not isinstance(message_id, str) or not 1 <= len(message_id) <= MAX_MESSAGE_ID:
             raise invalid("messages.destinations.messageId", f"must be 1 to {MAX_MESSAGE_ID} characters")
     validity = message.get("options", {}).get("validityPeriod")
     if validity is not None and (
@@ -253,6 +269,12 @@ def check(channel: str, message: Any) -> None:
     if not isinstance(content, dict):
         raise invalid("messages.content", "must not be null")
     CHECKS[channel](content)
+    webhooks = message.get("webhooks", {})
+    for which in ("delivery", "seen"):
+        url = webhooks.get(which, {}).get("url")
+        if not isinstance(url, str | None):
+            raise invalid(f"messages.webhooks.{which}.url", "must be a URL")
+    plain(received_of(channel, message, ""))
 
 
 def check_viber(content: Body) -> None:
@@ -318,10 +340,9 @@ CHECKS = {"viber_business": check_viber, "rcs": check_rcs, "sms": check_sms}
 
 
 def is_link(url: Any, endings: tuple[str, ...] = ("",), most: int = 1000) -> bool:
-    if not isinstance(url, str) or len(url) > most:
+    if not isinstance(url, str) or len(url) > most or not is_web_url(url):
         return False
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and parts.path.lower().endswith(endings)
+    return urlsplit(url).path.lower().endswith(endings)
 
 
 def received_of(channel: str, message: Body, provider_id: str) -> Received:

@@ -1,9 +1,10 @@
 """The phones page: pick a phone, see what reached it on each channel as it would look there, and act as its owner."""
 
+import re
 from html import escape
 from itertools import islice
-from pathlib import Path, PurePosixPath
-from urllib.parse import quote, urlsplit
+from pathlib import Path
+from urllib.parse import quote
 
 from cascade.sandbox.people import CHANNELS, Behaviour, People, Person, Received
 
@@ -31,6 +32,7 @@ SIGNS = {  # the path of a drawing, 24 by 24
     "file": "M6 3h8l4 4v14H6zM14 3v4h4M9 12h6M9 16h6",
 }
 LINKED = "M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1"
+PATH_END = re.compile("[?#]")
 
 
 def asset(name: str) -> str:
@@ -160,7 +162,7 @@ def message(received: Received) -> str:
 
 def medium(kind: str, source: str) -> str:
     """The page fetches nothing from the web, so a picture is a frame with its name."""
-    name = PurePosixPath(urlsplit(source).path).name or source
+    name = PATH_END.split(source, maxsplit=1)[0].rstrip("/").rpartition("/")[2] or source
     sign = f'<svg viewBox="0 0 24 24" aria-hidden="true"><path d="{SIGNS.get(kind, LINKED)}"/></svg>'
     return f'<div class="media">{sign}<span>{escape(kind)}: {link(source, name)}</span></div>'
 

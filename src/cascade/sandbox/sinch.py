@@ -95,7 +95,13 @@ class Sinch(PhoneTwin):
         ]
 
     async def _set_callback(self, request: web.Request) -> web.Response:
-        self._callback = str((await request.json())["url"])
+        try:
+            body = orjson.loads(await request.read())
+        except ValueError:
+            body = None
+        if not isinstance(body, dict) or not isinstance(body.get("url"), str):
+            return said(400, RefusedError(400, 40003, "Invalid url").body)
+        self._callback = body["url"]
         return said(200, {"url": self._callback})
 
     async def _begin(self, request: web.Request) -> web.Response:
@@ -150,7 +156,8 @@ class Sinch(PhoneTwin):
             _, _, body = await self._admit(request)
             one = self._found(request)
             if one.status == "PENDING":
-                is_right = body.get("flashCall", {}).get("cli") == one.cli
+                call = body.get("flashCall")
+                is_right = isinstance(call, dict) and call.get("cli") == one.cli
                 one.status, one.reason = ("SUCCESSFUL", "") if is_right else ("FAIL", "Invalid CLI")
                 one.source = "manual"
                 ended = one.event("VerificationResultEvent") | self._end(one) | {"source": one.source}
@@ -187,18 +194,24 @@ class Sinch(PhoneTwin):
                 wanted = orjson.loads(await answer.read()) if answer.status == 200 else {}
         except (ClientError, TimeoutError, ValueError):
             wanted = {}
+        if not isinstance(wanted, dict):
+            wanted = {}
         if wanted.get("action") != "allow":
             one.status = "DENIED"
             one.reason = "Denied by callback" if wanted else "Invalid callback"
             self.callbacks.post(self._event(one, one.event("VerificationResultEvent") | self._end(one)))
-        one.cli = wanted.get("flashCall", {}).get("cli") or OWN_CALLER
+        call = wanted.get("flashCall")
+        one.cli = str((call.get("cli") if isinstance(call, dict) else None) or OWN_CALLER)
 
     async def _admit(self, request: web.Request) -> tuple[str, bool, dict[str, Any]]:
         """Whose request it is, whether it is signed, and its body."""
         raw = await request.read()
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme == "Basic":
-            key, _, secret = base64.b64decode(given).decode().partition(":")
+            try:
+                key, _, secret = base64.b64decode(given).decode().partition(":")
+            except ValueError:
+                raise RefusedError(401, 40108, "Invalid credentials") from None
             is_known = hmac.compare_digest(self._apps.get(key, "").encode(), secret.encode()) and key in self._apps
         else:
             key, _, signature = given.partition(":")
@@ -206,7 +219,7 @@ class Sinch(PhoneTwin):
             is_known = scheme == "Application" and key in self._apps
             content_type = request.headers.get("Content-Type", "")
             expected = self._signature(self._apps.get(key, ""), request.method, raw, content_type, stamp, request.path)
-            is_known = is_known and bool(stamp) and hmac.compare_digest(expected, signature)
+            is_known = is_known and bool(stamp) and hmac.compare_digest(expected.encode(), signature.encode())
         if not is_known:
             raise RefusedError(401, 40108, "Invalid credentials")
         try:

@@ -17,7 +17,16 @@ from aiohttp import web
 
 from cascade.sandbox.callbacks import Callback, Callbacks
 from cascade.sandbox.people import AnswerLostError, Behaviour, People, Person, Received, iso_now, normal_phone
-from cascade.sandbox.twin import PhoneTwin, ProviderDownError, ThrottledError, TwinSettings, counted, options_in
+from cascade.sandbox.twin import (
+    MalformedError,
+    PhoneTwin,
+    ProviderDownError,
+    ThrottledError,
+    TwinSettings,
+    counted,
+    options_in,
+    reading,
+)
 
 PATH = "/smsbat"
 SENDER = re.compile(r".{1,255}", re.DOTALL)
@@ -61,7 +70,10 @@ class Smsbat(PhoneTwin):
         self._webhooks[channel] = url
 
     async def _set_webhook(self, request: web.Request) -> web.Response:
-        body = await body_of(request)
+        try:
+            body = await body_of(request)
+        except RefusedError as refusal:
+            return answer(refusal.status, refusal.body)
         self.set_webhook(request.match_info["channel"], str(body.get("url", "")))
         return answer(200, {})
 
@@ -71,10 +83,13 @@ class Smsbat(PhoneTwin):
             messages = (await body_of(request)).get("messages")
             if not isinstance(messages, list) or not messages:
                 raise RefusedError(400, "INVALID_REQUEST", "messages is missing or empty")
-            asked = [self._understand(message) for message in messages]
+            with reading():
+                asked = [self._understand(message) for message in messages]
             taken = [self._take(person, received) for person, received in asked]
         except RefusedError as refusal:
             return answer(refusal.status, refusal.body)
+        except MalformedError:
+            return answer(400, RefusedError(400, "INVALID_REQUEST", "a field is of another type").body)
         except ThrottledError:
             return answer(429, RefusedError(429, "RATE_LIMITED", "Too many requests").body)
         except ProviderDownError:

@@ -14,13 +14,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import orjson
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from cascade.sandbox.people import LANGUAGE, AnswerLostError, Behaviour, Counters, People, Person, Received, iso_now
+from cascade.sandbox.twin import is_web_url
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ DELETABLE = timedelta(hours=48)
 WEBHOOK_TIMEOUT = ClientTimeout(total=10)
 LONGEST_RETRY_S = 60.0
 LONGEST_POLL_S = 50
+LARGEST_NUMBER = (1 << 63) - 1
 
 JSON_HEADERS = {"Content-Type": "application/json"}
 PARSE_MODES = ("", "html", "markdown", "markdownv2", "none")
@@ -305,7 +307,7 @@ class TelegramBot:
         url, secret_token = str(fields.get("url") or ""), str(fields.get("secret_token") or "")
         if not url:
             return await self._delete_webhook(bot, fields)
-        if not is_http(url):
+        if not is_web_url(url):
             raise RefusedError(400, "Bad Request: bad webhook: An HTTPS URL must be provided for webhook")
         if len(secret_token) > 256 or not SECRET_TOKEN_SIGNS.issuperset(secret_token):
             raise RefusedError(400, "Bad Request: secret token contains unallowed characters")
@@ -529,21 +531,19 @@ def from_json_text(value: Any) -> Any:
 
 
 def number(fields: Fields, name: str) -> int:
-    """A whole number, 0 where it is not given."""
+    """A whole number of 64 bits, 0 where it is not given."""
     try:
-        return int(fields.get(name) or 0)
-    except (TypeError, ValueError) as error:
-        raise RefusedError(400, f'Bad Request: parameter "{name}" must be a number') from error
+        value = int(fields.get(name) or 0)
+    except (OverflowError, TypeError, ValueError):
+        value = LARGEST_NUMBER + 1
+    if abs(value) > LARGEST_NUMBER:
+        raise RefusedError(400, f'Bad Request: parameter "{name}" must be a number')
+    return value
 
 
 def is_longer(text: str, limit: int) -> bool:
     """Whether a text has more UTF-16 units than `limit`."""
     return len(text) * 2 > limit and len(text.encode("utf-16-le")) > limit * 2
-
-
-def is_http(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def media_source(fields: Fields, kind: str) -> str:
@@ -555,7 +555,7 @@ def media_source(fields: Fields, kind: str) -> str:
         return f"upload:{source.filename}"
     if not isinstance(source, str) or not source:
         raise RefusedError(400, f"Bad Request: there is no {kind} in the request")
-    if ":" in source and not is_http(source):
+    if ":" in source and not is_web_url(source):
         raise RefusedError(400, "Bad Request: wrong HTTP URL specified")
     return source
 
@@ -573,7 +573,7 @@ def reply_markup(fields: Fields) -> dict[str, Any] | None:
             raise RefusedError(400, "Bad Request: reply markup is too long")
         for button in itertools.chain.from_iterable(rows):
             check_inline_button(button)
-    elif "keyboard" in markup:
+    if "keyboard" in markup:
         keyboard_rows(markup["keyboard"])
     return markup
 
@@ -598,7 +598,7 @@ def check_inline_button(button: Any) -> None:
     if len(str(button.get("callback_data") or "").encode()) > BUTTON_DATA_LIMIT_BYTES:
         raise RefusedError(400, "Bad Request: BUTTON_DATA_INVALID")
     url = button.get("url")
-    if url and not is_http(str(url)) and not str(url).startswith("tg://"):
+    if url and not is_web_url(str(url)) and not str(url).startswith("tg://"):
         raise RefusedError(400, f"Bad Request: inline keyboard button URL '{url}' is invalid: Wrong HTTP URL")
 
 

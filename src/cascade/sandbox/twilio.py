@@ -7,21 +7,28 @@ Source: https://www.twilio.com/docs/messaging/api/message-resource
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, ClassVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import orjson
 from aiohttp import web
 
 from cascade.sandbox.callbacks import Callback, Callbacks
 from cascade.sandbox.people import AnswerLostError, Behaviour, People, Person, Received, iso_now, normal_phone
-from cascade.sandbox.twin import PhoneTwin, ProviderDownError, ThrottledError, TwinSettings, counted, options_in
+from cascade.sandbox.twin import (
+    PhoneTwin,
+    ProviderDownError,
+    ThrottledError,
+    TwinSettings,
+    counted,
+    is_web_url,
+    options_in,
+)
 
 PATH = "/twilio"
 TEXT_LIMIT = 1600
@@ -142,7 +149,7 @@ class Twilio(PhoneTwin):
         kind, _, credentials = request.headers.get("Authorization", "").partition(" ")
         try:
             user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             user = password = ""
         token = self._accounts.get(sid)
         if (
@@ -187,7 +194,7 @@ def check(form: Mapping[str, str]) -> None:
     validity = form.get("ValidityPeriod", "36000")
     if not validity.isdecimal() or not 1 <= int(validity) <= 36_000:
         raise RefusedError(400, 30409, "ValidityPeriod must be between 1 and 36000")
-    if "StatusCallback" in form and urlsplit(form["StatusCallback"]).scheme not in ("http", "https"):
+    if "StatusCallback" in form and not is_web_url(form["StatusCallback"]):
         raise RefusedError(400, 21609, "The 'StatusCallback' URL is not a valid URL")
 
 

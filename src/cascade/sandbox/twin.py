@@ -8,8 +8,11 @@ says `reach` when the message is on the phone, and `report` with what the provid
 
 import functools
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -25,6 +28,10 @@ class ThrottledError(Exception):
 
 class ProviderDownError(Exception):
     """The provider itself has failed."""
+
+
+class MalformedError(Exception):
+    """A field is of another type than the provider's documentation says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,33 @@ def counted(
             return web.Response()
 
     return handle
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Read a request in here, and nothing else: what has not the documented types is a `MalformedError`."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise MalformedError from error
+
+
+def plain(received: Received) -> Received:
+    """The same, when all that it shows is text. Raises TypeError."""
+    buttons = [value for button in received.buttons for value in button.values()]
+    shown = [received.sender, received.text, *received.media.values(), *received.options, *buttons]
+    if not all(isinstance(value, str) for value in (*shown, *received.replies.values())):
+        raise TypeError("what a phone shows is text")
+    return received
+
+
+def is_web_url(url: Any) -> bool:
+    """Whether it is a URL of http or https with a host."""
+    try:
+        parts = urlsplit(url)
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def options_in(text: str) -> dict[str, str]:

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
@@ -31,6 +30,7 @@ from cascade.sandbox.people import (
     Received,
     iso_now,
 )
+from cascade.sandbox.twin import is_web_url
 
 JSON_HEADERS = {"Content-Type": "application/json"}
 CHAT_HOSTNAME = "SN-CHAT-01_"
@@ -234,8 +234,7 @@ class ViberBot:
         elif not isinstance(wanted, list) or any(event not in (*EVENT_TYPES, "message") for event in wanted):
             raise RefusedError(Status.BAD_DATA)
         if url:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            if not is_web_url(url):
                 raise RefusedError(Status.INVALID_URL)
             if not await self._callbacks.ask(self._callback(bot, "webhook", {}, url=url)):
                 raise RefusedError(Status.INVALID_URL, "webhook did not answer 200")
@@ -432,8 +431,8 @@ def check_message(body: Body) -> None:
         raise RefusedError(Status.MISSING_DATA)
     text, media = body.get("text") or "", body.get("media") or ""
     if (
-        len(str(name)) > NAME_LIMIT
-        or not isinstance(text, str)
+        not all(isinstance(one, str) for one in (name, text, body.get("thumbnail") or "", body.get("file_name") or ""))
+        or len(name) > NAME_LIMIT
         or len(text) > (TEXT_LIMIT if kind == "text" else CAPTION_LIMIT)
         or len(str(body.get("tracking_data") or "")) > TRACKING_LIMIT
         or ("media" in required and not is_media_url(media))
@@ -444,16 +443,14 @@ def check_message(body: Body) -> None:
 
 
 def is_media_url(url: Any) -> bool:
-    if not isinstance(url, str) or len(url) > URL_LIMIT:
-        return False
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return isinstance(url, str) and len(url) <= URL_LIMIT and is_web_url(url)
 
 
 def buttons_of(body: Body) -> list[Any]:
     """The buttons of a message: its keyboard's and its rich media's."""
     parts = (body.get("keyboard"), body.get("rich_media"))
-    return [button for part in parts if isinstance(part, dict) for button in part.get("Buttons") or ()]
+    lists = [part.get("Buttons") for part in parts if isinstance(part, dict)]
+    return [button for buttons in lists if isinstance(buttons, list) for button in buttons]
 
 
 def keyboard_fault(body: Body) -> str:
@@ -469,7 +466,8 @@ def keyboard_fault(body: Body) -> str:
         action = button.get("ActionType", "reply")
         if action not in BUTTON_ACTIONS:
             return f"unknown ActionType {action}"
-        if action != "none" and not button.get("ActionBody"):
+        does = button.get("ActionBody")
+        if action != "none" and not (does and isinstance(does, str)):
             return "a button has no ActionBody"
         if action == "share-phone" and version < SHARE_PHONE_API_VERSION:
             return "share-phone needs min_api_version 3"

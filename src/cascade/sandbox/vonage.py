@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
@@ -28,7 +27,18 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from cascade.sandbox.callbacks import Callback, Callbacks
 from cascade.sandbox.people import AnswerLostError, Behaviour, People, Person, Received, iso_now, normal_phone
-from cascade.sandbox.twin import PhoneTwin, ProviderDownError, ThrottledError, TwinSettings, counted, options_in
+from cascade.sandbox.twin import (
+    MalformedError,
+    PhoneTwin,
+    ProviderDownError,
+    ThrottledError,
+    TwinSettings,
+    counted,
+    is_web_url,
+    options_in,
+    plain,
+    reading,
+)
 
 ERROR_PAGE = "https://developer.vonage.com/api-errors/messages#"
 CHANNELS = {"viber_service": "viber_business", "rcs": "rcs", "sms": "sms"}
@@ -126,6 +136,8 @@ class Vonage(PhoneTwin):
             return do(request, body)
         except RefusedError as refusal:
             return said(refusal.problem, refusal.status)
+        except MalformedError:
+            return said(invalid("body", "has a field of another type").problem, 422)
         except ThrottledError:
             throttled = RefusedError(429, "1000", "Throttled", "You have exceeded the submission capacity.")
             return said(throttled.problem, 429)
@@ -147,7 +159,8 @@ class Vonage(PhoneTwin):
         raise RefusedError(401, "unauthorized", "Unauthorized", "You did not provide correct credentials.")
 
     def _take(self, request: web.Request, body: Body) -> web.Response:
-        check(body)
+        with reading():
+            check(body)
         channel = CHANNELS[body["channel"]]
         person = self.people.get(f"+{body['to']}")
         behaviour = self.behaviour(person, channel)
@@ -248,11 +261,14 @@ def check(body: Body) -> None:
         raise invalid(kind, "required")
     elif kind == "card":
         check_card(content)
-    elif not is_link(content.get("url")):
+    elif not is_web_url(content.get("url")):
         raise invalid(f"{kind}.url", "a URL")
     check_suggestions(body.get("suggestions", ()), 11)
     if channel == "viber_service":
         check_viber(kind, options, content)
+    if not isinstance(body.get("webhook_url"), str | None):
+        raise invalid("webhook_url", "a URL")
+    plain(received_of(body, CHANNELS[channel], ""))
 
 
 def check_viber(kind: str, options: Body, content: Any) -> None:
@@ -263,10 +279,12 @@ def check_viber(kind: str, options: Body, content: Any) -> None:
             value = options.get(name)
             if not isinstance(value, str) or not value.isdigit() or not 1 <= int(value) <= most:
                 raise invalid(f"viber_service.{name}", f"1 to {most}, as a string")
-        if not is_link(content.get("thumb_url")):
+        if not is_web_url(content.get("thumb_url")):
             raise invalid("video.thumb_url", "a URL")
     action = options.get("action")
-    if action is not None and (kind not in ("text", "image") or len(action["text"]) > 30 or not is_link(action["url"])):
+    if action is not None and (
+        kind not in ("text", "image") or len(action["text"]) > 30 or not is_web_url(action["url"])
+    ):
         raise invalid("viber_service.action", "a URL and at most 30 characters, beside a text or an image")
     if options["category"] == "transaction" and (kind not in ("text", "file") or action is not None):
         raise invalid("viber_service.category", "a transaction is text or a file")
@@ -275,7 +293,7 @@ def check_viber(kind: str, options: Body, content: Any) -> None:
 def check_card(card: Body) -> None:
     if not 1 <= len(card.get("title", "")) <= 200 or not 1 <= len(card.get("text", "")) <= 2000:
         raise invalid("card", "a title of 1 to 200 and a text of 1 to 2000 characters")
-    if not is_link(card.get("media_url")):
+    if not is_web_url(card.get("media_url")):
         raise invalid("card.media_url", "a URL")
     check_suggestions(card.get("suggestions", ()), 4)
 
@@ -288,10 +306,6 @@ def check_suggestions(suggestions: Any, most: int) -> None:
             raise invalid("suggestions", "a known type and 1 to 25 characters")
         if not one.get("postback_data") or (one["type"] == "open_url" and not one.get("description")):
             raise invalid("suggestions", "postback_data, and a description of what opens a URL")
-
-
-def is_link(url: Any) -> bool:
-    return isinstance(url, str) and urlsplit(url).scheme in ("http", "https")
 
 
 def received_of(body: Body, channel: str, message_uuid: str) -> Received:

@@ -47,6 +47,7 @@ class Callbacks:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
+        self._workers.clear()  # aiohttp remembers handlers, and so us, long after we stopped
 
     def post(self, *callbacks: Callback, after_s: float = 0.0) -> None:
         """Post these one after another, each when the one before is acknowledged or given up.

@@ -126,6 +126,12 @@ def test_an_address_that_is_held_gets_nothing_before_that_and_one_then() -> None
     assert sent_of(pace, "a", T0 + 10_072_000, 5) == 1
 
 
+def test_who_waits_is_told_of_those_before_him() -> None:
+    pace = AddressPace(2.0, burst=1)
+    assert pace.wait_ms("a", T0) == 0
+    assert [pace.wait_ms("a", T0, behind) for behind in range(3)] == [500, 1_000, 1_500]
+
+
 def test_a_clock_set_back_holds_nobody() -> None:
     pace = AddressPace(1.0, burst=1)
     assert pace.wait_ms("a", T0) == 0

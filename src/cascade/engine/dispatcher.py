@@ -376,11 +376,13 @@ class Dispatcher:
     def _in_their_time(self, pace: AddressPace, attempts: Sequence[Attempt], now_ms: int) -> list[Attempt]:
         """Those that may be sent to their recipient now; the others are given back until they may."""
         now = []
+        behind: Counter[str] = Counter()
         for attempt in attempts:
-            wait_ms = pace.wait_ms(attempt.address, now_ms)
-            if wait_ms == 0:
+            wait_ms = pace.wait_ms(attempt.address, now_ms, behind[attempt.address])
+            if wait_ms <= 0:
                 now.append(attempt)
             else:
+                behind[attempt.address] += 1
                 self._pace.spend(-1)
                 self._settle(attempt, NotSent(wait_ms / 1000))
         return now

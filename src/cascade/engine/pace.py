@@ -68,11 +68,12 @@ class AddressPace:
         self._most = FEW_ADDRESSES
         self._now_ms = 0
 
-    def wait_ms(self, address: str, now_ms: int) -> int:
-        """How long until one more may be sent to the address; 0: now, and then it counts as sent."""
+    def wait_ms(self, address: str, now_ms: int, behind: int = 0) -> int:
+        """How long until one more may be sent to the address, `behind` so many that wait already; 0: now, and then it
+        counts as sent."""
         self._forget(now_ms)
         rests_at_ms = max(self._rests_at_ms.get(address, 0.0), now_ms)
-        wait_ms = math.ceil(rests_at_ms - self._ahead_ms - now_ms)
+        wait_ms = math.ceil(rests_at_ms - self._ahead_ms - now_ms + behind * self._every_ms)
         if wait_ms > 0:
             return wait_ms
         self._rests_at_ms[address] = rests_at_ms + self._every_ms

@@ -285,6 +285,27 @@ async def test_credentials_that_cannot_be_read_are_wrong_ones(credentials: str, 
             assert answer.status == 401, path
 
 
+FORMS = {  # content type, body
+    "no boundary": ("multipart/form-data", b"x"),
+    "cut short": ("multipart/form-data; boundary=b", b"--b\r\nContent"),
+    "an unknown alphabet": ("application/x-www-form-urlencoded; charset=runes", b"To=1"),
+    "octets of no alphabet": ("application/x-www-form-urlencoded", b"To=\xff"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+async def test_a_form_that_cannot_be_read(form: tuple[str, bytes], client: Client) -> None:
+    sid = f"AC{1:032}"
+    for path, headers in (
+        (f"/bot{TELEGRAM_TOKEN}/sendMessage", {}),
+        (f"/twilio/2010-04-01/Accounts/{sid}/Messages.json", basic(sid, "your-twilio-token")),
+        ("/google-rbm/token", {}),
+    ):
+        headers = headers | {"Content-Type": form[0]}
+        async with client.session.post(client.url + path, data=form[1], headers=headers) as answer:
+            assert answer.status == 400, path
+
+
 async def bearer(client: Client) -> dict[str, str]:
     _, account = await client.call("GET", "/google-rbm/service-account.json")
     claims = {"iss": account["client_email"], "scope": "rcsbusinessmessaging", "exp": time.time() + 600}

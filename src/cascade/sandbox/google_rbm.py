@@ -32,7 +32,16 @@ from cryptography.hazmat.primitives.serialization import (
 
 from cascade.sandbox.callbacks import Callback, Callbacks
 from cascade.sandbox.people import AnswerLostError, Behaviour, People, Person, Received, iso_now, normal_phone
-from cascade.sandbox.twin import PhoneTwin, ProviderDownError, ThrottledError, TwinSettings, counted, is_web_url
+from cascade.sandbox.twin import (
+    MalformedError,
+    PhoneTwin,
+    ProviderDownError,
+    ThrottledError,
+    TwinSettings,
+    counted,
+    form_of,
+    is_web_url,
+)
 
 PATH = "/google-rbm"
 CLIENT_EMAIL = "agent@sandbox.iam.gserviceaccount.com"
@@ -149,14 +158,14 @@ class GoogleRbm(PhoneTwin):
     # The API
 
     async def _token(self, request: web.Request) -> web.Response:
-        form = await request.post()
         try:
+            form = await form_of(request)
             head, claims, signature = str(form["assertion"]).split(".")
             signed = f"{head}.{claims}".encode()
             self._key.public_key().verify(unpacked(signature), signed, PKCS1v15(), hashes.SHA256())
             said = orjson.loads(unpacked(claims))
             is_good = said["exp"] > time.time() and "rcsbusinessmessaging" in said["scope"] and bool(said["iss"])
-        except (KeyError, TypeError, ValueError, InvalidSignature):
+        except (KeyError, MalformedError, TypeError, ValueError, InvalidSignature):
             is_good = False
         if not is_good:
             return answer(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})

@@ -21,7 +21,7 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from cascade.sandbox.people import LANGUAGE, AnswerLostError, Behaviour, Counters, People, Person, Received, iso_now
-from cascade.sandbox.twin import is_web_url
+from cascade.sandbox.twin import MalformedError, form_of, is_web_url
 
 log = structlog.get_logger()
 
@@ -505,7 +505,10 @@ async def read_fields(request: web.Request) -> Fields:
         return fields
     match request.content_type:
         case "multipart/form-data":
-            fields.update(await request.post())
+            try:
+                fields.update(await form_of(request))
+            except MalformedError as error:
+                raise RefusedError(400, "Bad Request: can't parse the form") from error
         case "application/x-www-form-urlencoded":
             fields.update(parse_qsl((await request.read()).decode(errors="replace"), keep_blank_values=True))
         case _:

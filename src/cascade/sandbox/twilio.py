@@ -21,11 +21,13 @@ from aiohttp import web
 from cascade.sandbox.callbacks import Callback, Callbacks
 from cascade.sandbox.people import AnswerLostError, Behaviour, People, Person, Received, iso_now, normal_phone
 from cascade.sandbox.twin import (
+    MalformedError,
     PhoneTwin,
     ProviderDownError,
     ThrottledError,
     TwinSettings,
     counted,
+    form_of,
     is_web_url,
     options_in,
 )
@@ -76,7 +78,7 @@ class Twilio(PhoneTwin):
     async def _send(self, request: web.Request) -> web.Response:
         try:
             account = self._admit(request)
-            form = {name: str(value) for name, value in (await request.post()).items()}
+            form = {name: str(value) for name, value in (await form_of(request)).items()}
             person = self._person(form)
             check(form)
             behaviour = self.behaviour(person, self.channel)
@@ -89,6 +91,8 @@ class Twilio(PhoneTwin):
                     raise RefusedError(400, 21617, "The concatenated message body exceeds the 1600 character limit")
         except RefusedError as refusal:
             return answer(refusal.status, refusal.body)
+        except MalformedError:
+            return answer(400, RefusedError(400, 20001, "Unknown parameters").body)
         except ThrottledError:
             return answer(429, RefusedError(429, 20429, "Too Many Requests").body)
         except ProviderDownError:

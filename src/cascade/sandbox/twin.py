@@ -8,13 +8,14 @@ says `reach` when the message is on the phone, and `report` with what the provid
 
 import functools
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from cascade.sandbox.callbacks import Callback, Callbacks
 from cascade.sandbox.people import AnswerLostError, Behaviour, Counters, People, Person, Received
@@ -115,6 +116,16 @@ def reading() -> Iterator[None]:
     try:
         yield
     except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise MalformedError from error
+
+
+async def form_of(request: web.Request) -> Mapping[str, str | web.FileField]:
+    """What a form holds. Raises `MalformedError` when it cannot be read."""
+    try:
+        return {
+            name: value for name, value in (await request.post()).items() if not isinstance(value, bytes | bytearray)
+        }
+    except (HttpProcessingError, LookupError, ValueError) as error:
         raise MalformedError from error
 
 

@@ -147,3 +147,20 @@ async def test_an_answer_may_take_longer_than_a_head() -> None:
     async with _connected() as (reader, writer):
         writer.write(b"GET /late HTTP/1.1\r\n\r\n")
         assert await _answer(reader) == b"0"
+
+
+async def test_what_is_written_to_a_connection_leaves_at_once() -> None:
+    """Also with asyncio's own loop, which asks the listening socket whether its connections are TCP's."""
+    found: asyncio.Queue[int] = asyncio.Queue()
+
+    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        found.put_nowait(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listening = listen(HOST, 0, "http.port")
+    async with await asyncio.start_server(take, sock=listening), asyncio.timeout(PATIENCE_S):
+        _, writer = await asyncio.open_connection(HOST, listening.getsockname()[1])
+        assert await found.get() != 0
+        writer.close()
+        await writer.wait_closed()

@@ -206,6 +206,7 @@ GOOD = {
     "5 options of 255": but(SURVEY, surveyOptions=["x" * 255] * 5),
     "upper-case scheme": but(PROMO, media={"image": "HTTPS://EXAMPLE.COM/a.png"}),
     "url with port and query": but(PROMO, media={"image": "https://example.com:8443?a=b#c"}),
+    "url with brackets behind the host": but(PROMO, media={"image": "https://example.com/a[1].png?b=[]"}),
     "url in Ukrainian": but(PROMO, media={"image": "https://приклад.укр/фото.png"}),
     "http button": but(PROMO, button={"text": "Go", "url": "http://example.com"}),
 }
@@ -274,6 +275,12 @@ BAD = {
     "options of a promo": (but(PROMO, surveyOptions=["Yes", "No"]), "INVALID_SURVEY_OPTIONS", "surveyOptions"),
     "http image": (but(PROMO, media={"image": "http://example.com/a"}), "INVALID_MEDIA_URL", "media.image"),
     "image without host": (but(PROMO, media={"image": "https:///a"}), "INVALID_MEDIA_URL", "media.image"),
+    "image at half an address": (but(PROMO, media={"image": "https://[::1/a"}), "INVALID_MEDIA_URL", "media.image"),
+    "image at a host that ends": (
+        but(PROMO, media={"image": "https://a\u2100b/a"}),
+        "INVALID_MEDIA_URL",
+        "media.image",
+    ),
     "image with a space": (but(PROMO, media={"image": "https://example.com/a b"}), "INVALID_MEDIA_URL", "media.image"),
     "image ending in NUL": (but(PROMO, media={"image": IMAGE + "\0"}), "INVALID_MEDIA_URL", "media.image"),
     "image with credentials": (

@@ -19,7 +19,11 @@ MAX_STEPS: Final = 10
 MAX_TAGS: Final = 10
 MAX_VARIABLES: Final = 1_000
 URL_VALUE: Final = "must be an http:// or https:// URL of at most 2048 characters, without spaces and without a user"
-HOST_AND_REST: Final = r"://[^\s\x00/?#@\\]+([/?#][^\s\x00]*)?$"
+NOT_IN_A_HOST: Final = (
+    "\u2047\u2048\u2049\u2100\u2101\u2105\u2106\u2a74\ufe13\ufe16\ufe55\ufe56\ufe5f\ufe6b\uff03\uff0f\uff1a\uff1f\uff20"
+)
+"""What normalises (NFKC) to a sign that ends a host or stands before one: no parser of URLs takes it in a host."""
+HOST_AND_REST: Final = r"://[^\s\x00/?#@\\\[\]" + NOT_IN_A_HOST + r"]+([/?#][^\s\x00]*)?$"
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 HttpsUrl = Annotated[str, Field(max_length=2_048, pattern="^[Hh][Tt][Tt][Pp][Ss]" + HOST_AND_REST)]

@@ -8,10 +8,14 @@ mark them `@pytest.mark.asyncio(loop_scope="session")`, and give fixtures that t
 
 Bytecode is kept, even where the environment asks that none is written: tests start a hundred processes, and each would
 compile all of Cascade again; and so would every run with the tests.
+
+What tests write lies in memory where the machine has room for it: hundreds of stores are made, and each syncs every
+commit. It is the same file to SQLite, and no test asks what a power cut leaves. `--basetemp` names another place.
 """
 
 import gc
 import os
+import shutil
 import sys
 import tempfile
 import warnings
@@ -29,6 +33,17 @@ from programs import program
 gc.disable()  # until all tests are collected: what is imported stays
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own there
+ROOM_BYTES = 4 * 1024**3
+"""Far more than tests write, for the memory is needed elsewhere, too; a container may have 64 MiB in all."""
+if (
+    MEMORY.is_dir()
+    and os.access(MEMORY, os.W_OK)
+    and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 TABLES = ", ".join(f"'{table.name}'" for table in schema.metadata.sorted_tables)
 EMPTY = f"""

@@ -10,8 +10,9 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 log = structlog.get_logger()
 
 TIMEOUT = ClientTimeout(total=10)
-RETRIES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Delays before the second and further tries: about a minute, so that a gateway may restart meanwhile."""
+RETRIES_S = (0.5, 1.0, 2.0, 4.0, *[8.0] * 8)
+"""Delays before the second and further tries: about a minute, and so many that a gateway may restart again and again
+meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

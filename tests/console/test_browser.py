@@ -1,6 +1,7 @@
 """The console in a real browser: what moves by itself, what the keyboard reaches, and what axe thinks of it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,6 +124,23 @@ async def test_a_campaign_is_cancelled(operator: Visitor, city: Doors) -> None:
     await expect(page.get_by_text("Campaign cancelled.")).to_be_visible()
     await expect(page.locator("#progress")).to_have_text("100\N{NARROW NO-BREAK SPACE}%")
     await expect(page.get_by_role("row", name="permanent error")).to_contain_text("3")
+
+
+async def test_what_the_list_shows_is_downloaded(operator: Visitor, city: Doors) -> None:
+    page = operator.page
+    ids = [await city.send_one(scheduledSent=tomorrow(), messageType="promo", tags=["taken:home"]) for _ in range(2)]
+    await operator.goto("/messages")
+    await page.get_by_label("Tag").fill("taken:home")
+    await page.get_by_role("button", name="Search").click()
+    await expect(page.get_by_text("Shown: 2")).to_be_visible()
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Export CSV").click()
+    file = await downloading.value
+    assert re.fullmatch(r"messages-(acme-)?\d{4}-\d\d-\d\d\.csv", file.suggested_filename)
+    head, *lines = (await asyncio.to_thread((await file.path()).read_text, "utf-8-sig")).splitlines()
+    assert head.startswith("message_id,your_id,phone,")
+    assert [line.split(",")[0] for line in lines] == ids[::-1]
+    await expect(page.get_by_text("Shown: 2")).to_be_visible()
 
 
 async def test_a_message_is_cancelled_only_when_one_is_sure(operator: Visitor, city: Doors) -> None:

@@ -22,6 +22,7 @@ async def test_every_page_answers_on_postgresql(postgres_url: str, tmp_path: Pat
             await webhooks.add(tx, hook)
         paths = [*PAGES, *(f"/?period={period}" for period in ("hour", "week", "month")), f"/messages/1/{id_}"]
         paths += [f"/messages?q={id_}", "/messages?q=%2B380501112233", "/messages?tag=sale&status=delivered"]
+        paths += ["/messages/export", "/messages/export?tag=sale"]
         paths += ["/campaigns/1/show/sale", "/campaigns/1/row/sale", f"/webhooks/1/{hook.id}", "/overview/live"]
         for path in paths:
             page = await visits.get(path)

@@ -29,6 +29,7 @@ ODD = (  # questions that no page of ours asks
     ),
     *(
         "/messages?account=99999999999999999999",
+        "/messages/export?before=x&status=x&type=x&channel=x&span=x&account=99999999999999999999&q=%2B3805011122",
         "/messages?q=%2B3805011122%00",
         "/opt-outs?q=%00",
         "/opt-outs?after=%00",

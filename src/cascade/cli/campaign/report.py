@@ -7,6 +7,7 @@ from typing import IO, Final
 
 from cascade.cli.campaign.people import Row
 from cascade.cli.campaign.rules import Fault
+from cascade.core.cells import harmless
 from cascade.core.errors import ConfigError
 
 COLUMNS: Final = ("row", "line", "code", "field", "reason")
@@ -44,7 +45,7 @@ class Report:
                 self._file = self.path.open("a", encoding="utf-8-sig" if is_new else "utf-8", newline="")
                 if is_new:
                     csv.writer(self._file).writerow([*COLUMNS, *self._columns])
-            csv.writer(self._file).writerow([row.number, row.line, *fault, *map(_harmless, row.values)])
+            csv.writer(self._file).writerow([row.number, row.line, *fault, *map(harmless, row.values)])
         except OSError as error:
             raise ConfigError(
                 "--report", f"cannot write {self.path}: {error.strerror}", "Name a place for it"
@@ -66,8 +67,3 @@ class Report:
         is_new = not self._known[byte] & bit
         self._known[byte] |= bit
         return is_new
-
-
-def _harmless(value: str) -> str:
-    """A cell that a spreadsheet would take for a formula is shown as text; a phone's plus stays."""
-    return f"'{value}" if value[:1] in ("=", "@") else value

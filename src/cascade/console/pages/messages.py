@@ -12,11 +12,13 @@ from cascade.channels.fitting import Change
 from cascade.console.page import NotFoundError, Page, RefusedError, int_or_missing
 from cascade.core import content, machine
 from cascade.core.content import Said
+from cascade.core.directory import Account
 from cascade.core.machine import Event
 from cascade.core.message import Message, Status
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType
 from cascade.store import decisions, messages, queries, short_links, surveys
+from cascade.store.database import Reader
 from cascade.store.decisions import News
 from cascade.store.ids import LATEST_MS
 from cascade.store.messages import Key, Record
@@ -27,6 +29,8 @@ PATIENCE_S: Final = 5.0
 """What was found by then is shown: a rare status among a million messages is not searched for longer."""
 QUICK_S: Final = 0.5
 """A search that takes longer is not repeated by itself."""
+MOST_EXPORTED: Final = 1_000_000
+"""About as many rows as a sheet of a spreadsheet has."""
 PHONE: Final = re.compile(r"\+?[0-9][0-9 ()-]{6,20}")
 SPANS_MS: Final = {"day": DAY_MS, "week": 7 * DAY_MS, "month": 30 * DAY_MS, "ever": LATEST_MS}
 GOOD: Final = {Mark.DELIVERED, Mark.READ, Mark.PART_DELIVERED}
@@ -53,7 +57,26 @@ async def live(page: Page) -> Response:
     return page.render("messages_list.html", **await _search(page))
 
 
-async def _search(page: Page) -> dict[str, Any]:
+class Sought(NamedTuple):
+    """What the list's address asks for. `named` is the account that it names; with the `id` of a message nothing else
+    counts."""
+
+    accounts: list[Account]
+    named: Account | None
+    words: str
+    span: str
+    filter: Filter
+    id: bytes | None
+    is_national: bool
+
+    async def of(self, reader: Reader, account_id: int, before_id: bytes | None, limit: int) -> list[Summary]:
+        """An account's messages, the newest first."""
+        if self.id is not None:
+            return list((await queries.by_ids(reader, account_id, [self.id])).values())
+        return await queries.find(reader, account_id, self.filter, before_id, limit)
+
+
+def sought(page: Page) -> Sought:
     given = page.request.query_params
     wanted = given.get("q", "").strip()
     span = given.get("span", "week")
@@ -67,24 +90,25 @@ async def _search(page: Page) -> dict[str, Any]:
         tag=given.get("tag", "").strip() or None,
     )
     named = [one for one in page.parts.directory().accounts.values() if str(one.id) == given.get("account")]
-    accounts = named or page.accounts
     id_ = _uuid(wanted)
     is_national = False
-    before_id = _uuid(given.get("before", ""))
     if wanted and id_ is None:
         phone = as_phone(wanted)
         is_national = phone is not None and phone.startswith("+0")
         filter_ = filter_._replace(phone=phone, tracking_id=None if phone else wanted)
+    return Sought(named or page.accounts, named[0] if named else None, wanted, span, filter_, id_, is_national)
+
+
+async def _search(page: Page) -> dict[str, Any]:
+    wanted = sought(page)
+    before_id = _uuid(page.request.query_params.get("before", ""))
     found: list[Found] = []
     is_cut = False
     begun_s = time.monotonic()
     try:
         async with asyncio.timeout(PATIENCE_S), page.parts.database.cold_reading() as reader:
-            for account in accounts:
-                if id_ is not None:
-                    some = list((await queries.by_ids(reader, account.id, [id_])).values())
-                else:
-                    some = await queries.find(reader, account.id, filter_, before_id, LENGTH + 1)
+            for account in wanted.accounts:
+                some = await wanted.of(reader, account.id, before_id, LENGTH + 1)
                 found += [Found(account.id, summary) for summary in some]
     except TimeoutError:
         is_cut = True
@@ -94,13 +118,14 @@ async def _search(page: Page) -> dict[str, Any]:
         "before": found[LENGTH - 1].id if len(found) > LENGTH else None,
         "is_first": before_id is None,
         "is_cut": is_cut,
-        "is_national": is_national,
+        "is_national": wanted.is_national,
         "is_quick": time.monotonic() - begun_s < QUICK_S,
-        "q": wanted,
-        "account_id": named[0].id if named else None,
-        "span": span,
+        "most_exported": MOST_EXPORTED,
+        "q": wanted.words,
+        "account_id": wanted.named.id if wanted.named else None,
+        "span": wanted.span,
         "spans": list(SPANS_MS),
-        "filter": filter_,
+        "filter": wanted.filter,
         "statuses": list(Status),
         "types": list(MessageType),
         "channels": list(Channel),

@@ -160,6 +160,22 @@ async def test_what_was_delivered_is_what_it_costs(shop: Doors) -> None:
     assert (status["channel"], status["cost"], status["rateCurrency"]) == ("sms", 0.1, "USD")
 
 
+async def test_a_campaigns_cost_by_channel_and_what_reached_nobody(shop: Doors) -> None:
+    """Viber took the second and third message and was silent: that charge stands with what became of them after it."""
+    await shop.people(telegram_bot="absent", viber_bot="delivers")
+    await shop.people("+380500000001", telegram_bot="absent", viber_bot="silent", sms="delivers")
+    await shop.people("+380500000002", telegram_bot="absent", viber_bot="silent", sms="silent")
+    for phone in (PHONE, "+380500000001", "+380500000002"):
+        id_ = await shop.send_one(toPhone=phone, tags=["sale"], messageType="promo")
+        await shop.until(id_, "delivered", "undeliverable")
+    answer = await shop.call("GET", "/v1/statistics?tag=sale&by=channel&by=status")
+    assert {(one["channel"], one["status"], one["cost"]) for one in answer.json["groups"]} == {
+        ("viber_bot", "delivered", 0.002),
+        ("sms", "delivered", 0.052),
+        (None, "undeliverable", 0.052),
+    }
+
+
 async def test_a_step_over_the_limit_of_cost_is_skipped(shop: Doors) -> None:
     await shop.people(sms="delivers")
     status = await shop.until(await shop.send_one(maxCost="0.049"), "permanenterror")

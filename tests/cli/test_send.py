@@ -219,6 +219,20 @@ def test_the_same_campaign_is_sent_once_and_another_is_not_taken_for_it(terminal
     assert terminal.json(*SEND, "--yes", "--campaign", "second")["accepted"] == 3
 
 
+def test_progress_tells_what_reached_nobody_from_what_is_not_there_yet(terminal: Terminal, city: City) -> None:
+    arrives, fails, waits = (phone for _, phone, _ in crowd(3))
+    city.people(arrives, sms="delivers")
+    city.people(fails, sms="rejects")
+    tag = f"told-{arrives[1:]}"
+    message = ("Hello there", "--from", "Acme", "--route", "sms", "--tag", tag)
+    for phone in (arrives, fails):
+        terminal.json("send", phone, *message, "--wait")
+    terminal.json("send", waits, *message, "--at", "2h")
+    found = {row["by"]: row for row in terminal.json("tags", "progress", tag)}
+    assert {name: row["messages"] for name, row in found.items()} == {"sms": 1, "nobody": 1, "none yet": 1, "all": 3}
+    assert found["sms"]["cost"] == found["all"]["cost"] != found["nobody"]["cost"] == found["none yet"]["cost"]
+
+
 @pytest.fixture
 def between(city: City, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """What the terminal asks instead of the gateway itself."""

@@ -143,6 +143,32 @@ async def test_what_the_list_shows_is_downloaded(operator: Visitor, city: Doors)
     await expect(page.get_by_text("Shown: 2")).to_be_visible()
 
 
+async def test_a_campaign_shows_what_it_cost_by_channel(browser: Browser, city: Doors) -> None:
+    """On a desk and on a phone: with what reached nobody, and what is not finished."""
+    viber, sms, nobody = (f"+38067111010{number}" for number in range(3))
+    await city.people(viber, telegram_bot="absent", viber_bot="delivers")
+    await city.people(sms, telegram_bot="absent", viber_bot="silent", sms="delivers")
+    await city.people(nobody, telegram_bot="absent", viber_bot="absent", sms="silent")
+    for phone in (viber, viber, sms, nobody):
+        id_ = await city.send_one(toPhone=phone, tags=["costly"], messageType="promo")
+        await city.until(id_, "delivered", "undeliverable")
+    await city.send_one(scheduledSent=tomorrow(), tags=["costly"], messageType="promo")
+    one = await visitor(browser, city)
+    await one.sign_in("viewer")
+    costs = {"Viber bot": "0.004 USD", "SMS": "0.052 USD", "Reached nobody": "0.05 USD", "Not finished": "0.00 USD"}
+    for width in (1400, 900, 390):
+        await one.page.set_viewport_size({"width": width, "height": 900})
+        await one.goto("/campaigns/1/show/costly")
+        card = one.page.get_by_role("region", name="Delivered by channel")
+        for name, cost in costs.items():
+            row = card.get_by_role("row", name=name)
+            await expect(row.get_by_role("cell").last).to_have_text(cost.replace(" ", "\N{NARROW NO-BREAK SPACE}"))
+        await expect(card.get_by_text("Cost of what it delivered")).to_have_count(1)
+        await _judge(one.page, f"{width}")
+    await one.page.close()
+    assert one.complaints == []
+
+
 async def test_a_message_is_cancelled_only_when_one_is_sure(operator: Visitor, city: Doors) -> None:
     page = operator.page
     id_ = await city.send_one(id="doomed", scheduledSent=tomorrow())

@@ -9,9 +9,9 @@ from cascade.store.accounts import Seal
 from cascade.store.database import Database
 from cascade.store.messages import Change
 from cascade.store.queries import Backlog
-from cascade.store.tags import Progress, Tagged
+from cascade.store.tags import Progress, Spent, Tagged
 
-from .given import T0, add, change, key, load, new, queued, urgent
+from .given import ROUTE, T0, add, change, key, load, new, queued, urgent
 
 
 async def test_tags_are_listed_from_the_newest_message_on(database: Database) -> None:
@@ -43,13 +43,44 @@ async def test_progress_counts_what_became_of_a_tags_messages(database: Database
         assert found == Progress(
             messages=4,
             by_status={Status.DELIVERED: 2, Status.UNDELIVERABLE: 1, Status.PROCESSING: 1},
-            by_channel={"sms": 2},
+            by_channel={"sms": Spent(2, 100_000)},
+            to_nobody=Spent(1, 50_000),
+            under_way=Spent(1, 0),
             cost_micros=150_000,
             first_at_ms=T0,
             not_begun=1,
         )
         assert found.finished == 3
         assert await tags.progress(reader, 1, "nothing") is None
+
+
+# What became of each message: its status, the step that delivered it, what it was charged in all.
+SPENT: dict[str, list[tuple[Status, int | None, int]]] = {
+    "delivered at once": [(Status.DELIVERED, 0, 70_000), (Status.DELIVERED, 0, 70_000)],
+    "by the last, after the first was charged": [(Status.DELIVERED, 1, 570_000)],
+    "by nobody, charged or not": [(Status.UNDELIVERABLE, None, 570_000), (Status.PERMANENT_ERROR, None, 0)],
+    "arrived, and not read yet": [(Status.PROCESSING, 0, 70_000)],
+    "on its way": [(Status.PROCESSING, None, 70_000)],
+}
+
+
+async def test_a_cost_stands_with_the_channel_that_delivered_whatever_others_were_charged(database: Database) -> None:
+    became = [one for several in SPENT.values() for one in several]
+    await add(database, *(new(number, queued(route=ROUTE)) for number in range(len(became))))
+    async with database.transaction() as tx:
+        await tags.add(tx, [Tagged(1, "sale", key(number).id) for number in range(len(became))])
+    for number, (status, step, micros) in enumerate(became):
+        stored = await load(database, number)
+        state = State.WAITING if status is Status.PROCESSING else State.FINAL
+        after = stored.message._replace(state=state, status=status, attempt=1, delivered_step=step, cost_micros=micros)
+        await change(database, Change(stored, after, [], T0))
+    async with database.reading() as reader:
+        found = await tags.progress(reader, 1, "sale")
+    assert found is not None
+    assert found.by_channel == {"viber_bot": Spent(3, 210_000), "sms": Spent(1, 570_000)}
+    assert (found.to_nobody, found.under_way) == (Spent(2, 570_000), Spent(1, 70_000))
+    parts = [*found.by_channel.values(), found.to_nobody, found.under_way]
+    assert (sum(one.messages for one in parts), sum(one.cost_micros for one in parts)) == (7, found.cost_micros)
 
 
 async def test_backlogs_are_those_of_all_accounts(database: Database) -> None:

@@ -20,7 +20,8 @@ app = typer.Typer(
 
 DAYS: Final = 365
 WATCH_S: Final = 2.0
-STATUSES: Final = ("scheduled", "processing", "delivered", "undeliverable", "permanenterror")
+UNDER_WAY: Final = ("scheduled", "processing")
+STATUSES: Final = (*UNDER_WAY, "delivered", "undeliverable", "permanenterror")
 COLUMNS: Final = {"by": "by", "messages": "messages", **{status: status for status in STATUSES}, "cost": "cost"}
 
 
@@ -32,7 +33,7 @@ def progress(
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """How far the messages of a tag have come, by the channel that delivered."""
+    """How far the messages of a tag have come, by the channel that delivered, and the cost of what each delivered."""
     with gateway(url, key) as messenger:
         found = _progress(messenger, tag)
         if not found[-1]["messages"]:
@@ -51,14 +52,16 @@ def progress(
 
 
 def _progress(messenger: CascadeMessenger, tag: str) -> list[dict[str, Any]]:
-    """One row for each channel that delivered, one for what no channel has yet, and the sum."""
+    """One row for each channel that delivered, for what reached nobody, for what no channel has yet, and the sum. A
+    cost is all that the messages of the row were charged, on any channel."""
     since = datetime.now(UTC) - timedelta(days=DAYS)
-    said = messenger.statistics(by=["channel"], tag=tag, since=since)
+    said = messenger.statistics(by=["channel", "status"], tag=tag, since=since)
     rows: dict[str, Counter[str]] = {}
     total: Counter[str] = Counter()
     for group in said["groups"]:
         numbers = {name: group[name] for name in ("messages", *STATUSES)} | {"cost": round(group["cost"] * MICROS)}
-        rows.setdefault(group["channel"] or "none yet", Counter()).update(numbers)
+        without = "none yet" if group["status"] in UNDER_WAY else "nobody"
+        rows.setdefault(group["channel"] or without, Counter()).update(numbers)
         total.update(numbers)
     return [_row(name, numbers, said["rateCurrency"]) for name, numbers in [*sorted(rows.items()), ("all", total)]]
 
@@ -69,7 +72,7 @@ def _row(name: str, numbers: Counter[str], currency: str) -> dict[str, Any]:
 
 
 def _is_under_way(found: list[dict[str, Any]]) -> bool:
-    return bool(found[-1]["scheduled"] + found[-1]["processing"])
+    return any(found[-1][status] for status in UNDER_WAY)
 
 
 @app.command("cancel")
@@ -84,7 +87,7 @@ def cancel(
     with gateway(url, key) as messenger:
         if not yes:
             messages = _progress(messenger, tag)[-1]
-            open_ = messages["scheduled"] + messages["processing"]
+            open_ = sum(messages[status] for status in UNDER_WAY)
             typer.confirm(f"Cancel what has not begun of {open_} messages under way?", abort=True, err=True)
         said = messenger.cancel_tag(tag)
     output.done(f"{said['cancelled']} cancelled, {said['tooLate']} had begun or ended", said, is_json=json)

@@ -48,12 +48,22 @@ PROGRESS = """
 COUNT = "SELECT count(*) FROM message_tag WHERE account_id = ? AND tag = ? AND message_id < ?"
 
 
+class Spent(NamedTuple):
+    """Some messages, and all that they were charged: each on any number of channels, of which only the sum is known."""
+
+    messages: int = 0
+    cost_micros: int = 0
+
+
 class Progress(NamedTuple):
-    """How far a tag's messages are. `not_begun`: those that can still be cancelled."""
+    """How far a tag's messages are. Each is in one of `by_channel` (the one that delivered it), `to_nobody` (it ended
+    without) and `under_way`. `not_begun`: those that can still be cancelled."""
 
     messages: int
     by_status: dict[Status, int]
-    by_channel: dict[str, int]
+    by_channel: dict[str, Spent]
+    to_nobody: Spent
+    under_way: Spent
     cost_micros: int
     first_at_ms: int
     not_begun: int
@@ -75,19 +85,31 @@ async def progress(reader: Reader, account_id: int, tag: str) -> Progress | None
     if not rows:
         return None
     by_status: dict[Status, int] = {}
-    by_channel: dict[str, int] = {}
-    for status, channel, number, *_ in rows:
-        by_status[Status(status)] = by_status.get(Status(status), 0) + number
+    by_channel: dict[str, Spent] = {}
+    to_nobody = under_way = Spent()
+    for word, channel, number, micros, *_ in rows:
+        status = Status(word)
+        by_status[status] = by_status.get(status, 0) + number
         if channel is not None:
-            by_channel[channel] = by_channel.get(channel, 0) + number
+            by_channel[channel] = _more(by_channel.get(channel, Spent()), number, micros)
+        elif status.rank >= Status.UNDELIVERABLE.rank:
+            to_nobody = _more(to_nobody, number, micros)
+        else:
+            under_way = _more(under_way, number, micros)
     return Progress(
         sum(row[2] for row in rows),
         by_status,
         by_channel,
+        to_nobody,
+        under_way,
         int(sum(row[3] for row in rows)),
         min(row[4] for row in rows),
         int(sum(row[5] for row in rows)),
     )
+
+
+def _more(spent: Spent, messages: int, micros: int) -> Spent:
+    return Spent(spent.messages + messages, spent.cost_micros + int(micros))
 
 
 async def add(tx: Transaction, rows: Sequence[Tagged]) -> None:

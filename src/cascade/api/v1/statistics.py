@@ -51,7 +51,7 @@ class Group(TypedDict):
     undeliverable: int
     permanenterror: int
     deliveredShare: float
-    cost: float
+    cost: Annotated[float, Field(description="All that its messages were charged, on any channel")]
     doubles: int
 
 

@@ -21,7 +21,7 @@ from cascade.core.prices import written
 from cascade.core.secret import Secret
 from cascade.core.times import iso
 from cascade.serve import now_ms
-from cascade.store import accounts, queries
+from cascade.store import accounts, console, queries
 
 from .visits import Seen, Visits, console_app
 
@@ -195,3 +195,12 @@ async def test_a_search_that_takes_too_long_is_told_on_a_page(visits: Visits, mo
     page = await visits.get("/messages/export")
     assert page.status == 400
     assert "The search took too long." in page.text
+
+
+async def test_who_exported_what_is_in_the_audit_log(visits: Visits, city: Doors) -> None:
+    await sent(city, "audited", 2)
+    await visits.signed_in("viewer")
+    rows(await visits.get("/messages/export?tag=audited"))
+    async with city.gateway.database.reading() as reader:
+        ((_, done),) = await console.audited(reader, 1 << 62, 1)
+    assert (done.action, done.object) == ("messages_exported", "audited")

@@ -55,6 +55,9 @@ async def export(page: Page) -> Response:
         first = await anext(sets)  # of what goes wrong now a page can still tell
     except (QueryTimeoutError, TimeoutError) as error:
         raise RefusedError("export.slow") from error
+    named = sought.named
+    async with page.parts.database.transaction() as tx:
+        await page.audit(tx, "messages_exported", sought.filter.tag or "", named.id if named else None)
     day = iso(page.parts.now_ms())[:10]
     account = sought.accounts[0].name if len(sought.accounts) == 1 else None
     name = f"messages-{account}-{day}.csv" if account else f"messages-{day}.csv"

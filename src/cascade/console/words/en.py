@@ -438,6 +438,7 @@ EN: Final[Mapping[str, str]] = {
     "done.webhook_tested": "Test event on its way.",
     "done.delivery_repeated": "Delivery repeated.",
     "done.deliveries_repeated": "Deliveries repeated.",
+    "done.messages_exported": "Messages exported.",
     "done.account_added": "Account added.",
     "done.account_limited": "Limits saved.",
     "done.key_added": "Key made.",

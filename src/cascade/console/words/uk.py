@@ -438,6 +438,7 @@ UK: Final[Mapping[str, str]] = {
     "done.webhook_tested": "Пробна подія в дорозі.",
     "done.delivery_repeated": "Доставку повторено.",
     "done.deliveries_repeated": "Доставки повторено.",
+    "done.messages_exported": "Повідомлення вивантажено.",
     "done.account_added": "Акаунт додано.",
     "done.account_limited": "Обмеження збережено.",
     "done.key_added": "Ключ створено.",

@@ -165,6 +165,48 @@ def test_nothing_is_sent_before_all_is_checked(terminal: Terminal, city: City) -
     assert (told["accepted"], told["refused"], told["rows"]) == (1, 3, 4)
 
 
+def test_a_phone_that_stands_twice_gets_one_message_unless_two_are_asked_for(terminal: Terminal, city: City) -> None:
+    (_, phone, _), (_, other, _) = crowd(2)
+    rows = [("Ivan", phone, "1"), ("Olha", other, "2"), ("Ivan K", f" {phone[:6]} {phone[6:]}", "3")]
+    terminal.people([*rows, ("", phone, "4")])  # the last is refused for its name
+    told = terminal.json(*SEND, "--yes", "--skip-refused")
+    assert (told["accepted"], told["refused"]) == (2, 2)
+    with (terminal.home / "people.csv.refused.csv").open(encoding="utf-8-sig", newline="") as file:
+        again, _ = csv.DictReader(file)
+    assert (again["row"], again["code"], again["Name"]) == ("3", "REPEATED_PHONE", "Ivan K")
+    assert again["reason"] == "the phone of row 1 again; --repeat-phones sends to each row"
+
+    code, _, errors = terminal.run(*SEND, "--yes", "--skip-refused", "--repeat-phones")
+    assert (code, "differs in: repeats_phones" in errors) == (2, True)  # half of the people would get both
+    terminal.people(rows)
+    both = terminal.json(*SEND, "--yes", "--repeat-phones", "--campaign", "both")
+    assert (both["accepted"], both["refused"]) == (3, 0)
+
+
+def test_a_phone_met_before_the_command_was_killed_is_met(between: Proxy, terminal: Terminal) -> None:
+    people = crowd(1_500)
+    terminal.people([*people[:-1], people[0]])
+
+    def kill(number: int) -> None:
+        if number == 2:
+            process.kill()
+            process.wait()
+
+    between.before = kill
+    process = terminal.start(*SEND, "--yes", "--skip-refused")
+    process.communicate(timeout=60)
+    assert process.returncode == -9
+    told = terminal.json(*SEND, "--yes", "--skip-refused")
+    assert (told["accepted"], told["refused"]) == (1_499, 1)
+
+
+def test_a_long_text_is_told_before_it_is_paid(terminal: Terminal) -> None:
+    (first, second) = crowd(2)
+    terminal.people([("Ann", *first[1:]), ("Ann" * 60, *second[1:])])
+    assert terminal.json(*SEND, "--dry-run")["smsParts"] == {"1": 1, "2": 1}
+    assert "by its parts: 1 in 1, 1 in 2" in terminal.run(*SEND, "--dry-run").output
+
+
 def test_what_only_the_gateway_can_refuse_is_refused_before_anything_is_sent(terminal: Terminal, city: City) -> None:
     people = crowd(2)
     terminal.people([people[0], (*people[1][:2], "%name=404%")])

@@ -64,6 +64,9 @@ def send(
     skip_refused: Annotated[
         bool, typer.Option("--skip-refused", help="Send the others although some are refused.")
     ] = False,
+    repeat_phones: Annotated[
+        bool, typer.Option("--repeat-phones", help="A phone in several rows gets a message for each.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; send nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Until one message has ended; show what was tried.")] = False,
@@ -94,7 +97,8 @@ def send(
     }
     given = {name: value for name, value in fields.items() if value is not None}
     if csv is None:
-        _refuse_of_campaign(map=map_, campaign=campaign, country=country, report=report, journal=journal)
+        of_campaign = {"map": map_, "campaign": campaign, "country": country, "report": report, "journal": journal}
+        _refuse_of_campaign(**of_campaign, **{"repeat-phones": repeat_phones})
         given |= {"toPhone": phone} if phone is not None else {}
         when = moment("--at", at, is_ahead=True)
         _one(given, when, tag or [], via, url, key, dry_run=dry_run, wait=wait, is_json=json)
@@ -104,7 +108,7 @@ def send(
     people = open_people(csv, encoding, delimiter)
     name = plans.name_of(campaign or csv.stem)
     suffix = f".{name}" if campaign else ""
-    about = {
+    about: dict[str, Any] = {
         "file": people.digest,
         "message": given,
         "map": sorted(map_ or []),
@@ -115,6 +119,8 @@ def send(
         "campaign": name,
         "gateway": url,
     }
+    if repeat_phones:  # only then, so that a campaign begun before there was the option can go on
+        about["repeats_phones"] = True
     places = Places(
         report or csv.with_name(f"{csv.name}{suffix}.refused.csv"),
         journal or csv.with_name(f"{csv.name}{suffix}.journal"),

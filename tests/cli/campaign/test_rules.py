@@ -16,6 +16,9 @@ PHONES = {  # as written, --country -> as sent
     "380 50 111 22 33": ("380", "+380501112233"),
     "+48501112233": ("380", "+48501112233"),
     "501112233": ("380", "501112233"),
+    "380501112233.0": ("380", "+380501112233"),
+    "+380501112233,00": (None, "+380501112233"),
+    "050.111.22.00": ("380", "+380501112200"),
     "call me": ("380", "callme"),
 }
 
@@ -24,6 +27,24 @@ PHONES = {  # as written, --country -> as sent
 def test_phone(written: str) -> None:
     country, sent = PHONES[written]
     assert rules.phone(written, country) == sent
+
+
+CUT = {  # as written: whether digits are gone
+    "3.80501E+11": True,
+    "3,80501E+11": True,
+    " 3.8E11 ": True,
+    "380501112233": False,
+    "+380501112233": False,
+    "Eve": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize("written", CUT)
+def test_a_phone_that_a_spreadsheet_cut_is_told_from_others(written: str) -> None:
+    found = rules.cut_phone(written)
+    assert (found is not None) is CUT[written]
+    assert found is None or (found.code, "column text" in found.reason) == ("INVALID_PHONE", True)
 
 
 GOOD = {"id": "a", "fromName": "Acme", "toPhone": "+380501112233", "messageType": "promo", "text": "Hi"}

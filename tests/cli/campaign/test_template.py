@@ -28,8 +28,10 @@ def test_filled(case: str) -> None:
 
 
 def test_an_empty_column_is_no_text() -> None:
-    with pytest.raises(EmptyColumnError, match="'Name' is empty"):
-        fill(parse("TEXT", "{Name}", COLUMNS), ("", "7", ""))
+    with pytest.raises(EmptyColumnError, match=r"'Name' is empty; in a template, \{Name\|something\} stands in for it"):
+        fill(parse("TEXT", "Hi {Name}", COLUMNS), ("", "7", ""))
+    with pytest.raises(EmptyColumnError, match=r"'Name' is empty$"):  # where a column is all, nothing could stand in
+        fill(parse("--map", "{Name}", COLUMNS), ("", "7", ""))
 
 
 REFUSED = {

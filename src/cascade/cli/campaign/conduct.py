@@ -82,7 +82,10 @@ def _plan(people: People, about: Mapping[str, Any], when: datetime | None) -> Pl
             raise ConfigError(option, "it is missing", f"Give {option}, or --map it to a column")
     templates["tags"] = list(dict.fromkeys([about["campaign"], *(templates.get("tags") or ()), *about["tags"]]))
     digest = plans.digest_of(about)
-    return Plan(about["campaign"], digest, len(people.columns), templates, about["country"], about["via"])
+    repeats_phones = about.get("repeats_phones", False)
+    return Plan(
+        about["campaign"], digest, len(people.columns), templates, about["country"], about["via"], repeats_phones
+    )
 
 
 def _begin(
@@ -135,7 +138,7 @@ def _begin(
 
 def _check_same(journal: Journal, about: dict[str, Any]) -> None:
     earlier: dict[str, Any] = (journal.head or {})["about"]
-    differ = [name for name in about if about[name] != earlier.get(name)]
+    differ = [name for name in about | earlier if about.get(name) != earlier.get(name)]
     if differ:
         raise ConfigError(
             "--journal",
@@ -183,12 +186,16 @@ def _tell_foreseen(foreseen: Foreseen, plan: Plan, report: Report, choices: Choi
         "costHigh": str(foreseen.cost_high),
         "currency": foreseen.currency,
         "firstChannels": dict(foreseen.first_channels),
+        "smsParts": dict(sorted(foreseen.sms_parts.items())),
     }
     if choices.is_json:
         output.as_json(value)
         return
     first = ", ".join(f"{count:,} by {channel}" for channel, count in foreseen.first_channels.most_common())
     lines = [f"{foreseen.good:,} of {foreseen.rows:,} rows can be sent; tried first: {first or 'nobody'}"]
+    if set(foreseen.sms_parts) - {1}:
+        parts = ", ".join(f"{count:,} in {parts}" for parts, count in sorted(foreseen.sms_parts.items()))
+        lines.append(f"where it comes to an SMS, by its parts: {parts}")
     lines.append(f"cost {foreseen.cost_low} to {foreseen.cost_high} {foreseen.currency}")
     if report.count:
         lines.append(f"{report.count:,} refused, with reasons: {report.path}")

@@ -31,7 +31,8 @@ UNFIT: Final = re.compile(r"[^\w.:-]+")
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`name`: the campaign's, fit for a tag. `digest`: over the file and all that was asked for, so over every message
-    that there will be. `templates`: the message, with templates for its texts."""
+    that there will be. `templates`: the message, with templates for its texts. `repeats_phones`: a phone that stands in
+    several rows gets as many messages."""
 
     name: str
     digest: str
@@ -39,6 +40,7 @@ class Plan:
     templates: Mapping[str, Any]
     country: str | None
     via: Route
+    repeats_phones: bool
 
     @property
     def prefix(self) -> str:
@@ -53,6 +55,8 @@ class Plan:
             message: dict[str, Any] = template.fill_all(self.templates, row.values)
         except EmptyColumnError as error:
             return Fault("MISSING_FIELD", None, str(error))
+        if cut := rules.cut_phone(message["toPhone"]):
+            return cut
         message["toPhone"] = rules.phone(message["toPhone"], self.country)
         message.setdefault("id", f"{self.prefix}-{row.number}")
         if isinstance(message.get("ttl"), str):

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+WITH_FRACTION: Final = re.compile(r"(\+?[0-9]+)[.,]0+")
+CUT: Final = re.compile(r"[0-9]+[.,]?[0-9]*[eE]\+?[0-9]+")
 SEPARATORS: Final = re.compile(r"[\s().\-‐-―/]+")
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 TYPES: Final = ("transaction", "promo", "viber_survey", "flashcall")
@@ -23,8 +25,11 @@ class Fault(NamedTuple):
 
 def phone(written: str, country: str | None) -> str:
     """The number as the contract wants it, as far as that can be known: without what people put between the digits,
-    with the plus for 00. `country` (such as 380) is for numbers without a plus: 0671112233 and 380671112233."""
-    number = SEPARATORS.sub("", written.strip())
+    with the plus for 00. `country` (such as 380) is for numbers without a plus: 0671112233 and 380671112233. A table
+    that took phones for numbers may have written 380671112233.0, whose last digit is none of the phone's."""
+    written = written.strip()
+    fraction = WITH_FRACTION.fullmatch(written)
+    number = SEPARATORS.sub("", written if fraction is None else fraction[1])
     if number.startswith("00"):
         return f"+{number[2:]}"
     if country is not None and number.isdecimal():
@@ -33,6 +38,14 @@ def phone(written: str, country: str | None) -> str:
         if number.startswith("0"):
             return f"+{country}{number[1:]}"
     return number
+
+
+def cut_phone(written: str) -> Fault | None:
+    """Why there is no phone in 3.80671E+11, as spreadsheets show and save long numbers: some digits are gone."""
+    if CUT.fullmatch(written.strip()) is None:
+        return None
+    reason = "a spreadsheet cut its last digits: make the column text there, and fill it in anew"
+    return Fault("INVALID_PHONE", "toPhone", reason)
 
 
 def fault(message: Mapping[str, Any]) -> Fault | None:

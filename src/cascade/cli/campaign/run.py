@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from cascade.cli.campaign.journal import Journal, Window
 from cascade.cli.campaign.people import People, Row
+from cascade.cli.campaign.phones import Phones
 from cascade.cli.campaign.plan import Plan
 from cascade.cli.campaign.report import Report
 from cascade.cli.campaign.rules import Fault
@@ -26,7 +27,8 @@ Good = list[tuple[Row, dict[str, Any]]]
 
 @dataclass(slots=True)
 class Foreseen:
-    """What the first pass found. `first_channels`: by which channel it is tried first, for how many."""
+    """What the first pass found. `first_channels`: by which channel it is tried first, for how many. `sms_parts`: of
+    how many parts the SMS is, for how many, if it comes to that."""
 
     rows: int = 0
     good: int = 0
@@ -34,13 +36,13 @@ class Foreseen:
     cost_high: Decimal = Decimal(0)
     currency: str = ""
     first_channels: Counter[str] = field(default_factory=Counter)
+    sms_parts: Counter[int] = field(default_factory=Counter)
 
 
 def foresee(people: People, plan: Plan, messenger: CascadeMessenger, report: Report, on_row: OnRow) -> Foreseen:
     """Look at every row, by our own rules and then by the gateway's. Nothing is sent."""
     found = Foreseen()
-    for rows in _windows(people, WINDOW):
-        good = _good(rows, plan, report)
+    for rows, good in _windows(people, plan, report):
         told: Iterator[Any] = messenger.preview((message for _, message in good), via=plan.via)
         for (row, _), one in zip(good, told, strict=True):
             if "error" in one:
@@ -50,8 +52,9 @@ def foresee(people: People, plan: Plan, messenger: CascadeMessenger, report: Rep
             found.cost_low += Decimal(one["costLow"])
             found.cost_high += Decimal(one["costHigh"])
             found.currency = one["currency"]
-            planned = (step["channel"] for step in one["steps"] if step["status"] == "planned")
-            found.first_channels[next(planned, "none")] += 1
+            planned = [step for step in one["steps"] if step["status"] == "planned"]
+            found.first_channels[planned[0]["channel"] if planned else "none"] += 1
+            found.sms_parts.update({step["parts"] for step in planned if step["channel"] == "sms"})
         report.flush()
         found.rows = rows[-1].number
         on_row(found.rows)
@@ -62,11 +65,10 @@ def send(
     people: People, plan: Plan, messenger: CascadeMessenger, journal: Journal, report: Report, on_row: OnRow
 ) -> None:
     """Send what the journal does not have yet, window by window."""
-    for rows in _windows(people, WINDOW):
+    for rows, good in _windows(people, plan, report):
         first, last = rows[0].number, rows[-1].number
         if last <= journal.sent_rows:
             continue
-        good = _good(rows, plan, report)
         accepted = len(good)
         for row, fault in _send_window(plan, messenger, journal, Window(first, last, journal.now()), good):
             report.add(row, fault)
@@ -124,19 +126,19 @@ def _fault_of(error: Any) -> Fault:
     return Fault(error["code"], error["field"], error["message"])
 
 
-def _windows(people: People, size: int) -> Iterator[list[Row]]:
-    rows = people.rows()
-    while window := list(itertools.islice(rows, size)):
-        yield window
-
-
-def _good(rows: list[Row], plan: Plan, report: Report) -> Good:
-    """The rows that may be sent, with their messages; the others go into the report."""
-    good: Good = []
-    for row in rows:
-        message = plan.message(row)
-        if isinstance(message, Fault):
-            report.add(row, message)
-        else:
-            good.append((row, message))
-    return good
+def _windows(people: People, plan: Plan, report: Report) -> Iterator[tuple[list[Row], Good]]:
+    """The rows of each request, and those of them that may be sent, with their messages; the others go into the
+    report."""
+    all_rows = people.rows()
+    with Phones() as phones:
+        while rows := list(itertools.islice(all_rows, WINDOW)):
+            good: Good = []
+            for row in rows:
+                message = plan.message(row)
+                if not isinstance(message, Fault) and not plan.repeats_phones:
+                    message = phones.meet(message["toPhone"], row.number) or message
+                if isinstance(message, Fault):
+                    report.add(row, message)
+                else:
+                    good.append((row, message))
+            yield rows, good

@@ -11,10 +11,11 @@ PART: Final = re.compile(r"\{\{|\}\}|\{([^{}|]+)(?:\|([^{}]*))?\}|[{}]")
 
 
 class EmptyColumnError(Exception):
-    """A row says nothing in a column that a text needs."""
+    """A row says nothing in a column that it must. `is_alone`: the column is all that there is, such as a phone."""
 
-    def __init__(self, column: str) -> None:
-        super().__init__(f"the column {column!r} is empty; in a template, {{{column}|something}} stands in for it")
+    def __init__(self, column: str, *, is_alone: bool) -> None:
+        hint = "" if is_alone else f"; in a template, {{{column}|something}} stands in for it"
+        super().__init__(f"the column {column!r} is empty{hint}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,12 @@ class Column:
     name: str
     default: str | None
 
-    def of(self, values: Sequence[str]) -> str:
+    def of(self, values: Sequence[str], *, is_alone: bool) -> str:
         value = values[self.place].strip()
         if value:
             return value
         if self.default is None:
-            raise EmptyColumnError(self.name)
+            raise EmptyColumnError(self.name, is_alone=is_alone)
         return self.default
 
 
@@ -71,7 +72,8 @@ def place_of(option: str, name: str, columns: Sequence[str]) -> int:
 
 def fill(template: Template, values: Sequence[str]) -> str:
     """The text for one row. Raises `EmptyColumnError`."""
-    return "".join([part if isinstance(part, str) else part.of(values) for part in template])
+    is_alone = len(template) == 1
+    return "".join([part if isinstance(part, str) else part.of(values, is_alone=is_alone) for part in template])
 
 
 def parse_all(option: str, value: Any, columns: Sequence[str]) -> Any:

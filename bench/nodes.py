@@ -102,7 +102,7 @@ def _cpu_s(nodes: list[Gateway]) -> float:
 async def _until_delivered(nodes: list[Gateway], messages: int) -> None:
     """Return when the engines have counted as many. Raises TimeoutError.
 
-    It asks often only when that is near: each answer costs an engine some milliseconds, four of them four times.
+    It asks often only when that is near: each answer costs an engine a millisecond, four of them four times.
     """
     labels = {"channel": "sms", "mark": "delivered"}
     began_s = time.perf_counter()
@@ -112,4 +112,4 @@ async def _until_delivered(nodes: list[Gateway], messages: int) -> None:
             if first is None:
                 first = count
             left_s = (time.perf_counter() - began_s) * (messages - count) / max(count - first, 1)
-            await asyncio.sleep(min(max(left_s / 2, 0.1), 1.0))
+            await asyncio.sleep(min(max(left_s * 0.9, 0.2), 2.0))

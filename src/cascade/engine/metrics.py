@@ -89,6 +89,13 @@ def show_backlogs(backlogs: Sequence[Backlog], now_ms: int) -> None:
     _lanes_shown.update(found)
 
 
+def forget_backlogs() -> None:
+    """This node looks no more: show neither lanes nor webhooks, and leave both to those that do."""
+    for gauge in LANE_MESSAGES, LANE_AGE, WEBHOOKS:
+        gauge.clear()
+    _lanes_shown.clear()
+
+
 _attempts: dict[tuple[Channel | None, Mark], Counter] = {}
 _finished: dict[Status, Counter] = {}
 

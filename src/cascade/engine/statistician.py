@@ -17,8 +17,6 @@ log = structlog.get_logger()
 
 WRITE_S = 1.0
 LOOK_S = 2.0
-LOOK_BESIDE_S = 10.0
-"""Where others look, and nobody sees what this node knows but those who ask each node for its metrics."""
 REST = 100
 """After a look that took long, rest so many times as long: to count a backlog of millions may cost 1 % of a core."""
 PURGE_EVERY_MS = 600_000
@@ -27,18 +25,17 @@ PURGE_EVERY_MS = 600_000
 class Statistician:
     """`tally` is to observe the store. A crash loses the last second's counts; the messages themselves are exact.
 
-    `backlogs` is how the lanes stood at the last look. `is_beside` says that others look, too, and no page shows what
-    this node sees.
+    `backlogs` is how the lanes stood at the last look. `looks` says whether this node is one that looks: among several
+    those whose pages show it, and the first.
     """
 
-    def __init__(
-        self, database: Database, now_ms: Callable[[], int], is_beside: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, database: Database, now_ms: Callable[[], int], looks: Callable[[], bool] = lambda: True) -> None:
         self.tally = Tally()
         self.backlogs: list[Backlog] = []
         self._database = database
         self._now_ms = now_ms
-        self._is_beside = is_beside
+        self._looks = looks
+        self._shows = False
         self._purged_at_ms = 0
         metrics.DELIVERY_TIMES.watch(self.tally)
 
@@ -77,15 +74,22 @@ class Statistician:
         loop = asyncio.get_running_loop()
         while True:
             begun_at_s = loop.time()
-            try:
-                async with self._database.cold_reading() as reader:
-                    self.backlogs = await queries.backlogs(reader)
-                    hooks = await webhooks.states(reader)
-            except CascadeError as error:
-                log.warning("backlog_unknown", error=str(error))
-            else:
-                metrics.show_backlogs(self.backlogs, self._now_ms())
-                for state, number in hooks.items():
-                    metrics.WEBHOOKS.labels(state).set(number)
-            look_s = LOOK_BESIDE_S if self._is_beside() else LOOK_S
-            await asyncio.sleep(max(look_s, REST * (loop.time() - begun_at_s)))
+            if self._looks():
+                await self._look()
+            elif self._shows:
+                metrics.forget_backlogs()  # or the greatest of all nodes' would stay what this one saw last
+                self._shows = False
+            await asyncio.sleep(max(LOOK_S, REST * (loop.time() - begun_at_s)))
+
+    async def _look(self) -> None:
+        try:
+            async with self._database.cold_reading() as reader:
+                self.backlogs = await queries.backlogs(reader)
+                hooks = await webhooks.states(reader)
+        except CascadeError as error:
+            log.warning("backlog_unknown", error=str(error))
+        else:
+            self._shows = True
+            metrics.show_backlogs(self.backlogs, self._now_ms())
+            for state, number in hooks.items():
+                metrics.WEBHOOKS.labels(state).set(number)

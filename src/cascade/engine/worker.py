@@ -75,7 +75,7 @@ class Worker:
         self._notifier: Notifier | None = None
         self._clicks: ClickCounter | None = None
         self._correspondent: Correspondent | None = None
-        self._statistician = Statistician(database, now_ms, lambda: not (role.has_doors or self.share.is_first))
+        self._statistician = Statistician(database, now_ms, lambda: role.has_doors or self.share.is_first)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._poll = asyncio.Event()
         self._has_started = self._is_stopping = False

@@ -13,6 +13,7 @@ from cascade.channels.smpp.pdu import Address, SubmitSm
 ASCII = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
 OCTET = st.integers(0, 255)
 TLVS = st.dictionaries(st.integers(0x1400, 0x3FFF), st.binary(max_size=40), max_size=4)
+READ_TLVS = st.dictionaries(st.sampled_from((0x001E, 0x0423, 0x0424, 0x0427, 0x020C)), st.binary(max_size=40))
 
 GOLDEN = {  # octets written by hand from SMPP 3.4, sections 3.2 and 4
     "enquire_link": (pdu.encode(pdu.ENQUIRE_LINK, 7), "00000010 00000015 00000000 00000007"),
@@ -93,7 +94,7 @@ def test_another_codec_reads_our_submit_sm(
     assert (read.short_message, {tlv.tag: tlv.value for tlv in read.tlvs}) == (text, tlvs)
 
 
-@given(source=st.text(ASCII, max_size=20), text=st.binary(max_size=254), esm=OCTET, coding=OCTET, tlvs=TLVS)
+@given(source=st.text(ASCII, max_size=20), text=st.binary(max_size=254), esm=OCTET, coding=OCTET, tlvs=READ_TLVS)
 def test_we_read_another_codecs_deliver_sm(
     source: str, text: bytes, esm: int, coding: int, tlvs: dict[int, bytes]
 ) -> None:
@@ -108,6 +109,11 @@ def test_we_read_another_codecs_deliver_sm(
         tlvs=[smpp34.Tlv(tag, value) for tag, value in tlvs.items()],
     ).encode()
     assert pdu.decode_deliver_sm(octets[16:]) == pdu.Delivery(source, esm, coding, text, tlvs)
+
+
+def test_parameters_that_nobody_reads_take_no_memory() -> None:
+    tlvs = [(tag, b"") for tag in range(0x1400, 0x5000)] + [(0x427, b"\2")]
+    assert pdu.decode_tlvs(pdu.encode_tlvs(tlvs), 0) == {0x427: b"\2"}
 
 
 def test_reads_a_data_sm() -> None:

@@ -78,7 +78,25 @@ RECEIPTS = {  # text, parameters, (id, state, reason, detail) or None where it t
         ("a1", FAILED, Reason.UNDELIVERABLE, "UNDELIV network 3 error 21"),
     ),
     "empty parameters do not win": (usual(), {0x1E: b"\0", 0x427: b""}, ("a1", DELIVERED, None, None)),
-    "a state of no standard": (usual(), {0x427: b"\xc8"}, None),
+    "a parameter of no standard, with a word that we know": (
+        usual(),
+        {0x427: b"\xc8"},
+        ("a1", DELIVERED, None, None),
+    ),
+    "a parameter of no standard alone": ("id:A1", {0x427: b"\xc8"}, None),
+    "a parameter of two octets": ("id:A1", {0x427: b"\0\x02"}, ("a1", DELIVERED, None, None)),
+    "a parameter of 64 KB": (usual(), {0x427: b"\x02" * 65_535}, ("a1", DELIVERED, None, None)),
+    "a NUL after the state": ("id:A1 stat:DELIVRD\0", {}, ("a1", DELIVERED, None, None)),
+    "a NUL after the error code": (
+        usual(stat="UNDELIV", err="011").partition(" text:")[0] + "\0",
+        {},
+        ("a1", FAILED, Reason.UNDELIVERABLE, "UNDELIV err 011"),
+    ),
+    "an id of 64 KB, of which an index holds a part": (
+        "",
+        {0x1E: b"A" * 65_000, 0x427: b"\x02"},
+        ("a" * 255, DELIVERED, None, None),
+    ),
     "skipped, of SMPP 5.0": ("id:A1", {0x427: b"\x09"}, ("a1", FAILED, Reason.UNDELIVERABLE, None)),
     "the text in message_payload": ("", {0x424: usual().encode()}, ("a1", DELIVERED, None, None)),
 }

@@ -2,7 +2,9 @@
 
 import asyncio
 import ipaddress
+import socket
 import ssl
+import struct
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,6 +33,7 @@ from .smsc import (
     ENQUIRE_LINK_RESP,
     GENERIC_NACK,
     PATIENCE_S,
+    RESPONSE,
     UNBIND,
     UNBIND_RESP,
     ScriptedSmsc,
@@ -89,6 +92,39 @@ async def test_a_generic_nack_is_an_answer_too() -> None:
         submit = await smsc.request()
         submit.peer.send(frame(GENERIC_NACK, submit.sequence, status=0x03))
         assert await ours.outcome() == Rejected(Reason.PROVIDER_REFUSED, "ESME_RINVCMDID (0x00000003)")
+
+
+async def test_a_generic_nack_that_says_all_is_well_is_a_refusal() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port) as ours:
+        await ours.room()
+        ours.send(attempt())
+        submit = await smsc.request()
+        submit.peer.send(frame(GENERIC_NACK, submit.sequence))
+        assert await ours.outcome() == Retry(Reason.PROVIDER_DOWN, detail="ESME_RUNKNOWNERR (0x000000FF)")
+
+
+async def test_a_generic_nack_that_names_no_request_ends_none() -> None:
+    """Which submit the SMSC could not read nobody knows: each keeps its own time."""
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, response_timeout_s=0.2) as ours:
+        await ours.room()
+        ours.send(attempt(number=1), attempt(number=2))
+        first, second = await smsc.requests(2)
+        second.peer.send(frame(GENERIC_NACK, 0, status=0x02), second.answer("2"))
+        assert await ours.outcomes(1, 2) == [AnswerLost("no answer in time"), Accepted(("2",))]
+        assert first.peer is second.peer
+
+
+async def test_sequence_numbers_begin_anew_after_the_last() -> None:
+    async with ScriptedSmsc() as smsc, gateway(smsc.port) as ours:
+        await ours.room()
+        session = ours.transport._submitting_session()
+        assert session is not None
+        session._sequence = 0x7FFFFFFE
+        ours.send(attempt(number=1), attempt(number=2), attempt(number=3))
+        submits = await smsc.requests(3)
+        assert [submit.sequence for submit in submits] == [0x7FFFFFFF, 1, 2]
+        submits[0].peer.send(*(submit.answer(str(submit.sequence)) for submit in submits[::-1]))
+        assert await ours.outcomes(1, 2, 3) == [Accepted(("2147483647",)), Accepted(("1",)), Accepted(("2",))]
 
 
 async def test_an_acceptance_without_an_id_is_an_acceptance() -> None:
@@ -448,6 +484,40 @@ async def test_it_says_why_it_is_not_bound_until_it_is() -> None:
         assert ours.transport.trouble() is None
 
 
+REFUSED_BINDS = {  # command_status, what the operator is told
+    "a wrong password": (0x0E, Reason.MISCONFIGURED),
+    "the session before a crash still stands": (0x05, Reason.PROVIDER_DOWN),
+    "a fault of theirs": (0x08, Reason.PROVIDER_DOWN),
+    "too many binds at once": (0x58, Reason.THROTTLED),
+    "a vendor's own": (0x432, Reason.MISCONFIGURED),
+}
+
+
+@pytest.mark.parametrize(("status", "reason"), REFUSED_BINDS.values(), ids=REFUSED_BINDS)
+async def test_a_refused_bind_is_called_what_it_is(status: int, reason: Reason) -> None:
+    slow = {"reconnect_min_s": 5.0, "reconnect_max_s": 5.0}
+    async with ScriptedSmsc(bind_statuses=(status,)) as smsc, gateway(smsc.port, **slow) as ours:
+        with listening() as heard:
+            await heard.until(event="bind_refused")
+        trouble = ours.transport.trouble()
+        assert trouble is not None
+        assert trouble[0] is reason
+
+
+async def test_a_generic_nack_to_a_bind_is_a_refusal_whatever_it_says() -> None:
+    async def nack(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(16)
+        writer.write(frame(GENERIC_NACK, 0))
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(nack, "127.0.0.1", 0)
+    with listening() as heard:
+        async with server, gateway(server.sockets[0].getsockname()[1]) as ours:
+            await heard.until(event="bind_refused", status="ESME_RUNKNOWNERR (0x000000FF)")
+            assert ours.transport.room() == 0
+
+
 async def test_the_bind_carries_the_account() -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, system_type="GW") as ours:
         await ours.room()
@@ -594,6 +664,53 @@ async def test_a_link_silent_even_then_is_cut_and_made_anew() -> None:
         await smsc.peer()
 
 
+async def test_an_enquiry_during_our_unbind_is_answered() -> None:
+    asked: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                length = int.from_bytes(await reader.readexactly(4), "big")
+                command_id, _, sequence = struct.unpack(">III", (await reader.readexactly(length - 4))[:12])
+                asked.append(command_id)
+                if command_id == BIND_TRX:
+                    writer.write(frame(BIND_TRX | RESPONSE, sequence, b"smsc\0"))
+                elif command_id == UNBIND:
+                    writer.write(frame(ENQUIRE_LINK, 9))
+                elif command_id == ENQUIRE_LINK_RESP:
+                    writer.write(frame(UNBIND_RESP, asked.index(UNBIND)))
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, gateway(server.sockets[0].getsockname()[1]) as ours:
+        await ours.room()
+    assert asked == [BIND_TRX, UNBIND, ENQUIRE_LINK_RESP]
+
+
+async def test_a_peer_that_only_talks_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks and asks and reads no answer: what we hold for it is bounded."""
+    monkeypatch.setattr("cascade.channels.smpp.session._MOST_OCTETS", 100_000)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(16)
+        writer.write(frame(BIND_TRX | RESPONSE, 1, b"smsc\0"))
+        try:
+            while True:
+                writer.write(frame(ENQUIRE_LINK, 7) * 10_000)
+                await writer.drain()
+        except ConnectionError:
+            writer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        server = await asyncio.start_server(talk, sock=listener, limit=1_000)
+        with listening() as heard:
+            async with server, gateway(listener.getsockname()[1]):
+                await heard.until(event="peer_does_not_read")
+                await heard.until(event="bind_lost")
+
+
 async def test_an_unknown_request_is_named_unknown() -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port):
         peer = await smsc.peer()
@@ -697,7 +814,8 @@ async def test_a_receipt_may_come_by_data_sm() -> None:
 
 
 async def test_a_slow_store_slows_the_smsc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cascade.channels.smpp.session._MOST_DELIVERIES", 3)
+    """What waits is bounded by its octets: here there is room for three and a half of these receipts."""
+    monkeypatch.setattr("cascade.channels.smpp.session._MOST_OCTETS", 4_000)
     async with ScriptedSmsc() as smsc, gateway(smsc.port) as ours:
         peer = await smsc.peer()
         ours.may_store.clear()
@@ -712,6 +830,23 @@ async def test_a_slow_store_slows_the_smsc(monkeypatch: pytest.MonkeyPatch) -> N
         assert [answer.sequence for answer in await smsc.requests(4, DELIVER_SM_RESP)] == [1, 3, 4, 5]
         assert (await smsc.request(ENQUIRE_LINK_RESP)).sequence == 7
         assert ours.sets == [1, 3]
+
+
+async def test_a_slow_store_cuts_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While we do not read, silence says nothing of the peer."""
+    monkeypatch.setattr("cascade.channels.smpp.session._MOST_OCTETS", 1_000)
+    quick = {"enquire_link_s": 0.02, "enquire_timeout_s": 0.02}
+    async with ScriptedSmsc() as smsc, gateway(smsc.port, **quick) as ours:
+        peer = await smsc.peer()
+        ours.may_store.clear()
+        peer.send(receipt("A1", 1))
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(5):
+                await smsc.enquired.get()
+        ours.may_store.set()
+        assert (await smsc.request(DELIVER_SM_RESP)).sequence == 1
+        assert not peer.is_gone.is_set()
+        assert len(smsc.binds) == 1
 
 
 async def test_a_receipt_may_come_before_the_answer() -> None:

@@ -49,6 +49,18 @@ TLV_SAR_SEGMENT_SEQNUM = 0x020F
 TLV_NETWORK_ERROR_CODE = 0x0423
 TLV_MESSAGE_PAYLOAD = 0x0424
 TLV_MESSAGE_STATE = 0x0427
+_READ_TLVS = frozenset(
+    {
+        TLV_RECEIPTED_MESSAGE_ID,
+        TLV_SAR_MSG_REF_NUM,
+        TLV_SAR_TOTAL_SEGMENTS,
+        TLV_SAR_SEGMENT_SEQNUM,
+        TLV_NETWORK_ERROR_CODE,
+        TLV_MESSAGE_PAYLOAD,
+        TLV_MESSAGE_STATE,
+    }
+)
+"""All that anybody here reads: 64 KB of others would be 16,000 entries, forty times as large as the octets."""
 
 _HEADER = struct.Struct(">IIII")
 _TLV_HEAD = struct.Struct(">HH")
@@ -217,7 +229,8 @@ def decode_data_sm(body: bytes) -> Delivery:
 
 
 def decode_tlvs(body: bytes, start: int) -> dict[int, bytes]:
-    """The optional parameters from `start` on. A cut last one is left out; of a repeated tag the last counts."""
+    """The optional parameters from `start` on, those that we read. A cut last one is left out; of a repeated tag the
+    last counts."""
     tlvs = {}
     end = len(body)
     while end - start >= 4:
@@ -225,7 +238,8 @@ def decode_tlvs(body: bytes, start: int) -> dict[int, bytes]:
         start += 4
         if start + length > end:
             break
-        tlvs[tag] = body[start : start + length]
+        if tag in _READ_TLVS:
+            tlvs[tag] = body[start : start + length]
         start += length
     return tlvs
 

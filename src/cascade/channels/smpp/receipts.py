@@ -56,6 +56,9 @@ _FAILURES = {
     9: Reason.UNDELIVERABLE,
 }
 
+_LONGEST_ID = 255
+"""The standard's has 64 characters; what an index of the store cannot hold (2,700) must not get there."""
+
 _KNOWN = _INTERMEDIATE | {_DELIVERED} | _FAILURES.keys()
 
 # The usual order in one match; a receipt in any other order, case or spacing is searched field by field.
@@ -79,12 +82,18 @@ def read_receipt(delivery: Delivery, settings: SmppSettings) -> Receipt | None:
     if TLV_RECEIPTED_MESSAGE_ID in tlvs:
         message_id = tlvs[TLV_RECEIPTED_MESSAGE_ID].partition(b"\0")[0] or message_id
     state = STATES.get(stat.decode("latin-1").upper())
-    if tlvs.get(TLV_MESSAGE_STATE):
-        state = tlvs[TLV_MESSAGE_STATE][0]
+    told = tlvs.get(TLV_MESSAGE_STATE)
+    if told and (number := int.from_bytes(told, "big")) in _KNOWN:
+        state = number
     if not message_id or state not in _KNOWN:
         # The word goes into the log only where it is one: anything else might hold a phone.
         word = stat[:16].decode("latin-1")
-        log.warning("receipt_unreadable", has_id=bool(message_id), state=state, stat=word if word.isalpha() else None)
+        log.warning(
+            "receipt_unreadable",
+            has_id=bool(message_id),
+            state=told and told[:4].hex(),
+            stat=word if word.isalpha() else None,
+        )
         return None
     if settings.accepted_is_delivered and state == _ACCEPTED:
         state = _DELIVERED
@@ -115,12 +124,12 @@ def _normalised(text: str, base: int | None) -> str:
     if base is not None and text.isascii() and text.isalnum():
         with suppress(ValueError):  # not a number after all: as it is, it may still match
             text = str(int(text, base))
-    return text.lstrip("0").lower() or text[:1]
+    return text.lstrip("0").lower()[:_LONGEST_ID] or text[:1]
 
 
 def _read_text(delivery: Delivery) -> tuple[bytes, bytes, bytes]:
     """id, stat and err; each empty where the text has none."""
-    text = delivery.text or delivery.tlvs.get(TLV_MESSAGE_PAYLOAD, b"")
+    text = (delivery.text or delivery.tlvs.get(TLV_MESSAGE_PAYLOAD, b"")).rstrip(b"\0")
     if delivery.data_coding == DATA_CODING_UCS2:
         text = text.decode("utf-16-be", "replace").encode("latin-1", "replace")
     usual = _USUAL.match(text)

@@ -17,8 +17,11 @@ from cascade.core.errors import CascadeError
 
 _CLOSE_S = 1.0
 """How long a closing connection may take to send what is left before it is cut."""
-_MOST_DELIVERIES = 10_000
-"""Deliveries not stored yet at which we stop reading, so that a slow store does not fill the memory."""
+_MOST_OCTETS = 16 * 1024 * 1024
+"""Of deliveries not stored yet, at which we stop reading, so that a slow store does not fill the memory; and of what a
+peer does not read, at which we hang up."""
+_DELIVERY_OCTETS = 1_000
+"""What a delivery's objects take beside its body."""
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -85,7 +88,9 @@ class Session(asyncio.Protocol, Generic[T]):
         self._unanswered: dict[int, tuple[float, T]] = {}  # by sequence; in order of writing, so of deadline too
         self._replies: list[bytes] = []
         self._deliveries: list[tuple[int, int, pdu.Delivery]] = []  # answer's command_id, sequence, content
+        self._delivery_octets = 0  # of those, and of those that are being stored
         self._is_taking = False
+        self._is_paused = False  # we do not read
         self._last_read = 0.0
         self.answered_after_s = 0.0  # how long the last answer took
         self._has_heard = True  # since we last asked whether the peer lives
@@ -238,8 +243,8 @@ class Session(asyncio.Protocol, Generic[T]):
     def _take_bind_answer(self, item: pdu.Pdu) -> None:
         if self._bound.done():
             return
-        if item.status != statuses.ESME_ROK:
-            self._bound.set_exception(BindRefusedError(item.status))
+        if (status := _status(item)) != statuses.ESME_ROK:
+            self._bound.set_exception(BindRefusedError(status))
             return
         self._is_bound = True
         self._bound.set_result(None)
@@ -251,7 +256,7 @@ class Session(asyncio.Protocol, Generic[T]):
             self._log.info("answer_unmatched", command_id=item.command_id)
             return
         self.answered_after_s = self._last_read - waiting[0] + self._settings.response_timeout_s
-        self._owner.submit_answered(waiting[1], item.status, pdu.decode_message_id(item.body))
+        self._owner.submit_answered(waiting[1], _status(item), pdu.decode_message_id(item.body))
 
     def _take_delivery(self, item: pdu.Pdu, decode: Callable[[bytes], pdu.Delivery]) -> None:
         try:
@@ -261,10 +266,12 @@ class Session(asyncio.Protocol, Generic[T]):
             self._reply(item, statuses.ESME_RX_P_APPN)  # permanent: the same octets would fail again
             return
         self._deliveries.append((item.command_id | pdu.RESPONSE, item.sequence, delivery))
+        self._delivery_octets += len(item.body) + _DELIVERY_OCTETS
         if not self._is_taking:
             self._is_taking = True
             self._spawn(self._take_deliveries())
-        if len(self._deliveries) == _MOST_DELIVERIES and self._transport is not None:
+        if self._delivery_octets > _MOST_OCTETS and not self._is_paused and self._transport is not None:
+            self._is_paused = True
             self._transport.pause_reading()
 
     async def _take_deliveries(self) -> None:
@@ -272,6 +279,7 @@ class Session(asyncio.Protocol, Generic[T]):
         try:
             while self._deliveries:
                 taken, self._deliveries = self._deliveries, []
+                octets = self._delivery_octets
                 try:
                     await self._owner.take_deliveries([delivery for _, _, delivery in taken])
                     status = statuses.ESME_ROK
@@ -279,7 +287,9 @@ class Session(asyncio.Protocol, Generic[T]):
                     self._log.warning("deliveries_refused", count=len(taken), error=type(error).__name__)
                     status = statuses.ESME_RX_T_APPN
                 self._write(b"".join([pdu.encode(answer, sequence, b"\0", status) for answer, sequence, _ in taken]))
-                if self._transport is not None and not self._transport.is_closing():
+                self._delivery_octets -= octets
+                if self._is_paused and self._transport is not None and not self._transport.is_closing():
+                    self._is_paused = False
                     self._transport.resume_reading()
         finally:
             self._is_taking = False
@@ -314,7 +324,7 @@ class Session(asyncio.Protocol, Generic[T]):
         self._link_timer = self._loop.call_later(self._settings.enquire_timeout_s, self._judge_silence)
 
     def _judge_silence(self) -> None:
-        if not self._has_heard:
+        if not self._has_heard and not self._is_paused:  # whom we do not read we cannot hear
             self._log.warning("link_silent", seconds=self._loop.time() - self._last_read)
             self.abort()
         else:
@@ -339,6 +349,9 @@ class Session(asyncio.Protocol, Generic[T]):
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+            if self._transport.get_write_buffer_size() > _MOST_OCTETS:
+                self._log.warning("peer_does_not_read")
+                self._transport.abort()
 
     def _close_if_done(self) -> None:
         if self._is_leaving and self._is_bound and not self._unanswered and not self._closed.is_set():
@@ -366,3 +379,10 @@ class Session(asyncio.Protocol, Generic[T]):
         lost = [token for _, token in self._unanswered.values()]
         self._unanswered.clear()
         self._owner.session_lost(lost)
+
+
+def _status(answer: pdu.Pdu) -> int:
+    """A generic_nack is a refusal whatever it says."""
+    if answer.command_id == pdu.GENERIC_NACK and answer.status == statuses.ESME_ROK:
+        return statuses.ESME_RUNKNOWNERR
+    return answer.status

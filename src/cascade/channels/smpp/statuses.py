@@ -14,6 +14,7 @@ ESME_RINVCMDID = 0x00000003
 ESME_RALYBND = 0x00000005
 ESME_RX_T_APPN = 0x00000064
 ESME_RX_P_APPN = 0x00000065
+ESME_RUNKNOWNERR = 0x000000FF
 
 NAMES = {
     0x01: "ESME_RINVMSGLEN",
@@ -97,6 +98,12 @@ _PASSING = frozenset({Reason.THROTTLED, Reason.PROVIDER_DOWN})
 def name(status: int) -> str:
     """For the operator's eye: the standard's name, or the number alone."""
     return f"{NAMES.get(status, 'status')} (0x{status:08X})"
+
+
+def bind_refusal(status: int) -> Reason:
+    """Why we are not let in: a passing trouble (the old session still stands, they are overloaded), or our settings."""
+    reason = REASONS.get(status)
+    return reason if reason in _PASSING else Reason.MISCONFIGURED
 
 
 def refusal(status: int, overrides: Mapping[int, Reason]) -> Retry | Rejected:

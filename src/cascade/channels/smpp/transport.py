@@ -406,7 +406,7 @@ class SmppTransport:
                 if not self._is_stopping:
                     self._log.warning("bind_lost")
             except BindRefusedError as error:
-                self._troubles[command] = Reason.MISCONFIGURED, statuses.name(error.status)
+                self._troubles[command] = statuses.bind_refusal(error.status), statuses.name(error.status)
                 self._log.warning("bind_refused", status=statuses.name(error.status))
             except OSError as error:  # TimeoutError and ssl.SSLError are such
                 self._troubles[command] = Reason.PROVIDER_DOWN, type(error).__name__

@@ -188,8 +188,9 @@ def test_telegram_confirms_nothing() -> None:
     assert event.data["confirmed"] is False
 
 
-def test_a_sample_fits_both_formats() -> None:
+def test_a_sample_says_what_a_delivery_does_and_fits_both_formats() -> None:
     event = sample(ID, T0, 7)
+    assert event.data.keys() == DATA["message.delivered"][3].keys() | {"messageId", "trackinId"}
     assert event.type is EventType.TEST
     assert event.message_id is None
     assert {"messageId", "deliverystatus", "cost"} <= event.data.keys()

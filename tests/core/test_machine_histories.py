@@ -50,6 +50,7 @@ class Reference:
                 self.is_stopped = True
             case Claimed() if after.attempt > before.attempt:
                 assert not self.is_stopped, "advertising to who wants no more"
+                assert before.state is State.QUEUED, "claimed while somebody may be sending it"
                 self.begun[after.attempt] = after.step
             case Settled(attempt=attempt, outcome=Delivered()):
                 self._reach(attempt)

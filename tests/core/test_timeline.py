@@ -5,6 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cascade.core.message import Status
 from cascade.core.timeline import Entry, Mark, decode, encode
 from cascade.core.words import Reason
 
@@ -49,6 +50,8 @@ def test_a_new_timeline_is_empty() -> None:
     assert (encode([]), decode("")) == ("", [])
 
 
-def test_every_mark_and_reason_has_its_line_on_the_page() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert [word for word in (*Mark, *Reason) if f"`{word.value}`" not in page] == []
+def test_every_status_mark_and_reason_has_its_line_on_the_page() -> None:
+    statuses, marks, reasons = PAGE.read_text(encoding="utf-8").split("\n## ")[1:4]
+    for part, words in ((statuses, Status), (marks, Mark), (reasons, Reason)):
+        said = " ".join(line.split("|")[1] for line in part.splitlines() if line.startswith("|"))
+        assert [word for word in words if f"`{word.value}`" not in said] == []

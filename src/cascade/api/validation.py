@@ -17,10 +17,13 @@ M = TypeVar("M", bound=BaseModel)
 CODES = {"phone": ErrorCode.INVALID_PHONE, "scheduledSent": ErrorCode.INVALID_SCHEDULE}
 
 
-async def read_model(request: Request, model: type[M]) -> M:
-    """The request's JSON body; `InvalidRequest` with everything that is wrong with it."""
+async def read_model(request: Request, model: type[M], *, if_empty: M | None = None) -> M:
+    """The request's JSON body; `InvalidRequest` with everything that is wrong with it. `if_empty`: what no
+    body means."""
     parts: Parts = request.app.state.parts
     body = await read_body(request, parts.limits.max_body_bytes)
+    if not body and if_empty is not None:
+        return if_empty
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

@@ -170,7 +170,7 @@ def flashcall_completed(about: Told, message: Message, at_ms: int, result: Verdi
 def sample(message_id: UUID, at_ms: int, account_id: int) -> Happened:
     """A test event: a message that was never sent, so that both formats have something to show."""
     data = _data(Told(account_id, message_id.bytes, "test"), Status.DELIVERED, Channel.SMS, Channel.SMS, 0)
-    return Happened(account_id, None, EventType.TEST, at_ms, data)
+    return Happened(account_id, None, EventType.TEST, at_ms, data | {"confirmed": True})
 
 
 def _happened(

@@ -4,19 +4,18 @@ import re
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from cascade.api.access import AdminCaller
-from cascade.api.body import read_body
 from cascade.api.faults import ErrorCode, Fault, InvalidRequest, RequestError
 from cascade.api.openapi import body_of, refusals
 from cascade.api.parts import Parts
-from cascade.api.validation import check_once, unknown_field
+from cascade.api.validation import check_once, read_model, unknown_field
 from cascade.core import events as core_events
 from cascade.core.events import EventType
 from cascade.core.targets import TargetRefusedError
@@ -27,7 +26,6 @@ from cascade.store.webhooks import Format, Webhook
 
 router = APIRouter(prefix="/v1/webhooks", tags=["Webhooks"])
 
-MOST_BODY_BYTES = 64 * 1024
 MOST_WEBHOOKS = 50
 MOST_PAGE = 500
 DEFAULT_PAGE = 100
@@ -37,8 +35,6 @@ WRITTEN_WEBHOOK_ID = re.compile(r"wh_[0-9a-f]{32}")
 WRITTEN_EVENT_ID = re.compile(r"msg_[0-9a-f]{32}")
 WEBHOOK_ID = "wh_0198c5a27b1e7c3d9f2a3c4d5e6f7a8b"
 EVENT_ID = "msg_0198c5a27b1e7c3d9f2a3c4d5e6f7a8c"
-
-T = TypeVar("T", bound=BaseModel)
 
 
 def _not_the_test(types: list[EventType]) -> list[EventType]:
@@ -205,7 +201,7 @@ PAGE_PARAMETERS = {
 async def add_webhook(request: Request, caller: AdminCaller) -> dict[str, Any]:
     """Answers its secret, which is shown this once. The address must be a public one over https."""
     parts: Parts = request.app.state.parts
-    given = await _read(request, WebhookIn)
+    given = await read_model(request, WebhookIn)
     types = _types(given.types, given.format)
     await _check_target(parts, given.url)
     webhook, secret = webhooks.new(
@@ -253,7 +249,7 @@ async def get_webhook(webhook_id: WebhookId, request: Request, caller: AdminCall
 async def change_webhook(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """Enabling forgets its failures and goes on with what is pending. Nothing is kept for it while it is disabled."""
     parts: Parts = request.app.state.parts
-    given = await _read(request, WebhookChange)
+    given = await read_model(request, WebhookChange)
     changes: dict[str, Any] = {}
     webhook = await _find(request, caller, webhook_id)
     if given.url is not None:
@@ -300,7 +296,7 @@ async def delete_webhook(webhook_id: WebhookId, request: Request, caller: AdminC
 async def rotate_secret(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """For `overlapS` seconds both secrets sign, so that no request is refused while you change over."""
     parts: Parts = request.app.state.parts
-    overlap_s = (await _read(request, Rotation, is_required=False)).overlap_s
+    overlap_s = (await read_model(request, Rotation, if_empty=Rotation())).overlap_s
     now_ms = parts.now_ms()
     async with parts.database.transaction() as tx:
         webhook = await webhooks.find(tx, caller.account_id, webhook_id)
@@ -382,7 +378,7 @@ async def redeliver(webhook_id: WebhookId, event_id: str, request: Request, call
 async def redeliver_range(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """At most 10,000 at once, the oldest first, under the same ids and with the same bodies."""
     parts: Parts = request.app.state.parts
-    given = await _read(request, Range)
+    given = await read_model(request, Range)
     webhook = await _find(request, caller, webhook_id)
     async with parts.database.transaction() as tx:
         count = await deliveries.redeliver_range(
@@ -433,28 +429,6 @@ def _types(types: list[EventType] | None, format_: Format) -> frozenset[EventTyp
 
 def _ms(at: datetime) -> int:
     return round((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-async def _read(request: Request, model: type[T], *, is_required: bool = True) -> T:
-    body = await read_body(request, MOST_BODY_BYTES)
-    if not body and not is_required:
-        body = b"{}"
-    try:
-        return TypeAdapter(model).validate_json(body)
-    except ValidationError as error:
-        raise InvalidRequest([_fault(one) for one in error.errors(include_url=False, include_input=False)]) from None
-
-
-def _fault(error: Any) -> Fault:
-    field = ".".join(map(str, error["loc"])) or None
-    match error["type"]:
-        case "json_invalid":
-            return Fault(ErrorCode.INVALID_JSON, f"The body is not JSON: {error['ctx']['error']}")
-        case "missing":
-            return Fault(ErrorCode.MISSING_FIELD, f"{field} is missing", field)
-        case "extra_forbidden":
-            return Fault(ErrorCode.UNKNOWN_FIELD, f"There is no field {field}", field)
-    return Fault(ErrorCode.INVALID_FIELD, f"{field or 'The body'}: {error['msg']}", field)
 
 
 def _page(request: Request) -> tuple[State | None, str, int]:

@@ -1,6 +1,7 @@
 """The doors of webhooks: from registering one to the signed request at the client's server, over real sockets."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -59,11 +60,11 @@ async def deliveries(doors: Doors, webhook: dict[str, Any], query: str = "") -> 
     return list(answer.json["deliveries"])
 
 
-async def until(doors: Doors, webhook: dict[str, Any], state: str, tries: int = 1) -> dict[str, Any]:
-    """Its only delivery, once it is in this state."""
+async def until(doors: Doors, webhook: dict[str, Any], state: str, tries: int = 1, query: str = "") -> dict[str, Any]:
+    """Its only delivery of those asked for, once it is in this state."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            found = await deliveries(doors, webhook)
+            found = await deliveries(doors, webhook, query)
             if [(one["state"], one["tries"]) for one in found] == [(state, tries)] and found[0]["answer"]:
                 return found[0]
             await asyncio.sleep(POLL_S)
@@ -358,6 +359,18 @@ async def test_deliveries_by_the_page(doors: Doors, shop: Shop) -> None:
     assert await deliveries(doors, webhook, "?state=failed") == []
 
 
+async def test_what_was_told_of_one_message(doors: Doors, shop: Shop) -> None:
+    webhook = await add(doors, shop.url)
+    calls = [message(id=f"order-{n}", messageType="flashcall", text=None) for n in range(2)]
+    one, other = [sent["messageId"] for sent in await doors.send(*calls, path=SEND)]
+    for message_id in (one, other):
+        found = await until(doors, webhook, "delivered", query=f"?messageId={message_id}")
+        assert (found["messageId"], found["type"]) == (message_id, "message.permanenterror")
+        assert found["answer"]["status"] == 204
+    assert await deliveries(doors, webhook, f"?messageId={one}&state=failed") == []
+    assert await deliveries(doors, webhook, f"?messageId={uuid.uuid4()}") == []
+
+
 async def test_a_page_that_cannot_be_read(doors: Doors, shop: Shop) -> None:
     webhook = await add(doors, shop.url)
     for query in (
@@ -369,6 +382,8 @@ async def test_a_page_that_cannot_be_read(doors: Doors, shop: Shop) -> None:
         "cursor=x",
         "cursor=",
         "limit=1&limit=2",
+        "messageId=order-1",
+        "messageId=",
         "stat=failed",
     ):
         answer = await doors.call("GET", f"{PATH}/{webhook['id']}/deliveries?{query}")

@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+import uuid
 from contextlib import closing
 from pathlib import Path
 
@@ -79,6 +80,21 @@ def test_what_failed_is_listed_and_tried_again(cascade: Run, store: Path) -> Non
     assert "0 will be tried" in cascade("webhook", "redeliver", "acme", id_).output
     (pending,) = json.loads(cascade("webhook", "deliveries", "acme", id_, "--json").output)
     assert (pending["state"], pending["tries"]) == ("pending", 0)
+
+
+def test_what_was_told_of_one_message_is_listed(cascade: Run, store: Path) -> None:
+    added(cascade)
+    id_ = webhook_id(store)
+    message_id = uuid.uuid4()
+    event_id = json.loads(cascade("webhook", "test", "acme", id_, "--json").output)["eventId"]
+    cascade("webhook", "test", "acme", id_)
+    with closing(sqlite3.connect(store)) as opened, opened:
+        opened.execute("UPDATE event SET message_id = ? WHERE id = ?", (message_id.bytes, event_id))
+    list_ = ("webhook", "deliveries", "acme", id_, "--json", "--message")
+    (told,) = json.loads(cascade(*list_, str(message_id)).output)
+    assert (told["eventId"], told["messageId"]) == (event_id, str(message_id))
+    assert json.loads(cascade(*list_, str(uuid.uuid4())).output) == []
+    assert cascade(*list_, "order-1").code == 2
 
 
 def test_an_address_of_the_inside_is_refused(cascade: Run) -> None:

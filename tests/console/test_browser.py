@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import axe_playwright_python  # type: ignore[import-untyped]
 import pytest
@@ -13,7 +14,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from api.doors import HOST, Doors
-from cascade.store import webhooks
+from cascade.core.events import EventType, Happened
+from cascade.store import events, webhooks
 
 from .visits import PAGES, PASSWORD, Visits
 
@@ -261,9 +263,16 @@ async def test_long_names_and_addresses_stay_inside(browser: Browser, city: Door
     async with city.gateway.database.transaction() as tx:
         await webhooks.add(tx, webhook)
     id_ = await city.send_one(id=f"long-{ENDLESS}", tags=["y" * 64], messageType="promo")
+    async with city.gateway.database.transaction() as tx:
+        await events.add_for(tx, Happened(1, UUID(id_).bytes, EventType.READ, 0, {"url": ENDLESS}), [webhook.id])
     for width in (390, 1400):
         await one.page.set_viewport_size({"width": width, "height": 844})
-        for path in [*PAGES, f"/messages/1/{id_}", f"/webhooks/1/{webhook.id}", f"/campaigns/1/show/{'y' * 64}"]:
+        for path in [
+            *PAGES,
+            f"/messages/1/{id_}",
+            f"/webhooks/1/{webhook.id}?message={id_}",
+            f"/campaigns/1/show/{'y' * 64}",
+        ]:
             await one.goto(path)
             assert await one.page.evaluate(FITS), (path, width)
     async with city.gateway.database.transaction() as tx:

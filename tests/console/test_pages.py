@@ -15,7 +15,7 @@ from api.doors import BOTS, KEY, PHONE, Doors
 from cascade.console.pages import optouts
 from cascade.console.pages import webhooks as webhook_page
 from cascade.console.pages.messages import links_of
-from cascade.core.events import sample
+from cascade.core.events import EventType, Happened, sample
 from cascade.core.link import LinkHealth, Trouble
 from cascade.core.route import Step
 from cascade.core.words import Channel, Reason
@@ -291,6 +291,38 @@ async def test_a_failing_webhook_says_why_before_all_that_waits(visits: Visits, 
         assert "500, 12\N{NARROW NO-BREAK SPACE}ms relation &lt;orders&gt; is gone</code>" in text
     assert "webhook.test" in first
     assert "&#34;timestamp&#34;" in first  # what was sent can be read
+
+
+async def test_a_message_says_which_webhooks_were_told_and_what_they_answered(visits: Visits, city: Doors) -> None:
+    now_ms = visits.parts.now_ms()
+    id_ = await city.send_one()
+    await visits.signed_in("viewer")
+    assert "Webhooks told of it" not in (await visits.get(f"/messages/1/{id_}")).text  # nobody listens
+    webhook, _ = webhooks.new(1, "http://127.0.0.1:9/hook", visits.parts.seal(), now_ms)
+    async with city.gateway.database.transaction() as tx:
+        await webhooks.add(tx, webhook)
+    nothing = (await visits.get(f"/messages/1/{id_}")).text
+    happened = Happened(1, uuid.UUID(id_).bytes, EventType.READ, now_ms - 3_600_000, {"n": 1})
+    async with city.gateway.database.transaction() as tx:
+        event_id = await events.add_for(tx, happened, [webhook.id])
+        other_id = await events.add_for(tx, sample(uuid.uuid4(), now_ms, 1), [webhook.id])
+    async with city.gateway.database.transaction() as tx:
+        (claimed,) = await deliveries.claim(tx, webhook.key, 1, now_ms, now_ms + 30_000)
+        tried = Tried(claimed, State.PENDING, now_ms + 3_600_000, now_ms, 12, 500, "relation <orders> is gone", None)
+        await deliveries.record(tx, [tried])
+    page = (await visits.get(f"/messages/1/{id_}")).text
+    at = f"/webhooks/1/{webhook.id}"
+    (link,) = re.findall(f'href="/console({at}[^"]+)"', page)
+    shown = (await visits.get(link.partition("#")[0])).text
+    async with city.gateway.database.transaction() as tx:
+        await webhooks.remove(tx, 1, webhook.id)
+    assert "None so far" in nothing
+    assert link == f"{at}?message={id_}#d-{event_id}"
+    assert "500, 12\N{NARROW NO-BREAK SPACE}ms relation &lt;orders&gt; is gone</td>" in page
+    assert "next at" in page
+    assert f"/messages/1/{id_}/live" in page  # it follows by itself while a delivery waits
+    assert f'id="d-{event_id}"' in shown
+    assert other_id not in shown
 
 
 WHY_DISABLED = {  # as the store has it -> as the page says it in Ukrainian

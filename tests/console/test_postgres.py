@@ -24,6 +24,7 @@ async def test_every_page_answers_on_postgresql(postgres_url: str, tmp_path: Pat
         paths += [f"/messages?q={id_}", "/messages?q=%2B380501112233", "/messages?tag=sale&status=delivered"]
         paths += ["/messages/export", "/messages/export?tag=sale"]
         paths += ["/campaigns/1/show/sale", "/campaigns/1/row/sale", f"/webhooks/1/{hook.id}", "/overview/live"]
+        paths += [f"/webhooks/1/{hook.id}?message={id_}", f"/webhooks/1/{hook.id}?message={id_}&state=failed"]
         for path in paths:
             page = await visits.get(path)
             assert page.status == 200, path

@@ -15,7 +15,7 @@ from cascade.core.attempt import Accepted
 from cascade.core.errors import ConfigError
 from cascade.core.machine import Settled
 from cascade.core.receipt import Receipt, ReceiptState
-from cascade.store import citus, decisions, messages, receipts, repeats, schema, short_links, tags
+from cascade.store import citus, decisions, deliveries, messages, receipts, repeats, schema, short_links, tags
 from cascade.store import postgres as engine
 from cascade.store.decisions import News
 from cascade.store.postgres import PostgresDatabase
@@ -173,6 +173,8 @@ async def test_a_messages_whole_life_is_its_accounts_nodes_work(postgres_url: st
         await messages.record(reader, key(1))
         await messages.next_due_at_ms(reader, BULK)
         await messages.waiting_for_link(reader, BULK, T0 + LEASE_MS, 5)
+        await deliveries.of_message(reader, *key(1), 5)
+        await deliveries.page(reader, (1, "wh_1"), None, deliveries.AFTER_ALL, 5, message_id=key(1).id)
     await database.close()
     assert len(set(said)) > 12
     assert {one: faults for one in said if (faults := without_account(one))} == {}

@@ -43,6 +43,8 @@ STATEMENTS: dict[str, str | Statement] = {
     "followers": deliveries.FOLLOW,
     "list": deliveries.LIST[None],
     "list the failed": deliveries.LIST[State.FAILED],
+    "list a message's": deliveries.LIST_OF_MESSAGE,
+    "list a message's of all webhooks": deliveries.LIST_OF_ALL,
     "the last that failed": deliveries.LAST_FAILED,
     "redeliver": deliveries.REDELIVER,
     "redeliver a range": deliveries.REDELIVER_FAILED,
@@ -348,6 +350,48 @@ async def settle(database: Database, *states: State) -> list[str]:
     for one, state in zip(claimed, states, strict=True):
         await record(database, one, state)
     return [one.event_id for one in claimed]
+
+
+async def test_what_was_told_of_a_message_is_found(database: Database) -> None:
+    """Settled or not, whenever it happened: its id is from when it was written, which may be long after."""
+    await listen(database, hook(), hook("wh_b"), hook("wh_c", 2))
+    early, late = T0 - given.DAY_MS, T0 + given.DAY_MS
+    for message, at_ms in ((1, T0), (2, T0), (1, early), (None, T0), (1, late)):
+        await tell(database, message, at_ms)
+    for one in await claim(database):
+        await record(database, one, State.DELIVERED)
+    async with database.reading() as reader:
+        found = await deliveries.of_message(reader, *key(1), 100)
+        newest = await deliveries.of_message(reader, *key(1), 3)
+        others = await deliveries.of_message(reader, *key(1, 2), 100)
+    told = [(one.webhook_id, one.created_at_ms, one.state) for one in found]
+    assert told == [
+        *(("wh_a", late, State.PENDING), ("wh_b", late, State.PENDING)),
+        *(("wh_a", early, State.PENDING), ("wh_b", early, State.PENDING)),
+        *(("wh_a", T0, State.DELIVERED), ("wh_b", T0, State.PENDING)),
+    ]
+    assert newest == found[:3]
+    assert others == []
+
+
+async def test_a_webhooks_deliveries_of_one_message_by_the_page(database: Database) -> None:
+    await listen(database, hook(), hook("wh_b"))
+    for message in (1, 2, 1, 1):
+        await tell(database, message)
+    for one in await claim(database, limit=2):
+        await record(database, one, State.FAILED if one.message_id == key(1).id else State.DELIVERED)
+
+    async def of_message(state: State | None, before_id: str, limit: int) -> list[str]:
+        async with database.reading() as reader:
+            found = await deliveries.page(reader, HOOK, state, before_id, limit, message_id=key(1).id)
+        assert {(one.webhook_id, one.message_id) for one in found} <= {("wh_a", key(1).id)}
+        return [one.event_id for one in found]
+
+    newest, middle, oldest = await of_message(None, deliveries.AFTER_ALL, 100)
+    assert await of_message(None, deliveries.AFTER_ALL, 2) == [newest, middle]
+    assert await of_message(None, middle, 2) == [oldest]
+    assert await of_message(State.FAILED, deliveries.AFTER_ALL, 100) == [oldest]
+    assert await of_message(State.PENDING, deliveries.AFTER_ALL, 100) == [newest, middle]
 
 
 async def test_one_is_delivered_again_from_the_beginning(database: Database) -> None:

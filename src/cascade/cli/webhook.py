@@ -145,6 +145,7 @@ def list_deliveries(
     account: str,
     webhook_id: Id,
     state: Annotated[State | None, typer.Option(help="Only those that stand so.")] = None,
+    message: Annotated[uuid.UUID | None, typer.Option(help="Only what was told of this message.")] = None,
     limit: Annotated[int, typer.Option(help="How many.", min=1, max=10_000)] = 20,
     config: Config = None,
     json: Json = False,
@@ -153,7 +154,8 @@ def list_deliveries(
 
     async def work(tx: Transaction, settings: Settings) -> list[dict[str, Any]]:
         webhook = await _find(tx, account, webhook_id)
-        found = await deliveries.page(tx, webhook.key, state, deliveries.AFTER_ALL, limit)
+        message_id = None if message is None else message.bytes
+        found = await deliveries.page(tx, webhook.key, state, deliveries.AFTER_ALL, limit, message_id=message_id)
         return [_delivery(one) for one in found]
 
     columns = {

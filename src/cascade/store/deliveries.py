@@ -59,6 +59,7 @@ class Tried(NamedTuple):
 class Listed(NamedTuple):
     """A delivery as its owner sees it."""
 
+    webhook_id: str
     event_id: str
     type: str
     message_id: bytes | None
@@ -215,12 +216,13 @@ FOLLOW = Statement(sqlite=_FOLLOW.format(of_message=OF_MESSAGE), postgres=_FOLLO
 
 BODIES = "SELECT id, body FROM event WHERE account_id = ? AND id IN (*)"
 
-_LISTED = """
-    SELECT delivery.event_id, event.type, event.message_id, event.body, event.created_at_ms, delivery.state,
-        delivery.due_at_ms, delivery.tries, delivery.batch_id, delivery.tried_at_ms, delivery.duration_ms,
-        delivery.http_status, delivery.answer, delivery.error
+_COLUMNS = """delivery.webhook_id, delivery.event_id, event.type, event.message_id, event.body, event.created_at_ms,
+        delivery.state, delivery.due_at_ms, delivery.tries, delivery.batch_id, delivery.tried_at_ms,
+        delivery.duration_ms, delivery.http_status, delivery.answer, delivery.error"""
+_LISTED = f"""
+    SELECT {_COLUMNS}
     FROM delivery JOIN event ON event.account_id = delivery.account_id AND event.id = delivery.event_id
-    WHERE delivery.account_id = ? AND delivery.webhook_id = ?"""
+    WHERE delivery.account_id = ? AND delivery.webhook_id = ?"""  # noqa: S608 - constants only
 _LIST = f"{_LISTED} AND delivery.event_id < ? {{state}} ORDER BY delivery.event_id DESC LIMIT ?"
 # Pending ones that failed are due the latest: those never tried are due at once, or with the one that they wait for.
 LAST_FAILED = f"""{_LISTED}
@@ -231,6 +233,20 @@ LIST: dict[State | None, str] = {
     # Spelled out, not a parameter, so that the partial indexes serve.
     **{state: _LIST.format(state=f"AND delivery.state = '{state.value}'") for state in State},
 }
+
+# CROSS: by the message's few events, whatever SQLite thinks of their number.
+_OF_MESSAGE = f"""
+    SELECT {_COLUMNS}
+    FROM event CROSS JOIN delivery
+    WHERE event.account_id = ? AND event.message_id = ? AND delivery.account_id = ? AND delivery.event_id = event.id
+"""  # noqa: S608 - constants only
+LIST_OF_ALL = f"""{_OF_MESSAGE} AND delivery.webhook_id IN (SELECT id FROM webhook WHERE account_id = ?)
+    ORDER BY event.id DESC, delivery.webhook_id LIMIT ?
+"""  # noqa: S608
+LIST_OF_MESSAGE = f"""{_OF_MESSAGE} AND delivery.webhook_id = ? AND event.id < ?
+    AND delivery.state = coalesce(?, delivery.state)
+    ORDER BY event.id DESC LIMIT ?
+"""
 
 _AGAIN = "UPDATE delivery SET state = 'pending', due_at_ms = ?, tries = 0, batch_id = NULL WHERE "
 REDELIVER = f"{_AGAIN} account_id = ? AND webhook_id = ? AND event_id = ? AND state <> 'pending'"
@@ -368,18 +384,32 @@ async def give_back(tx: Transaction, claimed: Sequence[Claimed], now_ms: int) ->
     await tx.many(GIVE_BACK, [(now_ms, *key, fence) for key, fence in rows])
 
 
-async def page(reader: Reader, webhook: WebhookKey, state: State | None, before_id: str, limit: int) -> list[Listed]:
-    """The newest first, of events before that one."""
-    return [
-        Listed(*row)._replace(state=State(row[5]))
-        for row in await reader.rows(LIST[state], (*webhook, before_id, limit))
-    ]
+async def page(
+    reader: Reader,
+    webhook: WebhookKey,
+    state: State | None,
+    before_id: str,
+    limit: int,
+    *,
+    message_id: bytes | None = None,
+) -> list[Listed]:
+    """The newest first, of events before that one; of one message, if it is named."""
+    if message_id is None:
+        return list(map(_listed, await reader.rows(LIST[state], (*webhook, before_id, limit))))
+    account_id, webhook_id = webhook
+    parameters = (account_id, message_id, account_id, webhook_id, before_id, state, limit)
+    return list(map(_listed, await reader.rows(LIST_OF_MESSAGE, parameters)))
+
+
+async def of_message(reader: Reader, account_id: int, message_id: bytes, limit: int) -> list[Listed]:
+    """What the account's webhooks were told of a message, settled or not, the newest first."""
+    return list(map(_listed, await reader.rows(LIST_OF_ALL, (account_id, message_id, account_id, account_id, limit))))
 
 
 async def last_failed(reader: Reader, webhook: WebhookKey) -> Listed | None:
     """One of those that failed and will be tried again, else the newest of those given up; None: there is none."""
     rows = await reader.rows(LAST_FAILED, webhook) or await reader.rows(LIST[State.FAILED], (*webhook, AFTER_ALL, 1))
-    return Listed(*rows[0])._replace(state=State(rows[0][5])) if rows else None
+    return _listed(rows[0]) if rows else None
 
 
 async def redeliver(tx: Transaction, webhook: WebhookKey, event_id: str, now_ms: int) -> bool:
@@ -427,6 +457,11 @@ async def _with_bodies(tx: Transaction, webhook: WebhookKey, rows: list[Row]) ->
     bodies: dict[str, bytes] = dict(await tx.rows(BODIES, (webhook[0], list(map(_event_of, rows)))))
     rows.sort(key=_event_of)
     return [Claimed._make((*row, bodies[_event_of(row)])) for row in rows]
+
+
+def _listed(row: Row) -> Listed:
+    one = Listed._make(row)
+    return one._replace(state=State(one.state))
 
 
 def _key(tried: Tried) -> tuple[int, str, str]:

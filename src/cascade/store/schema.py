@@ -356,6 +356,7 @@ event = Table(
     Column("body", LargeBinary, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("account_id", "id"),
+    Index("event_of_message", "account_id", "message_id"),
     sqlite_with_rowid=False,
 )
 

@@ -4,7 +4,7 @@ import re
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from fastapi import APIRouter, Depends, Request
@@ -176,10 +176,16 @@ class Redelivered(_Body):
     more: bool
 
 
-PAGE_FIELDS = ("state", "cursor", "limit")
+PAGE_FIELDS = ("state", "messageId", "cursor", "limit")
 PAGE_PARAMETERS = {
     "parameters": [
         {"name": "state", "in": "query", "schema": {"type": "string", "enum": [state.value for state in State]}},
+        {
+            "name": "messageId",
+            "in": "query",
+            "schema": {"type": "string", "format": "uuid"},
+            "description": "Only what was told of this message",
+        },
         {"name": "cursor", "in": "query", "schema": {"type": "string"}, "description": "`nextCursor` of the last page"},
         {
             "name": "limit",
@@ -337,10 +343,13 @@ async def send_test(webhook_id: WebhookId, request: Request, caller: AdminCaller
 async def list_deliveries(webhook_id: WebhookId, request: Request, caller: AdminCaller) -> dict[str, Any]:
     """The newest first, each with its request, the answer and the time it took."""
     parts: Parts = request.app.state.parts
-    state, before_id, limit = _page(request)
+    wanted = _page(request)
     webhook = await _find(request, caller, webhook_id)
+    limit = wanted.limit
     async with parts.database.cold_reading() as reader:
-        found = await deliveries.page(reader, webhook.key, state, before_id, limit + 1)
+        found = await deliveries.page(
+            reader, webhook.key, wanted.state, wanted.before_id, limit + 1, message_id=wanted.message_id
+        )
     next_cursor = found[limit - 1].event_id if len(found) > limit else None
     return {"deliveries": [_delivery(one) for one in found[:limit]], "nextCursor": next_cursor}
 
@@ -431,14 +440,28 @@ def _ms(at: datetime) -> int:
     return round((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _page(request: Request) -> tuple[State | None, str, int]:
-    """State, the event before which to begin, and the length, from the query."""
+class _Wanted(NamedTuple):
+    """What of the deliveries the query asks for. `before_id`: the event before which to begin."""
+
+    state: State | None
+    message_id: bytes | None
+    before_id: str
+    limit: int
+
+
+def _page(request: Request) -> _Wanted:
     check_once(request)
     query = request.query_params
     faults = [unknown_field(name) for name in query if name not in PAGE_FIELDS]
     state, cursor, limit = query.get("state"), query.get("cursor", deliveries.AFTER_ALL), query.get("limit")
     if state is not None and state not in list(State):
         faults.append(Fault(ErrorCode.INVALID_FIELD, "state: write pending, delivered or failed", "state"))
+    message_id = None
+    if (written := query.get("messageId")) is not None:
+        try:
+            message_id = uuid.UUID(written).bytes
+        except ValueError:
+            faults.append(Fault(ErrorCode.INVALID_FIELD, "messageId: write the UUID of a message", "messageId"))
     if cursor != deliveries.AFTER_ALL and not WRITTEN_EVENT_ID.fullmatch(cursor):
         faults.append(Fault(ErrorCode.INVALID_FIELD, "cursor: repeat the nextCursor of the page before", "cursor"))
     length = DEFAULT_PAGE
@@ -448,7 +471,7 @@ def _page(request: Request) -> tuple[State | None, str, int]:
             faults.append(Fault(ErrorCode.INVALID_FIELD, f"limit: write 1 to {MOST_PAGE}", "limit"))
     if faults:
         raise InvalidRequest(faults)
-    return None if state is None else State(state), cursor, length
+    return _Wanted(None if state is None else State(state), message_id, cursor, length)
 
 
 def _shown(webhook: Webhook) -> dict[str, Any]:

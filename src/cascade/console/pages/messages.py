@@ -17,9 +17,10 @@ from cascade.core.machine import Event
 from cascade.core.message import Message, Status
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType
-from cascade.store import decisions, messages, queries, short_links, surveys
+from cascade.store import decisions, deliveries, messages, queries, short_links, surveys, webhooks
 from cascade.store.database import Reader
 from cascade.store.decisions import News
+from cascade.store.deliveries import State as DeliveryState
 from cascade.store.ids import LATEST_MS
 from cascade.store.messages import Key, Record
 from cascade.store.queries import DAY_MS, Filter, Summary
@@ -31,6 +32,8 @@ QUICK_S: Final = 0.5
 """A search that takes longer is not repeated by itself."""
 MOST_EXPORTED: Final = 1_000_000
 """About as many rows as a sheet of a spreadsheet has."""
+MOST_TOLD: Final = 100
+"""Deliveries that the page of a message shows."""
 PHONE: Final = re.compile(r"\+?[0-9][0-9 ()-]{6,20}")
 SPANS_MS: Final = {"day": DAY_MS, "week": 7 * DAY_MS, "month": 30 * DAY_MS, "ever": LATEST_MS}
 GOOD: Final = {Mark.DELIVERED, Mark.READ, Mark.PART_DELIVERED}
@@ -90,7 +93,7 @@ def sought(page: Page) -> Sought:
         tag=given.get("tag", "").strip() or None,
     )
     named = [one for one in page.parts.directory().accounts.values() if str(one.id) == given.get("account")]
-    id_ = _uuid(wanted)
+    id_ = as_id(wanted)
     is_national = False
     if wanted and id_ is None:
         phone = as_phone(wanted)
@@ -101,7 +104,7 @@ def sought(page: Page) -> Sought:
 
 async def _search(page: Page) -> dict[str, Any]:
     wanted = sought(page)
-    before_id = _uuid(page.request.query_params.get("before", ""))
+    before_id = as_id(page.request.query_params.get("before", ""))
     found: list[Found] = []
     is_cut = False
     begun_s = time.monotonic()
@@ -143,7 +146,8 @@ def _one_of(kind: Any, value: str | None) -> Any:
     return kind(value) if value in list(kind) else None
 
 
-def _uuid(text: str) -> bytes | None:
+def as_id(text: str) -> bytes | None:
+    """A message's id as a UUID is written; None: it is none."""
     try:
         return uuid.UUID(text).bytes if len(text) in (32, 36) else None
     except ValueError:
@@ -196,6 +200,9 @@ async def _message(page: Page) -> dict[str, Any]:
         said = await queries.said(reader, *key)
         clicks = await short_links.of_message(reader, key)
         answers = await surveys.answers(reader, key) if record.message.type is MessageType.VIBER_SURVEY else []
+        hooks = {one.id: one for one in await webhooks.of_account(reader, key.account_id)}
+        told = await deliveries.of_message(reader, *key, MOST_TOLD) if hooks else []
+        told = [one for one in told[::-1] if one.webhook_id in hooks]  # one may have been added just now
     text, extras = said or ("", None)
     return {
         "key": key,
@@ -206,12 +213,16 @@ async def _message(page: Page) -> dict[str, Any]:
         "clicks": clicks,
         "answers": answers,
         "text": text,
+        "webhooks": hooks,
+        "told": told,
+        "most_told": MOST_TOLD,
+        "is_settled": record.message.is_final and all(one.state is not DeliveryState.PENDING for one in told),
     }
 
 
 def _key(page: Page) -> Key:
     given = page.request.path_params
-    id_ = _uuid(given["id"])
+    id_ = as_id(given["id"])
     account_id = int_or_missing(given, "account_id")
     if id_ is None or account_id not in page.parts.directory().accounts:
         raise NotFoundError

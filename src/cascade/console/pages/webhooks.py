@@ -8,6 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from cascade.console.page import NotFoundError, Page, RefusedError, int_or_missing
+from cascade.console.pages import messages
 from cascade.core import events as core_events
 from cascade.store import deliveries, events, webhooks
 from cascade.store.deliveries import AFTER_ALL, State
@@ -46,8 +47,9 @@ async def _webhook(page: Page) -> dict[str, Any]:
     given = page.request.query_params
     state = State(given["state"]) if given.get("state") in list(State) else None
     before_id = given.get("before") or AFTER_ALL
+    message_id = messages.as_id(given.get("message", ""))
     async with page.parts.database.cold_reading() as reader:
-        found = await deliveries.page(reader, webhook.key, state, before_id, LENGTH + 1)
+        found = await deliveries.page(reader, webhook.key, state, before_id, LENGTH + 1, message_id=message_id)
         is_failing = webhook.failing_since_ms is not None or not webhook.is_enabled
         failure = await deliveries.last_failed(reader, webhook.key) if is_failing else None
     return {
@@ -57,6 +59,7 @@ async def _webhook(page: Page) -> dict[str, Any]:
         "before": found[LENGTH - 1].event_id if len(found) > LENGTH else None,
         "is_first": before_id == AFTER_ALL,
         "state": state,
+        "message_id": message_id,
         "states": list(State),
         "reasons": REASONS,
         "bodies": {

@@ -192,7 +192,17 @@ ANSWERS = {  # what the provider does, what the attempt comes to
         answering(503, "", Retry_After="9" * 400),
         Retry(Reason.PROVIDER_DOWN, 86_400.0),
     ),
-    "503 with a date in Retry-After": (answering(503, "", Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), DOWN),
+    "503 with a date in Retry-After": (
+        answering(503, "", Retry_After="Wed, 21 Oct 2099 07:28:00 GMT"),
+        Retry(Reason.PROVIDER_DOWN, 86_400.0),
+    ),
+    "503 with a date of the past": (answering(503, "", Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), DOWN),
+    "503 with no pause in Retry-After": (answering(503, "", Retry_After="0"), DOWN),
+    "503 with nonsense in Retry-After": (answering(503, "", Retry_After="soon"), DOWN),
+    "503 with spaces around Retry-After": (answering(503, "", Retry_After="  7 "), Retry(Reason.PROVIDER_DOWN, 7.0)),
+    "408, since our request crossed the end of an idle connection": (answering(408, "", Connection="close"), DOWN),
+    "413 of a proxy before it": (answering(413, "<html>"), REFUSED),
+    "413 with Retry-After": (answering(413, "<html>", Retry_After="7"), Retry(Reason.PROVIDER_DOWN, 7.0)),
     "429 from a proxy before it": (answering(429, "<html>", Retry_After="3"), Retry(Reason.THROTTLED, 3.0)),
     "connection lost after the request": (cutting(None), AnswerLost()),
     "connection lost within an answer of 200": (cutting(200), AnswerLost()),
@@ -209,7 +219,13 @@ ANSWERS = {  # what the provider does, what the attempt comes to
     "200 over 256 KB, packed into less": (packing(gzip.compress(HUGE.encode()), "gzip"), AnswerLost()),
     "200 said to be packed": (packing(b'{"id": "7"}', "gzip"), AnswerLost()),
     "200 packed and cut off": (packing(gzip.compress(b'{"id": "7"}')[:-4], "gzip"), AnswerLost()),
-    "200 packed in another way": (packing(b'{"id": "7"}', "br"), AnswerLost()),
+    "200 packed in another way": (packing(b"\x0b\x05\x80{}\x03", "br"), AnswerLost()),
+    "200 called packed and not": (packing(b'{"id": "7"}', "utf-8"), Accepted(("7",))),
+    "200 with a mark of the order of bytes": (answering(200, '\ufeff{"id": "7"}'), Accepted(("7",))),
+    "200 with an id that is no text": (answering(200, '{"id": {"a": 1}}'), AnswerLost()),
+    "200 with an id of nothing": (answering(200, '{"id": ""}'), AnswerLost()),
+    "200 with an id too long for any": (answering(200, f'{{"id": "{"7" * 256}"}}'), AnswerLost()),
+    "400 with a reason that is no text": (answering(400, '{"why": ["a"]}'), Rejected(Reason.UNKNOWN_RECIPIENT)),
     "404 that is no JSON": (answering(404, "not here"), REFUSED),
     "400 over 256 KB": (answering(400, HUGE), REFUSED),
 }
@@ -233,7 +249,8 @@ async def test_each_answer_has_its_outcome(
 PAUSES = {  # what an adapter reads in an answer, what the engine is asked
     "a second": (1.0, 1.0),
     "for ever": (math.inf, 86_400.0),
-    "negative": (-5.0, 0.0),
+    "negative": (-5.0, None),
+    "none": (0.0, None),
     "not a number": (math.nan, None),
 }
 
@@ -380,6 +397,18 @@ async def test_a_faulty_adapter_loses_no_message(
     monkeypatch.setattr(Provider, "request", broken)
     async with link_to("http://127.0.0.1:1") as desk:
         assert bare(await desk.outcome_of(an_attempt())) == Rejected(Reason.CONTENT_UNFIT, is_ours=True)
+
+
+async def test_a_bug_of_ours_settles_the_message(
+    monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError(f"broken for {PHONE} {TOKEN}")
+
+    monkeypatch.setattr(HttpTransport, "_exchange", broken)
+    async with link_to("http://127.0.0.1:1") as desk:
+        assert bare(await desk.outcome_of(an_attempt())) == AnswerLost()
+        assert desk.transport.room() == PATIENT.window
 
 
 @dataclass

@@ -161,6 +161,15 @@ async def test_headers_are_found_in_any_case() -> None:
         assert (came.header(b"retry-after"), came.header(b"x-other")) == ("7", None)
 
 
+def test_retry_after_may_be_a_date() -> None:
+    """In each of the three forms that HTTP has known."""
+    assert http1.retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    for far in ("Wed, 21 Oct 2099 07:28:00 GMT", "Wed Oct 21 07:28:00 2099"):
+        assert (http1.retry_after_s(far) or 0) > 365 * 86_400
+    assert http1.retry_after_s("Wednesday, 21-Oct-15 07:28:00 GMT") == 0
+    assert http1.retry_after_s("Wed, 99 Oct 2099") is None
+
+
 async def test_the_request_is_on_the_wire_as_it_was_said() -> None:
     place = http1.place("http://shop.example:8080/a%20b?c=%2F&d")
     start = http1.head("POST", place, {"User-Agent": "cascade"})

@@ -296,10 +296,7 @@ def problem(status: int, title: str, code: int | None = None) -> HttpResponse:
 OUTCOMES: dict[str, tuple[HttpResponse, Outcome]] = {
     "accepted": (HttpResponse(202, body=b'{"message_uuid": "u-1"}'), Accepted(("u-1",))),
     "throttled": (problem(429, "Rate Limit Hit"), Retry(Reason.THROTTLED, detail="Rate Limit Hit why")),
-    "throttled for a while": (
-        replace(problem(429, "1000"), headers={"Retry-After": "3"}),
-        Retry(Reason.THROTTLED, 3.0, "1000 why"),
-    ),
+    "throttled by code": (problem(422, "1000"), Retry(Reason.THROTTLED, detail="1000 why")),
     "down for now": (problem(422, "1030"), Retry(Reason.PROVIDER_DOWN, detail="1030 why")),
     "wrong credentials": (problem(401, "Unauthorized"), Rejected(Reason.MISCONFIGURED, "Unauthorized why")),
     "no credit": (problem(402, "Low balance"), Rejected(Reason.NO_CREDIT, "Low balance why")),

@@ -26,7 +26,7 @@ from cascade.core.events import EventType, Happened
 from cascade.core.secret import Secret
 from cascade.core.signature import secret_of
 from cascade.core.targets import TargetRefusedError, Targets
-from cascade.engine.egress import Egress, look_up, retry_after_s
+from cascade.engine.egress import Egress, look_up
 from cascade.engine.notifier import HELD_MS, QUICK_SHARE, Notifier, NotifierSettings
 from cascade.store import accounts, deliveries, events, webhooks
 from cascade.store.accounts import Seal
@@ -380,12 +380,6 @@ async def test_retry_after(outbox: Outbox, client: Client, value: str, wait_s: i
     assert len(client.requests) == 1
     await outbox.after(0.1)
     assert len(client.requests) == 2
-
-
-def test_retry_after_may_be_a_date() -> None:
-    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert (retry_after_s("Wed, 21 Oct 2099 07:28:00 GMT") or 0) > 365 * DAY_S
-    assert retry_after_s("Wed, 99 Oct 2099") is None
 
 
 async def test_a_batch_is_repeated_as_it_was(outbox: Outbox, client: Client) -> None:

@@ -44,6 +44,11 @@ log = structlog.get_logger()
 HIDDEN = "***"
 MAX_DETAIL = 200
 LONGEST_RETRY_AFTER_S = 86_400.0
+MAX_ID = 255
+"""Of a provider's id of a message: more is none, and no index of the store could hold it."""
+BOM = b"\xef\xbb\xbf"
+PASSING = frozenset({408, 425})
+"""Not taken, and nobody's fault: a server too busy to read, or one that ended a connection that our request crossed."""
 SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 """Of a link that is told to slow down, until one message is tried again."""
@@ -89,7 +94,11 @@ class HttpResponse:
 
     def json(self) -> Any:
         """The body as JSON; whole numbers are exact up to 64 bits. Raises `ValueError` when it is no JSON."""
-        return orjson.loads(self.body)
+        return orjson.loads(self.body.removeprefix(BOM))
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
 
 
 class HttpAdapter(Protocol):
@@ -112,7 +121,8 @@ class HttpAdapter(Protocol):
         ...
 
     def outcome(self, response: HttpResponse) -> Outcome:
-        """The answer in our words. Never asked about a 3xx, a 5xx or a body that did not arrive whole."""
+        """The answer in our words. Never asked about a 3xx, a 5xx or a body that did not arrive whole. A `Retry`
+        without a time gets that of `Retry-After`."""
         ...
 
 
@@ -407,6 +417,9 @@ class HttpTransport:
             if task.cancelled():
                 outcome: Outcome = AnswerLost("stopped before the answer came")
                 self._report(attempt, outcome, None)
+            elif (fault := task.exception()) is not None:  # a bug of ours costs one step, never the message
+                outcome = AnswerLost(f"not understood ({type(fault).__name__})")
+                self._report(attempt, outcome, None)
             else:
                 outcome = task.result()
             self._heed(attempt, outcome)
@@ -464,7 +477,7 @@ class HttpTransport:
         if isinstance(outcome, Retry):
             outcome = replace(outcome, after_s=_bearable_s(outcome.after_s))
         if not isinstance(outcome, NotSent) and outcome.detail is not None:
-            outcome = replace(outcome, detail=redact(outcome.detail, attempt.address, *self._secrets))
+            outcome = replace(outcome, detail=redact(str(outcome.detail), attempt.address, *self._secrets))
         self._report(attempt, outcome, status)
         return outcome
 
@@ -519,8 +532,8 @@ class HttpTransport:
                 return Retry(Reason.PROVIDER_DOWN, detail="no answer to the wish for a token")
             if not isinstance(answer, HttpResponse):
                 return answer
-            if answer.status == 429 or answer.status >= 500:
-                return Retry(Reason.PROVIDER_DOWN, retry_after_s(answer), f"HTTP {answer.status} for a token")
+            if answer.status == 429 or _is_passing(answer):
+                return Retry(Reason.PROVIDER_DOWN, _retry_after_s(answer), f"HTTP {answer.status} for a token")
             try:
                 token = adapter.token(answer) if answer.status == 200 and answer.is_whole else None
             except Exception:
@@ -589,14 +602,20 @@ class HttpTransport:
             return addresses
 
     def _judge(self, response: HttpResponse) -> Outcome:
-        if response.status >= 500:
-            return Retry(Reason.PROVIDER_DOWN, retry_after_s(response), f"HTTP {response.status}")
+        outcome = self._read(response)
+        if isinstance(outcome, Retry) and outcome.after_s is None:
+            return replace(outcome, after_s=_retry_after_s(response))
+        return outcome
+
+    def _read(self, response: HttpResponse) -> Outcome:
+        if _is_passing(response):
+            return Retry(Reason.PROVIDER_DOWN, detail=f"HTTP {response.status}")
         if 300 <= response.status < 400:
             return Rejected(Reason.MISCONFIGURED, f"HTTP {response.status}: the provider's address has moved")
         if not response.is_whole:
             return _unreadable(response, "cut off or too long")
         try:
-            return self.adapter.outcome(response)
+            return _with_sound_ids(self.adapter.outcome(response))
         except Exception as fault:  # whatever the adapter stumbled over, the answer was not what is documented
             return _unreadable(response, f"not understood ({type(fault).__name__})")
 
@@ -631,9 +650,10 @@ def _response(answer: Response, most_bytes: int) -> HttpResponse:
 
 
 def _unpacked(body: bytes, coding: str, most_bytes: int) -> bytes | None:
-    """What a server packed that was asked not to; None when it is too long, cut off or packed some other way."""
+    """What a server packed that was asked not to; None when it is too long or cut off. Some call a body packed that is
+    not (`utf-8`): if it is packed in a way that we do not know, it will not be understood."""
     if coding not in ("gzip", "x-gzip", "deflate"):
-        return body if coding == "identity" else None
+        return body
     unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         unpacked = unpacking.decompress(body, most_bytes + 1)
@@ -647,21 +667,39 @@ def _unreadable(response: HttpResponse, how: str) -> Outcome:
     if 200 <= response.status < 300:
         return AnswerLost(detail)
     if response.status == 429:
-        return Retry(Reason.THROTTLED, retry_after_s(response), detail)
+        return Retry(Reason.THROTTLED, detail=detail)
     return Rejected(Reason.PROVIDER_REFUSED, detail)
 
 
-def retry_after_s(response: HttpResponse) -> float | None:
-    """`Retry-After` where it is a number of seconds; a date is not worth a clock here, our own backoff will do."""
-    value = header(response.headers, "Retry-After")
-    return float(value) if value is not None and value.isdecimal() else None
+def _is_passing(response: HttpResponse) -> bool:
+    """The same request may be taken later. A 413 says so by its `Retry-After` (RFC 9110, 15.5.14)."""
+    status = response.status
+    return status >= 500 or status in PASSING or (status == 413 and _retry_after_s(response) is not None)
+
+
+def _retry_after_s(response: HttpResponse) -> float | None:
+    return http1.retry_after_s(header(response.headers, "Retry-After"))
 
 
 def _bearable_s(after_s: float | None) -> float | None:
-    """A pause that a provider asks for: none that is negative or longer than a day. What is no number is not asked."""
-    if after_s is None or math.isnan(after_s):
+    """A pause that a provider asks for, at most a day. What is no pause is not asked: our own backoff will do."""
+    if after_s is None or math.isnan(after_s) or after_s <= 0:
         return None
-    return min(max(after_s, 0.0), LONGEST_RETRY_AFTER_S)
+    return min(after_s, LONGEST_RETRY_AFTER_S)
+
+
+def _with_sound_ids(outcome: Outcome) -> Outcome:
+    """The outcome itself. Raises `TypeError` when it holds an id that is none."""
+    match outcome:
+        case Accepted(provider_ids):
+            ids: Sequence[object] = provider_ids
+        case Delivered(str(provider_id)):
+            ids = (provider_id,)
+        case _:
+            return outcome
+    if not all(isinstance(each, str) and 0 < len(each) <= MAX_ID for each in ids):
+        raise TypeError("not an id")
+    return outcome
 
 
 def _nobody() -> None:
@@ -684,6 +722,13 @@ def text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError("not a text")
     return value
+
+
+def whole(value: object) -> int:
+    """A field that must be a whole number, which some write as a text. Raises TypeError or ValueError for another."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError("not a whole number")
+    return int(value)
 
 
 def redact(text: str, *hidden: str) -> str:

@@ -9,6 +9,8 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
 from typing import NamedTuple, cast
@@ -109,6 +111,22 @@ def whole(start: bytes, body: bytes | None) -> bytes:
     if body is None:
         return start + b"\r\n"
     return b"%bContent-Length: %d\r\n\r\n%b" % (start, len(body), body)
+
+
+def retry_after_s(value: str | None) -> int | None:
+    """`Retry-After` in seconds, from seconds or a date (RFC 9110, 10.2.3); None when it is missing or neither."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return int(value[:9])
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):  # a year, an hour or an offset of twenty digits
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return max(round((at - datetime.now(UTC)).total_seconds()), 0)
 
 
 class Exchange:

@@ -23,7 +23,7 @@ import structlog
 from cascade.channels import viber_business
 from cascade.channels.base import Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Fitted, as_sms
-from cascade.channels.http import HttpRequest, HttpResponse, redact, retry_after_s, text
+from cascade.channels.http import HttpRequest, HttpResponse, redact, text
 from cascade.channels.rcs import content as rcs
 from cascade.channels.viber_business import Kind, Partner
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
@@ -41,8 +41,9 @@ MAX_SMS = 4000  # bytes
 LONGEST_VALIDITY_S = 172_800
 DUPLICATE = "REJECTED_DUPLICATE_MESSAGE_ID"
 
+DELIVERED = "DELIVERED"
 STATES = {  # by the group of a status
-    "DELIVERED": ReceiptState.DELIVERED,
+    DELIVERED: ReceiptState.DELIVERED,
     "UNDELIVERABLE": ReceiptState.FAILED,
     "EXPIRED": ReceiptState.FAILED,
     "REJECTED": ReceiptState.FAILED,
@@ -140,13 +141,13 @@ class Infobip:
 
     def outcome(self, response: HttpResponse) -> Outcome:
         answer = response.json()
-        if response.status == 200:
+        if response.is_success:
             (message,) = answer["messages"]
             return _taken(message)
         detail = _wording(answer)
         match response.status:
             case 429:
-                return Retry(Reason.THROTTLED, retry_after_s(response), detail)
+                return Retry(Reason.THROTTLED, detail=detail)
             case 401 | 403:
                 return Rejected(Reason.MISCONFIGURED, detail)
             case 400 | 422:
@@ -295,9 +296,11 @@ def message_id(message: bytes, step: int) -> str:
 
 def _taken(message: dict[str, Any]) -> Outcome:
     status, provider_id = message["status"], text(message["messageId"])
-    name = status.get("name")
-    if status["groupName"] in WAITING or name == DUPLICATE:
+    group, name = text(status["groupName"]), status.get("name")
+    if group in WAITING or group == DELIVERED or name == DUPLICATE:
         return Accepted((provider_id,))
+    if group not in STATES:
+        raise ValueError("a group that nobody knows")
     detail = f"{name} {status.get('description', '')}".strip()
     return Rejected(REASONS.get(str(name), Reason.PROVIDER_REFUSED), detail)
 

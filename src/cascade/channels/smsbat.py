@@ -23,7 +23,7 @@ import structlog
 
 from cascade.channels.base import Callback, Capabilities, Heard
 from cascade.channels.fitting import Change, Fitted, as_sms
-from cascade.channels.http import HttpRequest, HttpResponse, redact
+from cascade.channels.http import HttpRequest, HttpResponse, redact, text
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
 from cascade.core.content import Content, Media, plain_text
 from cascade.core.errors import ForgedCallbackError, MalformedCallbackError
@@ -59,6 +59,8 @@ STATES = {
     "permanenterror": (ReceiptState.FAILED, Reason.PROVIDER_REFUSED),
 }
 OTHER_STATES = frozenset({"scheduled", "processing"})
+TAKEN = OTHER_STATES | {"accepted", "delivered"}
+NOT_TAKEN = frozenset({"rejected", "failed"})
 
 Message = tuple[dict[str, Any], tuple[Change, ...]]
 """The fields that say the content, and what had to be changed for it."""
@@ -102,11 +104,9 @@ class Smsbat:
 
     def outcome(self, response: HttpResponse) -> Outcome:
         answer = response.json()
-        if response.status == 200:
+        if response.is_success and answer.get("error") is None:
             (message,) = answer["messages"]
-            if message["status"] == "accepted":
-                return Accepted((str(message["messageId"]),))
-            return Rejected(Reason.PROVIDER_REFUSED, str(message["status"]))
+            return _taken(message)
         code = str(answer["error"]["code"])
         detail = f"{code} {answer['error'].get('message')}"
         match response.status:
@@ -127,9 +127,7 @@ class Smsbat:
             raise ForgedCallbackError("the path does not end in our secret")
         try:
             said = orjson.loads(callback.body)
-            provider_id, status = said["messageId"], said["deliverystatus"]
-            if not isinstance(provider_id, str | int) or not isinstance(status, str):
-                raise TypeError("messageId or deliverystatus")
+            provider_id, status = message_id(said), text(said["deliverystatus"])
         except (ValueError, TypeError, LookupError) as error:
             raise MalformedCallbackError(f"no status of a message: {type(error).__name__}") from error
         if status not in STATES:
@@ -137,7 +135,23 @@ class Smsbat:
                 log.warning("event_unknown", channel=self.capabilities.channel.value, event_name=redact(status))
             return Heard()
         state, reason = STATES[status]
-        return Heard([Receipt(str(provider_id), state, reason)])
+        return Heard([Receipt(provider_id, state, reason)])
+
+
+def message_id(said: Mapping[str, Any]) -> str:
+    """Samples have it as a number and as a text. Raises LookupError or TypeError when there is none."""
+    id_ = said["messageId"]
+    return str(id_) if type(id_) is int else text(id_)
+
+
+def _taken(message: Mapping[str, Any]) -> Outcome:
+    """Of a message in an answer. Raises ValueError for a word that nobody knows: it may have been taken."""
+    status = text(message["status"])
+    if status in TAKEN:
+        return Accepted((message_id(message),))
+    if status in NOT_TAKEN:
+        return Rejected(Reason.PROVIDER_REFUSED, status)
+    raise ValueError("a status that nobody knows")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ import orjson
 
 from cascade.channels.base import Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Change, Fitted
-from cascade.channels.http import HttpRequest, HttpResponse, Polled, header
+from cascade.channels.http import HttpRequest, HttpResponse, Polled, header, whole
 from cascade.core.attempt import Attempt, Delivered, Outcome, Rejected, Retry
 from cascade.core.content import Content, Media
 from cascade.core.errors import ForgedCallbackError, MalformedCallbackError
@@ -126,9 +126,9 @@ class TelegramBot:
     def outcome(self, response: HttpResponse) -> Outcome:
         answer = response.json()
         if answer["ok"] is True:
-            return Delivered(provider_id=str(answer["result"]["message_id"]))
-        description = answer["description"]
-        match answer["error_code"]:
+            return Delivered(provider_id=str(whole(answer["result"]["message_id"])))
+        description = str(answer["description"])
+        match whole(answer.get("error_code", response.status)):
             case 429:
                 after_s = answer.get("parameters", {}).get("retry_after")
                 return Retry(Reason.THROTTLED, None if after_s is None else float(after_s), description)
@@ -136,6 +136,8 @@ class TelegramBot:
                 return Rejected(Reason.MISCONFIGURED, description)
             case 400 | 403:
                 return Rejected(meaning(description), description)
+            case code if code >= 500:
+                return Retry(Reason.PROVIDER_DOWN, detail=description)
         return Rejected(Reason.PROVIDER_REFUSED, description)
 
     @property

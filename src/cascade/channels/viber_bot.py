@@ -31,7 +31,7 @@ import structlog
 
 from cascade.channels.base import Answer, Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Change, Fitted
-from cascade.channels.http import HttpRequest, HttpResponse, header, redact
+from cascade.channels.http import HttpRequest, HttpResponse, header, redact, whole
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
 from cascade.core.content import Content, Media
 from cascade.core.errors import ForgedCallbackError, MalformedCallbackError
@@ -149,7 +149,7 @@ class ViberBot:
 
     def outcome(self, response: HttpResponse) -> Outcome:
         answer = response.json()
-        status = answer["status"]
+        status = whole(answer["status"])
         if status == OK:
             return Accepted((token_text(answer["message_token"]),))
         detail = f"{status} {answer.get('status_message')}"

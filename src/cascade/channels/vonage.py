@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cascade.channels import jwt, viber_business
 from cascade.channels.base import Callback, Capabilities, Heard
 from cascade.channels.fitting import Fitted, as_sms
-from cascade.channels.http import HttpRequest, HttpResponse, basic, header, redact, retry_after_s, text
+from cascade.channels.http import HttpRequest, HttpResponse, basic, header, redact, text
 from cascade.channels.rcs import content as rcs
 from cascade.channels.viber_business import Kind, Partner
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry, Revocation, Sent
@@ -150,14 +150,14 @@ class Vonage:
 
     def outcome(self, response: HttpResponse) -> Outcome:
         answer = response.json()
-        if response.status == 202:
-            return Accepted((str(answer["message_uuid"]),))
+        if response.is_success:
+            return Accepted((text(answer["message_uuid"]),))
         code = _code(answer.get("title"), answer.get("type"))
         detail = f"{answer.get('title')} {answer.get('detail')}"
         reason = ERRORS.get(code)
         if response.status == 429 or reason in (Reason.THROTTLED, Reason.PROVIDER_DOWN):
             why = Reason.PROVIDER_DOWN if reason is Reason.PROVIDER_DOWN else Reason.THROTTLED
-            return Retry(why, retry_after_s(response), detail)
+            return Retry(why, detail=detail)
         match response.status:
             case 401 | 403:
                 return Rejected(reason or Reason.MISCONFIGURED, detail)

@@ -8,8 +8,6 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from cascade.channels import http1
@@ -94,7 +92,7 @@ class Egress:
             if isinstance(came, Fault):
                 done(Answer(None, self._why(came), duration_ms=duration_ms))
             else:  # the status has come, and that is what counts: a body cut off is no failure
-                after_s = retry_after_s(came.header(b"retry-after"))
+                after_s = http1.retry_after_s(came.header(b"retry-after"))
                 done(Answer(came.status, None, came.body, after_s, duration_ms))
 
         self._client.send(origin, http1.whole(start + http1.lines(headers), body), answered)
@@ -135,18 +133,3 @@ class Egress:
         addresses = await self._lookup(host, port)
         self._targets.check_addresses(host, addresses)
         return [http1.address_info(address, port) for address in addresses]
-
-
-def retry_after_s(value: str | None) -> int | None:
-    """`Retry-After` in seconds, from seconds or a date (RFC 9110, 10.2.3); None when it is missing or neither."""
-    if value is None:
-        return None
-    if value.isascii() and value.isdigit():
-        return int(value[:9])
-    try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):  # a year, an hour or an offset of twenty digits
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return max(round((at - datetime.now(UTC)).total_seconds()), 0)

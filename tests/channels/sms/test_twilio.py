@@ -110,7 +110,6 @@ ANSWERS: dict[str, tuple[HttpResponse, Outcome]] = {
     "a bad password": (refusal(401, 20003), Rejected(Reason.MISCONFIGURED, "20003 said")),
     "no right, by another code": (refusal(403, 99999), Rejected(Reason.MISCONFIGURED, "99999 said")),
     "too many": (refusal(429, 20429), Retry(Reason.THROTTLED, None, "20429 said")),
-    "too many, with a pause": (refusal(429, 20429, **{"Retry-After": "3"}), Retry(Reason.THROTTLED, 3.0, "20429 said")),
     "the sender's queue is full": (refusal(400, 21611), Retry(Reason.THROTTLED, None, "21611 said")),
     "a code of tomorrow": (refusal(400, 99999), Rejected(Reason.PROVIDER_REFUSED, "99999 said")),
 }

@@ -31,7 +31,7 @@ from cascade.channels.http import (
     basic,
     header,
     redact,
-    retry_after_s,
+    text,
 )
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
 from cascade.core.content import Content
@@ -136,11 +136,11 @@ class SinchFlashcall:
 
     def outcome(self, response: HttpResponse) -> Outcome:
         answer = response.json()
-        if response.status == 200:
-            return Accepted((str(answer["id"]),))
+        if response.is_success:
+            return Accepted((text(answer["id"]),))
         detail = f"{answer.get('errorCode', response.status)} {answer.get('message')}"
         if response.status == 429:
-            return Retry(Reason.THROTTLED, retry_after_s(response), detail)
+            return Retry(Reason.THROTTLED, detail=detail)
         return Rejected(REFUSALS.get(response.status, Reason.PROVIDER_REFUSED), detail)
 
     def hear(self, callback: Callback) -> Heard:

@@ -40,7 +40,7 @@ from cascade.channels.base import Answer, Callback, Capabilities, Heard
 from cascade.channels.fitting import Change, Fitted
 from cascade.channels.http import HttpRequest, HttpResponse, Token, header, redact
 from cascade.channels.rcs.content import MAX_CARD_CHIPS, MAX_CARD_TEXT, MAX_CHIPS, MAX_TEXT, MAX_URL, label, payload
-from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry, Revocation, Sent
+from cascade.core.attempt import Accepted, AnswerLost, Attempt, Outcome, Rejected, Retry, Revocation, Sent
 from cascade.core.content import Button, Content, Media
 from cascade.core.errors import ConfigError, ForgedCallbackError, MalformedCallbackError
 from cascade.core.inbound import Inbound, InboundKind
@@ -143,7 +143,7 @@ class GoogleRcs:
         return self._send(attempt, plain, "plain")
 
     def outcome(self, response: HttpResponse) -> Outcome:
-        if response.status == 200:
+        if response.is_success:
             return Accepted((response.json()["name"].rpartition("/")[2],))
         said = response.json()["error"]
         detail = f"{said.get('status')} {said.get('message')}"
@@ -154,6 +154,10 @@ class GoogleRcs:
                 return Rejected(Reason.MISCONFIGURED, detail)
             case 404:
                 return Rejected(Reason.UNKNOWN_RECIPIENT, detail)
+            case 409 if (
+                said.get("status") == "ALREADY_EXISTS"
+            ):  # our id is there: only an earlier try of ours can have brought it
+                return AnswerLost(detail)
             case 429:
                 return Retry(Reason.THROTTLED, detail=detail)
         return Rejected(Reason.PROVIDER_REFUSED, detail)

@@ -18,7 +18,7 @@ import structlog
 
 from cascade.channels.base import Answer, Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Fitted, as_sms
-from cascade.channels.http import HttpRequest, HttpResponse, basic, header, redact, retry_after_s
+from cascade.channels.http import HttpRequest, HttpResponse, basic, header, redact
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
 from cascade.core.content import Content, plain_text
 from cascade.core.errors import ConfigError, ForgedCallbackError, MalformedCallbackError
@@ -112,13 +112,13 @@ class TwilioSms:
 
     def outcome(self, response: HttpResponse) -> Outcome:
         answer = response.json()
-        if response.status in (200, 201):
+        if response.is_success:
             return Accepted((answer["sid"],))
         code = int(answer["code"])
         detail = f"{code} {answer.get('message')}"
         reason = ERRORS.get(code)
         if response.status == 429 or reason is Reason.THROTTLED:
-            return Retry(Reason.THROTTLED, retry_after_s(response), detail)
+            return Retry(Reason.THROTTLED, detail=detail)
         if response.status in (401, 403) and reason is None:
             reason = Reason.MISCONFIGURED
         return Rejected(reason or Reason.PROVIDER_REFUSED, detail)

@@ -4,6 +4,7 @@ import csv
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from urllib.parse import quote
 
 import pytest
@@ -128,6 +129,17 @@ async def test_the_link_keeps_the_filter_and_begins_with_the_newest(visits: Visi
     page = await visits.get(f"/messages?q=x&tag=a%26b&status=scheduled&span=ever&account=1&before={before}")
     (link,) = re.findall(r'href="/console/messages/export([^"]*)"', page.text)
     assert link == "?q=x&amp;tag=a%26b&amp;status=scheduled&amp;span=ever&amp;account=1"
+
+
+@pytest.mark.usefixtures("neighbour")
+async def test_a_campaigns_page_leads_to_its_own_file(visits: Visits, city: Doors) -> None:
+    tag = "spring_sale:2026"
+    await sent(city, tag, 3, 2)
+    await visits.signed_in("viewer")
+    page = await visits.get(f"/campaigns/1/show/{tag}")
+    (link,) = re.findall(r'href="/console(/messages/export[^"]*)"', page.text)
+    found = rows(await visits.get(unescape(link)))
+    assert [row["account"] for row in found] == ["acme"] * 3
 
 
 async def test_the_file_is_called_by_account_and_day(visits: Visits, neighbour: int) -> None:

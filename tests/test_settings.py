@@ -99,6 +99,16 @@ FROM_ENVIRONMENT: dict[str, tuple[str, str, Any]] = {
         '["k1"]',
         lambda settings: f'["{settings.secrets.keys[0].get_secret_value()}"]',
     ),
+    "a table of the SMSC": (
+        "CASCADE_SMPP__SENDERS",
+        '{"Shop": "380441234567"}',
+        lambda settings: json.dumps(settings.smpp.senders),
+    ),
+    "a list of the SMSC": (
+        "CASCADE_SMPP__NAME_TON_NPI",
+        "[1, 2]",
+        lambda settings: json.dumps(settings.smpp.name_ton_npi),
+    ),
 }
 
 

@@ -5,13 +5,25 @@
 
 import dataclasses
 import difflib
+import json
 import os
 import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from cascade.channels.registry import PROVIDERS
@@ -387,6 +399,19 @@ def _route(*windows_s: int) -> list[RouteStep]:
     return [*steps, RouteStep(channel=Channel.SMS)]
 
 
+def _with_tables(given: Any) -> Any:
+    """Tables and lists under [smpp] that the environment gives as JSON: of a dataclass the library reads none."""
+    if not isinstance(given, dict):
+        return given
+    hints = get_type_hints(SmppSettings)
+    read = dict(given)
+    for name, value in given.items():
+        if isinstance(value, str) and get_origin(hints.get(name)) in (tuple, Mapping):
+            with suppress(ValueError):  # what is no JSON is refused with the setting's name
+                read[name] = json.loads(value)
+    return read
+
+
 class Settings(BaseSettings):
     """`routes` must hold `standard` and `tg-viber`. `smpp` is the short form of a provider of that name and of kind
     `sms.smpp`. `currency`: that of all prices, ISO 4217."""
@@ -409,7 +434,7 @@ class Settings(BaseSettings):
     surveys: Surveys = Surveys()
     telegram_bot: TelegramApi = TelegramApi()
     viber_bot: ViberApi = ViberApi()
-    smpp: SmppSettings | None = None
+    smpp: Annotated[SmppSettings | None, BeforeValidator(_with_tables)] = None
     providers: dict[Annotated[str, Field(pattern="^[a-z0-9_-]{1,40}$")], ProviderLink] = {}
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
     prices: list[PriceEntry] = []

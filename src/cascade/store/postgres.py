@@ -244,6 +244,9 @@ def _opening(url: str) -> Iterator[None]:
         raise ConfigError(
             "store.url", "it is no PostgreSQL URL", "Write postgresql://user:password@host:5432/database"
         ) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        fix = "Let the role make tables there: GRANT CREATE ON SCHEMA … TO it, or let it own the database"
+        raise ConfigError("store.url", f"cannot open {shown(url)}: {error}", fix) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise (StoreUnreachableError if _may_pass(error) else ConfigError)(
             "store.url",

@@ -1,0 +1,1 @@
+"""What `cascade doctor` looks at, one module a place."""

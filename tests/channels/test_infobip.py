@@ -396,6 +396,17 @@ def test_a_person_says(said: dict[str, Any], inbound: Inbound) -> None:
     assert an_account(InfobipViber).hear(a_call(said)).inbound == [inbound]
 
 
+def test_one_report_that_cannot_be_read_holds_up_no_other() -> None:
+    """They come many at a time, and all of them again if one were refused."""
+    report = {"messageId": OURS, "to": PHONE[1:], "status": {"groupName": "DELIVERED", "name": "DELIVERED_TO_HANDSET"}}
+    results = [report | {"status": {"groupName": None}}, report, None, {"messageId": "in-1", "from": "1", "text": "Hi"}]
+    call = replace(a_call(), body=orjson.dumps({"results": results}))
+    heard = an_account(InfobipSms).hear(call)
+    assert [receipt.provider_id for receipt in heard.receipts] == [OURS]
+    assert [one.text for one in heard.inbound] == ["Hi"]
+    assert heard.ignored == ("malformed",)
+
+
 @pytest.mark.parametrize("tail", ["", "end-of-pat", "end-of-path/", "END-OF-PATH", "é"])
 def test_a_path_without_the_secret_is_refused(tail: str) -> None:
     with pytest.raises(ForgedCallbackError):

@@ -150,6 +150,10 @@ def test_one_poll_brings_many_and_confirms_them_with_the_next() -> None:
     assert polled.heard.ignored == ["malformed"]
     assert polled.next == 10
     assert BOT.poll_request(polled.next).json["offset"] == 10
+    odd = BOT.polled(
+        HttpResponse(200, body=b'{"ok":true,"result":[{"update_id":11,"message":{}},null,{"update_id":"x"}]}')
+    )
+    assert (odd.heard.ignored, odd.next) == (["malformed"] * 3, 12)
     nothing = BOT.polled(HttpResponse(200, body=b'{"ok":true,"result":[]}'))
     assert (bool(nothing.heard), nothing.next, nothing.problem) == (False, None, None)
     conflict = b'{"ok":false,"error_code":409,"description":"Conflict: terminated by other getUpdates request"}'

@@ -16,7 +16,7 @@ from cascade.channels.base import Callback
 from cascade.channels.http import HttpRequest, HttpResponse
 from cascade.channels.viber_bot import ViberBot
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
-from cascade.core.content import Button, Content, Media
+from cascade.core.content import Button, Content, Media, plain_text
 from cascade.core.errors import ForgedCallbackError, MalformedCallbackError
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.secret import Secret
@@ -207,6 +207,39 @@ REFUSALS = {
 @pytest.mark.parametrize(("status", "reason"), REFUSALS.items())
 def test_a_refusal_has_its_reason(status: int, reason: Reason) -> None:
     assert BOT.outcome(answer(status)) == Rejected(reason, f"{status} said")
+
+
+SURVEY = Content("How was it?", options=("Good", "Bad"))
+PLAINER: dict[str, tuple[Content, dict[str, Any] | None]] = {  # content, what goes to a Viber too old for it
+    "text": (Content("Hi"), None),
+    "a button: a link": (
+        Content("Sale", buttons=(Button("Open", PAGE),)),
+        {"type": "text", "text": f"Sale Open: {PAGE}"},
+    ),
+    "a survey: numbered lines, and the answer still finds its message": (
+        SURVEY,
+        {"type": "text", "text": plain_text(SURVEY), "tracking_data": MESSAGE_ID.hex()},
+    ),
+    "a picture: a link": (
+        Content("Sale", media=Media(image=IMAGE)),
+        {"type": "text", "text": f"Sale\n{IMAGE}"},
+    ),
+    "a sticker: there is nothing to say": (Content("", native={"type": "sticker", "stickerId": 7}), None),
+    "what is too long as a text": (Content("x" * 6_990, buttons=(Button("Open", PAGE),)), None),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), PLAINER.values(), ids=PLAINER)
+def test_a_viber_too_old_gets_the_text_alone(content: Content, expected: dict[str, Any] | None) -> None:
+    for status in (11, 13):
+        plainer = BOT.second_try(an_attempt(content), answer(status))
+        if expected is None:
+            assert plainer is None
+        else:
+            assert plainer is not None
+            assert plainer.json == {"receiver": USER, "sender": {"name": "Shop"}} | expected
+    for status in (0, 3, 6, 12):
+        assert BOT.second_try(an_attempt(content), answer(status)) is None
 
 
 OTHER_ANSWERS: dict[str, tuple[HttpResponse, Outcome]] = {

@@ -13,7 +13,7 @@ https://www.infobip.com/docs/essentials/api-essentials/response-status-and-error
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -85,6 +85,7 @@ REASONS = {  # by the name of a status or of an error: the error knows more, so 
     "EC_CONFIGURATION_ERROR": Reason.MISCONFIGURED,
     "EC_SERVICE_NOT_ACTIVATED": Reason.MISCONFIGURED,
 }
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 GROUPS = {"EXPIRED": Reason.EXPIRED_AT_PROVIDER, "UNDELIVERABLE": Reason.UNDELIVERABLE}
 
 
@@ -175,21 +176,32 @@ class Infobip:
         """
         if not hmac.compare_digest(callback.tail.encode(), self.callback_secret.reveal().encode()):
             raise ForgedCallbackError("the path does not end in our secret")
-        receipts: list[Receipt] = []
-        inbound: list[Inbound] = []
+        heard: list[Receipt | Inbound] = []
+        read, fault = 0, None
         try:
             for result in orjson.loads(callback.body)["results"]:
-                if "status" in result:
-                    receipts += self._report(result)
-                elif "seenAt" in result:
-                    receipts.append(
-                        Receipt(text(result["messageId"]), ReceiptState.READ, recipient=_digits(result["to"]))
-                    )
-                else:
-                    inbound.append(_said(result))
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise MalformedCallbackError(f"no report of Infobip: {type(error).__name__}") from error
-        return Heard(receipts, inbound)
+                try:
+                    heard += self._result(result)
+                    read += 1
+                except UNREADABLE as error:  # the others must not wait for it: it would come again with them
+                    fault = error
+        except UNREADABLE as error:
+            fault = error
+        if fault is not None and not read:
+            raise MalformedCallbackError(f"no report of Infobip: {type(fault).__name__}") from fault
+        return Heard(
+            [each for each in heard if isinstance(each, Receipt)],
+            [each for each in heard if isinstance(each, Inbound)],
+            ignored=() if fault is None else ("malformed",),
+        )
+
+    def _result(self, result: dict[str, Any]) -> Sequence[Receipt | Inbound]:
+        """Raises what is `UNREADABLE`."""
+        if "status" in result:
+            return self._report(result)
+        if "seenAt" in result:
+            return [Receipt(text(result["messageId"]), ReceiptState.READ, recipient=_digits(result["to"]))]
+        return [_said(result)]
 
     def _report(self, result: dict[str, Any]) -> list[Receipt]:
         status, provider_id = result["status"], text(result["messageId"])

@@ -182,8 +182,10 @@ class TelegramBot:
             return Polled(problem=f"{answer['error_code']} {answer['description']}")
         updates = answer["result"]
         found: list[Heard] = []
+        last = -1
         for update in updates:
             try:
+                last = max(last, int(update["update_id"]))
                 found.append(heard([update]))
             except (ValueError, TypeError, LookupError, AttributeError):  # it would come again for ever
                 found.append(Heard(ignored=["malformed"]))
@@ -192,7 +194,7 @@ class TelegramBot:
                 inbound=[one for each in found for one in each.inbound],
                 ignored=[word for each in found for word in each.ignored],
             ),
-            max((int(update["update_id"]) for update in updates), default=-1) + 1 or None,
+            last + 1 or None,
         )
 
     def reply_request(self, inbound: Inbound, *, is_known: bool) -> HttpRequest | None:
@@ -216,10 +218,13 @@ class TelegramBot:
         return self._call("sendMessage", {"chat_id": chat_id, "text": text, "reply_markup": markup})
 
     def _call(self, method: str, fields: dict[str, Any]) -> HttpRequest:
-        return HttpRequest("POST", f"{self.base_url}/bot{self.token.reveal()}/{method}", json=fields)
+        return HttpRequest("POST", self._url(method), json=fields)
+
+    def _url(self, method: str) -> str:
+        return f"{self.base_url.rstrip('/')}/bot{self.token.reveal()}/{method}"
 
     def account_request(self) -> HttpRequest:
-        return HttpRequest("GET", f"{self.base_url}/bot{self.token.reveal()}/getMe")
+        return HttpRequest("GET", self._url("getMe"))
 
     def account(self, response: HttpResponse) -> Health:
         answer = response.json()

@@ -8,7 +8,8 @@ How content is fitted:
 - what the client wrote for Viber alone (`native`) goes as it is: a link, a contact, a place, a sticker, a rich message,
   its own keyboard, the sender's avatar;
 - a survey's options are keyboard buttons: the person is seen to answer with the option's own words, and `tracking_data`
-  brings the message's id back with the answer.
+  brings the message's id back with the answer;
+- who has a Viber too old for any of that (status 11 or 13) gets the text alone, once.
 
 Nothing proves that a contact is the sender's own. One is believed only as the answer to our own question, which is
 known by a mark in `tracking_data` that is made for that person.
@@ -33,7 +34,7 @@ from cascade.channels.base import Answer, Callback, Capabilities, Health, Heard
 from cascade.channels.fitting import Change, Fitted
 from cascade.channels.http import HttpRequest, HttpResponse, header, redact, whole
 from cascade.core.attempt import Accepted, Attempt, Outcome, Rejected, Retry
-from cascade.core.content import Content, Media
+from cascade.core.content import Content, Media, plain_text
 from cascade.core.errors import ForgedCallbackError, MalformedCallbackError
 from cascade.core.inbound import Inbound, InboundKind
 from cascade.core.receipt import Receipt, ReceiptState
@@ -86,6 +87,7 @@ REFUSALS = {  # `status` -> what it means; any other is a general error
     24: Reason.NO_CREDIT,  # no balance
 }
 OK = 0
+OLD_CLIENTS = frozenset({11, 13})
 TOO_MANY_REQUESTS = 12  # also after 100 messages to one person in an hour without a reply
 
 ASK_TEXT = "To get our messages here, please share your phone number."
@@ -146,6 +148,17 @@ class ViberBot:
         if len(orjson.dumps(body)) > MAX_REQUEST_BYTES:
             return Rejected(Reason.CONTENT_UNFIT, "over 30 KB")
         return self._post("send_message", body)
+
+    def second_try(self, attempt: Attempt, response: HttpResponse) -> HttpRequest | None:
+        """The text alone, with links, where the person's Viber is too old for more."""
+        if whole(response.json()["status"]) not in OLD_CLIENTS:
+            return None
+        refused, text = self.request(attempt), plain_text(attempt.content)
+        if isinstance(refused, Rejected) or not 0 < len(text.strip()) <= len(text) <= MAX_TEXT:
+            return None
+        fields = {name: refused.json[name] for name in ("receiver", "sender", "tracking_data") if name in refused.json}
+        plain = fields | {"type": "text", "text": text}
+        return None if plain == refused.json else self._post("send_message", plain)
 
     def outcome(self, response: HttpResponse) -> Outcome:
         answer = response.json()
@@ -274,7 +287,7 @@ class ViberBot:
 
     def _post(self, method: str, body: dict[str, Any]) -> HttpRequest:
         headers = {"X-Viber-Auth-Token": self.token.reveal()}
-        return HttpRequest("POST", f"{self.base_url}/pa/{method}", headers, json=body)
+        return HttpRequest("POST", f"{self.base_url.rstrip('/')}/pa/{method}", headers, json=body)
 
 
 def fitted(content: Content, type: MessageType) -> Fitted | None:  # noqa: A002

@@ -1,5 +1,6 @@
 """Calls by Asterisk: what each event means, with a clock that is a value; and the sandbox's one over real sockets."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -299,6 +300,25 @@ async def test_without_events_there_is_no_room_and_it_comes_back() -> None:
         await city.start()
         await polled(lambda: engine.transport.room() > 0)
         assert kind(await engine.call(attempt(number=2))) == (Delivered, None)
+
+
+async def test_an_answer_in_pieces_is_read_whole() -> None:
+    body = b'{"id": "cascade-1", "state": "Ringing"}'
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for piece in (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body[:9], body[9:]):
+            await asyncio.sleep(0.01)  # so that it arrives as a piece
+            writer.write(piece)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        settings = AsteriskSettings("cascade", Secret("s"), f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        transport = AsteriskTransport(settings)
+        transport._session = transport._new_session()
+        assert await transport._ask("GET", "cascade-1") == (200, {"id": "cascade-1", "state": "Ringing"})
+        await transport._session.close()
 
 
 async def test_a_wrong_password_is_told_to_the_operator() -> None:

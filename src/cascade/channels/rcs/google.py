@@ -265,9 +265,17 @@ class GoogleRcs:
         if not hmac.compare_digest(base64.b64encode(digest), given.encode()):
             raise ForgedCallbackError("X-Goog-Signature does not fit the data")
         try:
-            return said(orjson.loads(data))
+            event = orjson.loads(data)
+        except ValueError as error:
+            raise MalformedCallbackError("no event of RCS: no JSON") from error
+        if not isinstance(event, dict):
+            raise MalformedCallbackError("no event of RCS: no object")
+        try:
+            return said(event)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise MalformedCallbackError(f"no event of RCS: {type(error).__name__}") from error
+            # Refused, it would come again for a week, and slow down those of all other agents meanwhile.
+            log.warning("event_unreadable", channel=Channel.RCS.value, error=type(error).__name__)
+            return Heard(ignored=["malformed"])
 
     def _challenged(self, envelope: dict[str, Any]) -> Heard:
         token = envelope["clientToken"]
@@ -397,7 +405,7 @@ def _event(kind: str, event: dict[str, Any]) -> Heard:
 
 def _message(event: dict[str, Any]) -> Inbound:
     phone = _digits(event["senderPhoneNumber"])
-    id_ = str(event["messageId"])
+    id_ = str(event["messageId"] if "messageId" in event else event["eventId"])  # a tap may have but the latter
     if (response := event.get("suggestionResponse")) is not None:
         payload = response.get("postbackData")
         return Inbound(

@@ -183,7 +183,11 @@ class AsteriskTransport:
             headers=None if body is None else {"Content-Type": "application/json"},
             allow_redirects=False,
         ) as answer:
-            raw = await answer.content.read(MOST_ANSWER_BYTES)
+            raw = b""
+            async for piece in answer.content.iter_any():
+                raw += piece
+                if len(raw) > MOST_ANSWER_BYTES:
+                    break
             try:
                 return answer.status, orjson.loads(raw) if raw else None
             except ValueError:

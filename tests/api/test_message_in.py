@@ -895,6 +895,24 @@ def test_a_fault_inside_a_list_or_object_says_where(fields: dict[str, Any], insi
     assert fault.message.endswith(f": look at {inside}")
 
 
+IPV6 = "https://[2001:db8::1]/a.png"
+AT_AN_ADDRESS = {
+    "a picture": {"media": {"image": IPV6}},
+    "a button": {"button": {"text": "Go", "url": IPV6}},
+    "Telegram's picture": {"tgMessage": {"photoUrl": IPV6}},
+    "Telegram's button": {"tgMessage": {"buttons": [{"text": "Go", "action": IPV6}]}},
+    "Viber's picture": {"viberMessage": {"type": "picture", "media": IPV6}},
+    "Viber's avatar": {"viberMessage": {"sender": {"avatar": IPV6}}},
+}
+
+
+@pytest.mark.parametrize("fields", AT_AN_ADDRESS.values(), ids=AT_AN_ADDRESS.keys())
+def test_a_link_to_an_ipv6_address_is_refused_and_told_why(fields: dict[str, Any]) -> None:
+    """No provider says that it fetches from one, and a phone without IPv6 cannot open it."""
+    (fault,) = faults_of([but(PROMO, media=ABSENT) | fields])
+    assert "not an IPv6 address in brackets" in fault.message
+
+
 def test_a_missing_survey_text_is_told_how_long_it_may_be() -> None:
     (fault,) = faults_of([but(SURVEY, text=ABSENT)])
     assert fault.message == "text is required for messageType viber_survey: 1 to 85 characters"

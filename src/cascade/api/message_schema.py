@@ -23,6 +23,8 @@ NOT_IN_A_HOST: Final = (
     "\u2047\u2048\u2049\u2100\u2101\u2105\u2106\u2a74\ufe13\ufe16\ufe55\ufe56\ufe5f\ufe6b\uff03\uff0f\uff1a\uff1f\uff20"
 )
 """What normalises (NFKC) to a sign that ends a host or stands before one: no parser of URLs takes it in a host."""
+HOSTS: Final = "whose host is a name or an IPv4 address, not an IPv6 address in brackets"
+"""No provider says that it fetches from an IPv6 address, and a phone without IPv6 cannot open it: a name serves all."""
 HOST_AND_REST: Final = r"://[^\s\x00/?#@\\\[\]" + NOT_IN_A_HOST + r"]+([/?#][^\s\x00]*)?$"
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -243,7 +245,7 @@ class Rule(NamedTuple):
     must: str
 
 
-_MEDIA_URL = Rule(ErrorCode.INVALID_MEDIA_URL, "must be an https:// URL of at most 2048 characters")
+_MEDIA_URL = Rule(ErrorCode.INVALID_MEDIA_URL, f"must be an https:// URL of at most 2048 characters, {HOSTS}")
 _NAME = Rule(ErrorCode.INVALID_FIELD, "must be a string of 1 to 255 characters")
 _TEXT = Rule(ErrorCode.INVALID_FIELD, f"must be a string of 1 to {MAX_TEXT} characters")
 _OBJECT = Rule(ErrorCode.INVALID_FIELD, "must be an object")
@@ -281,7 +283,9 @@ RULES: Final = {
     "media.fileSize": _BYTES,
     "button": Rule(ErrorCode.INVALID_FIELD, "must be an object with text and url"),
     "button.text": _NAME,
-    "button.url": Rule(ErrorCode.INVALID_FIELD, "must be an http:// or https:// URL of at most 2048 characters"),
+    "button.url": Rule(
+        ErrorCode.INVALID_FIELD, f"must be an http:// or https:// URL of at most 2048 characters, {HOSTS}"
+    ),
     "fallback": Rule(ErrorCode.INVALID_FIELD, "must be an object with messageType and text"),
     "fallback.messageType": Rule(ErrorCode.INVALID_MESSAGE_TYPE, "must be transaction or promo"),
     "fallback.text": _TEXT,
@@ -290,7 +294,7 @@ RULES: Final = {
     "tgMessage.photoUrl": _MEDIA_URL,
     "tgMessage.chatId": Rule(ErrorCode.INVALID_FIELD, "must be an integer, or 1 to 64 visible ASCII characters"),
     "tgMessage.buttons": Rule(
-        ErrorCode.INVALID_FIELD, "must be an array of up to 10 objects with text and action, an http(s):// URL"
+        ErrorCode.INVALID_FIELD, f"must be an array of up to 10 objects with text and action, an http(s):// URL {HOSTS}"
     ),
     "viberMessage": _OBJECT,
     "viberMessage.receiver": _ADDRESS,
@@ -299,10 +303,12 @@ RULES: Final = {
         "must be one of text, picture, video, file, url, contact, location, sticker and rich_media",
     ),
     "viberMessage.text": Rule(ErrorCode.INVALID_FIELD, "must be a string of at most 7000 characters"),
-    "viberMessage.sender": Rule(ErrorCode.INVALID_FIELD, "must be an object with name and avatar, an https:// URL"),
+    "viberMessage.sender": Rule(
+        ErrorCode.INVALID_FIELD, f"must be an object with name and avatar, an https:// URL {HOSTS}"
+    ),
     "viberMessage.minApiVersion": Rule(ErrorCode.INVALID_FIELD, "must be an integer from 1 to 99"),
     "viberMessage.fallbackText": _TEXT,
-    "viberMessage.media": Rule(ErrorCode.INVALID_MEDIA_URL, "must be an https:// URL (http:// with type url)"),
+    "viberMessage.media": Rule(ErrorCode.INVALID_MEDIA_URL, f"must be an https:// URL (http:// with type url) {HOSTS}"),
     "viberMessage.thumbnail": _MEDIA_URL,
     "viberMessage.size": _BYTES,
     "viberMessage.duration": _SECONDS,

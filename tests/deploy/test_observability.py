@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ RULES = DEPLOY / "prometheus" / "alerts.yaml"
 DASHBOARD = DEPLOY / "grafana" / "cascade.json"
 OPERATIONS = DEPLOY.parent / "docs" / "observability.md"
 NAMED = re.compile(r"\b((?:cascade|process)_[a-z_]+)\b")
+ONE_VALUE = re.compile(r"\b(cascade_[a-z_]+)\{([a-z]+=\"[a-z]+\")\}")
 TYPED = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
 SUFFIXES = {"counter": [""], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"], "info": [""], "summary": [""]}
 
@@ -37,6 +39,18 @@ async def test_every_metric_named_exists_and_every_one_of_ours_is_explained(tmp_
         assert named - known == set(), source
     ours = {name for name in known if name.startswith("cascade_") and not name.endswith(("_created", "_sum", "_count"))}
     assert ours - set(NAMED.findall(OPERATIONS.read_text())) == set()
+
+
+def test_a_counter_of_which_a_rule_wants_one_value_is_there_before_it_counts() -> None:
+    """Of one that begins at one Prometheus sees no increase: the first event of all would ring no bell."""
+    script = "import cascade.serve; from prometheus_client import generate_latest as said; print(said().decode())"
+    fresh = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    wanted = {(name, label) for name, label in ONE_VALUE.findall(RULES.read_text()) if name.endswith("_total")}
+    assert len(wanted) >= 3
+    missing = [
+        f"{name}{{{label}}}" for name, label in wanted if not re.search(f"^{name}{{.*{label}", fresh, re.MULTILINE)
+    ]
+    assert missing == []
 
 
 def test_panels_lie_beside_each_other_on_the_dashboard() -> None:

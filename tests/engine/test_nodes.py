@@ -1,11 +1,13 @@
 """Several engines on one PostgreSQL: a link has one owner, a message is one node's, whoever comes, goes or dies."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 
 import pytest
+from prometheus_client import REGISTRY
 
 from cascade.channels.base import Heard
 from cascade.core.attempt import AnswerLost, NotSent, Outcome, Retry
@@ -307,6 +309,18 @@ async def test_a_node_that_is_cut_off_hangs_up_before_its_links_move_and_comes_b
     assert second.serves == {SMS}
     await second.stop()
     await eventually(lambda: first.serves == {SMS})
+
+
+async def test_a_node_that_is_cut_off_does_not_say_that_every_link_is_served(start: Start) -> None:
+    def unowned() -> float:
+        return REGISTRY.get_sample_value("cascade_links_unowned") or 0.0
+
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS} and unowned() == 0.0)
+    node.store.is_cut = True
+    await eventually(lambda: math.isnan(unowned()))
+    node.store.is_cut = False
+    await eventually(lambda: unowned() == 0.0)
 
 
 async def test_the_late_word_of_a_node_that_lost_its_lease_turns_nothing_back(start: Start, client: Database) -> None:

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from cascade.core.message import Status
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel
+from cascade.store.deliveries import State
 from cascade.store.messages import Change
 from cascade.store.queries import Backlog
 from cascade.store.statistics import DELAYS_MS, Tally
@@ -96,8 +97,15 @@ def forget_backlogs() -> None:
     _lanes_shown.clear()
 
 
-_attempts: dict[tuple[Channel | None, Mark], Counter] = {}
-_finished: dict[Status, Counter] = {}
+# There from the start, as nought: of a count that begins at one Prometheus sees no increase, and no alert rings.
+_attempts: dict[tuple[Channel | None, Mark], Counter] = {
+    (channel, Mark.DOUBLE): ATTEMPTS.labels(channel.value, Mark.DOUBLE.value) for channel in Channel
+}
+_finished: dict[Status, Counter] = {
+    status: FINISHED.labels(status.value) for status in (Status.DELIVERED, Status.UNDELIVERABLE, Status.PERMANENT_ERROR)
+}
+for _state in State:
+    DELIVERIES.labels(_state.value)
 
 
 def count(changes: Iterable[Change]) -> None:

@@ -7,6 +7,7 @@ take what it held. Whoever has more links than its part gives some away, in orde
 """
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
@@ -122,6 +123,7 @@ class Ownership:
                 await self._beat()
             except StoreUnavailableError as error:
                 log.error("lease_not_renewed", error=str(error))
+                metrics.LINKS_UNOWNED.set(math.nan)  # who sees nothing says nothing
             await wait(self._news, BEAT_S)
 
     async def guard(self) -> None:

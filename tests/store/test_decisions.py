@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from cascade.core.attempt import Accepted, AnswerLost, Delivered, Outcome, Rejected, Retry
+from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Outcome, Rejected, Retry
 from cascade.core.machine import DeadlinePassed, Event, LinkDown, ReceiptCame, Settled
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import Receipt, ReceiptState
@@ -18,7 +18,7 @@ from cascade.store.messages import Change, Stored
 from cascade.store.receipts import LostAnswer
 from cascade.store.subscribers import Subscriber
 
-from .given import LEASE_MS, SMS, T0, VIBER, add, claim, key, load, new, phone, put, queued, record
+from .given import DAY_MS, LEASE_MS, SMS, T0, VIBER, add, claim, key, load, new, phone, put, queued, record
 
 HOUR_MS = 3_600_000
 SENDING = queued(state=State.SENDING, attempt=1, tries=1, deadline_at_ms=T0 + LEASE_MS)
@@ -201,10 +201,15 @@ GONE_ON: dict[str, tuple[Message, list[Event]]] = {  # given, what happened betw
     "to another channel": (
         SENDING._replace(type=MessageType.PROMO, route=(VIBER, SMS), address="abc="), [DeadlinePassed(T0 + HOUR_MS)],
     ),
+    "nowhere: it waits for a receipt": (SENDING, []),
+    "nowhere: it is about to be sent again": (SENDING._replace(type=MessageType.TRANSACTION), []),
+    "to its end": (SENDING, [DeadlinePassed(T0 + 2 * DAY_MS)]),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("outcome", [Accepted(("77",)), Retry(Reason.THROTTLED)], ids=["taken", "not taken"])
+@pytest.mark.parametrize(
+    "outcome", [Accepted(("77",)), Retry(Reason.THROTTLED), NotSent()], ids=["taken", "not taken", "never left"]
+)
 @pytest.mark.parametrize(("given", "between"), GONE_ON.values(), ids=GONE_ON)
 async def test_what_is_known_late_is_lost_no_more_though_its_message_has_gone_on(
     database: Database, given: Message, between: list[Event], outcome: Outcome

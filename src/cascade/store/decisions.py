@@ -4,7 +4,8 @@ whether a loop brings it or a client."""
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from cascade.core.machine import Event, decide, may_move_on
+from cascade.core.attempt import NotSent
+from cascade.core.machine import Event, Settled, decide, may_move_on
 from cascade.core.message import Message, State
 from cascade.core.timeline import Entry, Mark
 from cascade.store import events, messages, receipts, subscribers
@@ -42,6 +43,9 @@ async def apply(tx: Transaction, news: Sequence[News], known: Mapping[Key, Store
         await events.add_changes(tx, written)
         done += written
         news = [one for one in news if one.key in refused]
+        never_left = [one for each in news for one in _never_left(each, known)]
+        if never_left:
+            await receipts.found(tx, never_left)
         for key in refused:
             del at_hand[key]
     tx.changed(done)
@@ -91,18 +95,31 @@ def _late_answers(change: Change, known: Mapping[Key, Stored]) -> list[LostAnswe
     return late
 
 
+def _never_left(news: News, known: Mapping[Key, Stored]) -> list[LostAnswer]:
+    """An attempt that was called lost, if anything, while its node knew that it had never begun. That leaves no entry."""
+    sent = known.get(news.key)
+    match news.event:
+        case Settled(attempt=attempt, step=step, outcome=NotSent()) if sent and sent.message.attempt == attempt:
+            return _as_lost(sent, attempt, step)
+    return []
+
+
 def _lost_answer(change: Change, known: Mapping[Key, Stored], entry: Entry, parts: int = 1) -> list[LostAnswer]:
-    """None, where no receipts come."""
     # Where the attempt went is known to who made it, though the message may have gone on since.
     sent = known.get(change.stored.key)
     if sent is None or sent.message.attempt != entry.attempt:
         sent = change.stored
-    (key, _, _, phone, before), step = sent, change.message.route[entry.step]
-    link = before.link if entry.step == before.step else step.link
-    if link is None or not step.channel.confirms_delivery:
+    return _as_lost(sent, entry.attempt, entry.step, parts)
+
+
+def _as_lost(sent: Stored, attempt: int, step: int, parts: int = 1) -> list[LostAnswer]:
+    """None, where no receipts come."""
+    (key, _, _, phone, before), of_step = sent, sent.message.route[step]
+    link = before.link if step == before.step else of_step.link
+    if link is None or not of_step.channel.confirms_delivery:
         return []
     recipient = before.address or phone.removeprefix("+")
-    return [LostAnswer(link, recipient, key, entry.attempt, entry.step, before.due_at_ms, parts)]
+    return [LostAnswer(link, recipient, key, attempt, step, before.due_at_ms, parts)]
 
 
 async def _with_addresses(tx: Transaction, at_hand: Mapping[Key, Stored], news: Sequence[News]) -> Mapping[Key, Stored]:

@@ -8,6 +8,7 @@ from itertools import count
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from cascade.channels.base import Heard
 from cascade.core.attempt import AnswerLost, NotSent, Outcome, Retry
@@ -20,11 +21,14 @@ from cascade.core.timeline import Mark
 from cascade.core.words import Channel, Reason
 from cascade.engine import dispatcher, ownership, receiver, recorder, timekeeper, worker
 from cascade.engine.ownership import Lease
+from cascade.engine.receiver import ADOPT_MS
 from cascade.engine.worker import LinkSetup, Worker
-from cascade.store import nodes
+from cascade.store import messages, nodes, receipts
 from cascade.store.database import Database, Reader, Transaction
+from cascade.store.messages import Change
 from cascade.store.postgres import PostgresDatabase
-from store.given import HOUR_MS, T0, add, counts, load, new, put, queued, record, urgent
+from cascade.store.receipts import LostAnswer
+from store.given import HOUR_MS, T0, add, counts, key, load, new, put, queued, record, urgent, waiting_for_a_lock
 
 from .running import eventually
 from .transport import FakeTransport, accept
@@ -466,3 +470,28 @@ async def test_what_was_given_back_unknown_to_us_is_not_given_back_twice(
 async def living(database: Database) -> list[int]:
     async with database.reading() as reader:
         return [node.id for node in (await nodes.standing(reader))[0]]
+
+
+async def test_receipts_that_are_given_to_lost_answers_and_late_records_of_those_do_not_lock_each_other_out(
+    client: Database,
+) -> None:
+    """Of each the messages come first, in the order of their keys, whatever the order of their receipts."""
+    lost = [LostAnswer(SMS, recipient, key(n), 1, 0, T0 - ADOPT_MS) for n, recipient in ((1, "2"), (2, "1"))]
+    for number in (1, 2):
+        await put(client, number, queued(state=State.WAITING, attempt=1, tries=1))
+    async with client.transaction() as tx:
+        await receipts.add_lost(tx, lost)
+        given = [Receipt(f"id {one.recipient}", ReceiptState.DELIVERED, recipient=one.recipient) for one in lost]
+        await receipts.add(tx, SMS, given, T0 - ADOPT_MS)
+    working = receiver.Receiver(client, recorder.Recorder(client), lambda: T0)
+    with capture_logs() as logs:
+        async with client.transaction() as tx:
+            first, second = [(await messages.load(tx, [key(n)]))[key(n)] for n in (1, 2)]
+            await messages.change(tx, [Change(first, first.message, [], T0)])
+            taking = asyncio.create_task(working._work())
+            await waiting_for_a_lock(client)
+            await messages.change(tx, [Change(second, second.message, [], T0)])
+            await receipts.found(tx, lost)
+        assert await taking == 2
+    assert logs == []
+    assert (await load(client, 1)).message.state is State.WAITING  # the receipts wait for their ids

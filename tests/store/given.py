@@ -1,5 +1,6 @@
 """Messages to store: plain ones, of which a test names only what it is about."""
 
+import asyncio
 from typing import Any
 
 from cascade.core.message import Message, State, Status
@@ -20,6 +21,7 @@ VIBER = Step(Channel.VIBER_BOT, "viber_bot.1", 60)
 SMS = Step(Channel.SMS, "sms.smpp", None)
 ROUTE: Route = (VIBER, SMS)
 BULK = Lane(1, "sms.smpp", False)
+PATIENCE_S = 5.0
 URGENT = Lane(1, "sms.smpp", True)
 
 
@@ -109,3 +111,17 @@ def numbers(claimed: list[Claimed]) -> list[int]:
 async def counts(reader: Reader) -> dict[State, int]:
     """How many messages are in each state."""
     return {State(state): count for state, count in await reader.rows("SELECT state, count(*) FROM message GROUP BY 1")}
+
+
+async def waiting_for_a_lock(database: Database, count: int = 1) -> None:
+    """Return when so many of our connections wait for a row that another holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            async with database.reading() as reader:
+                [(waiting,)] = await reader.rows(
+                    "SELECT count(*) FROM pg_stat_activity"
+                    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                )
+            if waiting >= count:
+                return
+            await asyncio.sleep(0.005)

@@ -35,11 +35,27 @@ from cascade.store.postgres import SETTINGS, PostgresDatabase, shown, translate
 from cascade.store.versions import HEAD
 from cascade.store.webhooks import Format, Webhook
 
-from .given import BULK, T0, URGENT, add, change, claim, counts, key, load, new, numbers, queued, record, urgent
+from .given import (
+    BULK,
+    PATIENCE_S,
+    T0,
+    URGENT,
+    add,
+    change,
+    claim,
+    counts,
+    key,
+    load,
+    new,
+    numbers,
+    queued,
+    record,
+    urgent,
+    waiting_for_a_lock,
+)
 
 Open = Callable[[], Awaitable[PostgresDatabase]]
 CONNECTIONS = 8
-PATIENCE_S = 5.0
 
 
 @pytest.fixture
@@ -89,6 +105,7 @@ SEARCHES: dict[str, str | Statement] = {
     "change": messages.writing(EVERY_FIELD)[0],
     "change of place": messages.writing(frozenset({"state", "link", "due_at_ms"}))[0],
     "load": messages.LOAD,
+    "hold": messages.HOLD,
     "past deadline": messages.PAST_DEADLINE,
     "next deadline": messages.NEXT_DEADLINE,
     "waiting for link": messages.WAITING_FOR_LINK,
@@ -240,20 +257,6 @@ async def test_of_two_decisions_at_once_the_later_is_refused(node: Open) -> None
         await waiting_for_a_lock(first)
     assert await late == [key(1)]
     assert (await load(first, 1)).message.attempt == 1
-
-
-async def waiting_for_a_lock(database: Database, count: int = 1) -> None:
-    """Return when so many of our connections wait for a row that another holds."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            async with database.reading() as reader:
-                [(waiting,)] = await reader.rows(
-                    "SELECT count(*) FROM pg_stat_activity"
-                    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-                )
-            if waiting >= count:
-                return
-            await asyncio.sleep(0.005)
 
 
 async def test_sets_that_overlap_in_another_order_do_not_lock_each_other_out(node: Open) -> None:

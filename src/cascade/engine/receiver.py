@@ -16,7 +16,7 @@ from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
 from cascade.engine.recorder import Recorder
 from cascade.engine.supervision import wait
-from cascade.store import inbound, receipts
+from cascade.store import inbound, messages, receipts
 from cascade.store.database import Database, Transaction
 from cascade.store.receipts import InboxReceipt, SentPart
 
@@ -146,6 +146,17 @@ class Receiver:
             unmatched = {(one.link, one.receipt.provider_id) for one in inbox} - parts.keys()
             # Viber sends receipts for both directions: one of what a person wrote to us says nothing of what we sent.
             theirs = await inbound.known(tx, unmatched) if unmatched else set()
+            if self._database.is_shared:
+                orphans = [
+                    one
+                    for one in inbox
+                    if (one.link, one.receipt.provider_id) in unmatched - theirs
+                    and now_ms - one.received_at_ms >= ADOPT_MS
+                ]
+                if orphans:
+                    # Before their lost answers, as who writes a late answer down does: or the two lock each other out.
+                    wanted = {part.key for part in parts.values()} | await receipts.may_adopt(tx, orphans)
+                    await messages.hold(tx, wanted)
             news = []
             done = [one.id for one in inbox if (one.link, one.receipt.provider_id) in theirs]
             again = []

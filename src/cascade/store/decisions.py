@@ -96,7 +96,7 @@ def _late_answers(change: Change, known: Mapping[Key, Stored]) -> list[LostAnswe
 
 
 def _never_left(news: News, known: Mapping[Key, Stored]) -> list[LostAnswer]:
-    """An attempt that was called lost, if anything, while its node knew that it had never begun. That leaves no entry."""
+    """An attempt that was called lost, if anything, while its node knew that it never left. That leaves no entry."""
     sent = known.get(news.key)
     match news.event:
         case Settled(attempt=attempt, step=step, outcome=NotSent()) if sent and sent.message.attempt == attempt:

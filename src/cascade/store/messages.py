@@ -178,6 +178,9 @@ LOAD = f"""
     SELECT {STATE_COLUMNS} FROM message WHERE account_id = ? AND id IN (*)
 """  # noqa: S608
 
+# PostgreSQL's, in the order in which `change` writes them.
+HOLD = "SELECT id FROM message WHERE account_id = ? AND id = ANY(?) ORDER BY id FOR UPDATE"
+
 LOAD_WHOLE = f"""
     SELECT {STATE_COLUMNS}, sender, text, extras FROM message WHERE account_id = ? AND id IN (*)
 """  # noqa: S608
@@ -460,6 +463,12 @@ async def load(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:
             stored = _stored(row)
             found[stored.key] = stored
     return found
+
+
+async def hold(tx: Transaction, keys: Iterable[Key]) -> None:
+    """Let nobody else change these until the end of the transaction. PostgreSQL's, where there are other nodes."""
+    for account_id, ids in _by_account(sorted(keys)):
+        await tx.rows(HOLD, (account_id, ids))
 
 
 async def load_whole(reader: Reader, keys: Iterable[Key]) -> list[Claimed]:

@@ -225,6 +225,15 @@ async def found(tx: Transaction, late: Sequence[LostAnswer]) -> None:
     await tx.many(FOUND, [(link, recipient, key.id, attempt) for link, recipient, key, attempt, *_ in late])
 
 
+async def may_adopt(reader: Reader, orphans: Iterable[InboxReceipt]) -> set[Key]:
+    """The messages that `adopt` would give these receipts to."""
+    found: set[Key] = set()
+    for _, link, receipt, received_at_ms in orphans:
+        rows = await reader.rows(_NEWEST_LOST, (link, receipt.recipient, received_at_ms))
+        found.update(Key(*row[:2]) for row in rows[:1])
+    return found
+
+
 async def adopt(tx: Transaction, link: str, receipt: Receipt, received_at_ms: int) -> SentPart | None:
     """Give a receipt that matches nothing to the latest attempt to its recipient, of those sent before it came, whose
     answer was lost. The latest: what came before a repeat was sent has long been given to the attempt before. While the

@@ -226,7 +226,12 @@ ANSWERS = {  # what the provider does, what the attempt comes to
     "200 with an id of nothing": (answering(200, '{"id": ""}'), AnswerLost()),
     "200 with an id too long for any": (answering(200, f'{{"id": "{"7" * 256}"}}'), AnswerLost()),
     "400 with a reason that is no text": (answering(400, '{"why": ["a"]}'), Rejected(Reason.UNKNOWN_RECIPIENT)),
-    "404 that is no JSON": (answering(404, "not here"), REFUSED),
+    "401 with nothing": (answering(401, ""), Rejected(Reason.MISCONFIGURED)),
+    "402 with nothing": (answering(402, ""), Rejected(Reason.NO_CREDIT)),
+    "403 of a proxy before it": (answering(403, "<html>"), Rejected(Reason.MISCONFIGURED)),
+    "404 of another server": (answering(404, "not here"), Rejected(Reason.MISCONFIGURED)),
+    "407 of a proxy before it": (answering(407, "<html>"), Rejected(Reason.MISCONFIGURED)),
+    "400 that is no JSON": (answering(400, "<html>"), REFUSED),
     "400 over 256 KB": (answering(400, HUGE), REFUSED),
 }
 

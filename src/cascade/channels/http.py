@@ -49,6 +49,15 @@ MAX_ID = 255
 BOM = b"\xef\xbb\xbf"
 PASSING = frozenset({408, 425})
 """Not taken, and nobody's fault: a server too busy to read, or one that ended a connection that our request crossed."""
+UNREADABLE = {
+    401: Reason.MISCONFIGURED,
+    402: Reason.NO_CREDIT,
+    403: Reason.MISCONFIGURED,
+    404: Reason.MISCONFIGURED,  # another path, or another server, than the provider's
+    405: Reason.MISCONFIGURED,
+    407: Reason.MISCONFIGURED,
+}
+"""What a refusal means whose words are not the provider's: of the link, by its number alone."""
 SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 """Of a link that is told to slow down, until one message is tried again."""
@@ -668,7 +677,7 @@ def _unreadable(response: HttpResponse, how: str) -> Outcome:
         return AnswerLost(detail)
     if response.status == 429:
         return Retry(Reason.THROTTLED, detail=detail)
-    return Rejected(Reason.PROVIDER_REFUSED, detail)
+    return Rejected(UNREADABLE.get(response.status, Reason.PROVIDER_REFUSED), detail)
 
 
 def _is_passing(response: HttpResponse) -> bool:

@@ -57,6 +57,23 @@ def test_compact_folded_and_listed_headers_are_read() -> None:
     assert uri_of(message.headers.first("from") or "") == "sip:+380441234567@gw"
 
 
+URIS = {  # a Contact, where its BYE goes
+    "in brackets": ("<sip:a@b;transport=udp>;expires=5", "sip:a@b;transport=udp"),
+    "bare": ("sip:a@b;expires=5", "sip:a@b"),
+    "a name with a bracket": ('"a <b" <sip:a@b>', "sip:a@b"),
+    "no end": ("<sip:a@b", None),
+    "everything": ("*", None),
+    "two words": ("<sip:a@b c>", None),
+    "a tab, which would end it": ("<sip:a@b\tc>", None),
+    "a space beyond ASCII, which some would take for an end": ("<sip:a@b\u00a0c>", None),
+}
+
+
+@pytest.mark.parametrize(("contact", "uri"), URIS.values(), ids=URIS)
+def test_where_a_call_that_was_answered_is_ended(contact: str, uri: str | None) -> None:
+    assert uri_of(contact) == uri
+
+
 REFUSED = {
     "nothing": b"",
     "no end of the headers": HEAD,

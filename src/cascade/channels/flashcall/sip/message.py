@@ -39,6 +39,7 @@ _STATUS = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE)
 _REQUEST = re.compile(r"([A-Za-z0-9.!%*_+`'~-]+) (\S+) SIP/2\.0", re.IGNORECASE)
 _CSEQ = re.compile(r"([0-9]{1,10})\s+(\S+)")
 _VIA = re.compile(r"SIP\s*/\s*2\.0\s*/\s*(\S+)\s+([^;\s]+)\s*(.*)", re.IGNORECASE | re.DOTALL)
+_URI = re.compile(r"[!-~]*:[!-~]*")
 _FORBIDDEN = re.compile(r"[\r\n\0]")
 
 
@@ -205,14 +206,15 @@ def tag_of(value: str) -> str | None:
 
 
 def uri_of(value: str) -> str | None:
-    """The URI of a From, To, Contact or Route, out of its angle brackets; None where there is none."""
+    """The URI of a From, To, Contact or Route, out of its angle brackets; None where there is none that can stand in
+    a request's first line."""
     opened = next((place for place, char in _unquoted_chars(value) if char == "<"), None)
     if opened is None:
         uri = value.partition(";")[0].strip()
     else:
         uri, closed, _ = value[opened + 1 :].partition(">")
         uri = uri.strip() if closed else ""
-    return uri if ":" in uri and not _FORBIDDEN.search(uri) and " " not in uri else None
+    return uri if _URI.fullmatch(uri) else None
 
 
 def user_of(uri: str) -> str | None:

@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 
 from api.doors import opened
+from cascade.core.words import Reason
+from cascade.settings import Retention
 from programs import program
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "alerts.yaml"
 DASHBOARD = DEPLOY / "grafana" / "cascade.json"
-OPERATIONS = DEPLOY.parent / "docs" / "observability.md"
+WATCHING = DEPLOY.parent / "docs" / "observability.md"
+ON_DUTY = DEPLOY.parent / "docs" / "operations.md"
+SOURCE = DEPLOY.parent / "src" / "cascade"
+LOGGED = re.compile(r'log\.(\w+)\(\s*"([a-z_]+)"')
 NAMED = re.compile(r"\b((?:cascade|process)_[a-z_]+)\b")
 ONE_VALUE = re.compile(r"\b(cascade_[a-z_]+)\{([a-z]+=\"[a-z]+\")\}")
 TYPED = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
@@ -38,7 +43,7 @@ async def test_every_metric_named_exists_and_every_one_of_ours_is_explained(tmp_
         assert len(named) > 5
         assert named - known == set(), source
     ours = {name for name in known if name.startswith("cascade_") and not name.endswith(("_created", "_sum", "_count"))}
-    assert ours - set(NAMED.findall(OPERATIONS.read_text())) == set()
+    assert ours - set(NAMED.findall(WATCHING.read_text())) == set()
 
 
 def test_a_counter_of_which_a_rule_wants_one_value_is_there_before_it_counts() -> None:
@@ -51,6 +56,18 @@ def test_a_counter_of_which_a_rule_wants_one_value_is_there_before_it_counts() -
         f"{name}{{{label}}}" for name, label in wanted if not re.search(f"^{name}{{.*{label}", fresh, re.MULTILINE)
     ]
     assert missing == []
+
+
+def test_the_page_for_who_is_on_duty_names_every_error_of_the_log_and_no_event_that_there_is_not() -> None:
+    """The sandbox has no operator."""
+    modules = [path.read_text() for path in SOURCE.rglob("*.py") if "sandbox" not in path.parts]
+    logged = {found for module in modules for found in LOGGED.findall(module)}
+    rows = [line for line in ON_DUTY.read_text().splitlines() if line.startswith("| `")]
+    told = {word for line in rows for word in re.findall("`([a-z]+_[a-z_]+)`", line.split("|")[1])}
+    errors = {event for level, event in logged if level in ("error", "exception")}
+    assert errors - told == set()
+    others = {*Retention.model_fields, *Reason}
+    assert told - {event for _, event in logged} - others == set()
 
 
 def test_panels_lie_beside_each_other_on_the_dashboard() -> None:

@@ -7,9 +7,10 @@ import orjson
 import pytest
 import telegram
 from aiogram import types
+from aiohttp import web
 
 from cascade.channels.base import Callback
-from cascade.channels.http import HttpRequest, HttpResponse
+from cascade.channels.http import HttpRequest, HttpResponse, HttpTransport
 from cascade.channels.telegram_bot import TelegramBot, heard
 from cascade.core.attempt import Attempt
 from cascade.core.content import Button, Content, Media
@@ -131,6 +132,7 @@ def test_the_webhook_is_asked_for_as_the_judge_would() -> None:
     assert 1 <= len(fields["secret_token"]) <= 256
     assert fields["secret_token"].isalnum()
     assert fields["secret_token"] != TelegramBot(Secret("1:other")).webhook_secret
+    assert set(fields["allowed_updates"]) == {"message", "callback_query", "my_chat_member"}
     assert set(fields["allowed_updates"]) <= set(telegram.Update.ALL_TYPES)
     assert "AAH" not in fields["secret_token"]
 
@@ -140,6 +142,33 @@ def test_what_is_no_update_is_malformed() -> None:
         headers = {"x-telegram-bot-api-secret-token": BOT.webhook_secret}
         with pytest.raises(MalformedCallbackError):
             BOT.hear(Callback("POST", "https://gateway.example", headers, body))
+
+
+async def test_the_longest_texts_in_a_burst_hold_up_no_poll() -> None:
+    """Telegram writes each Cyrillic letter as six octets, and repeats what is answered: 100 such are ten megabytes."""
+    long = {"message_id": 42, "date": 1, "chat": {"id": 1, "type": "private"}, "from": {"id": 1}, "text": "я" * 4_096}
+    pending = [{"update_id": number, "message": long | {"reply_to_message": long}} for number in range(1, 101)]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        after = [update for update in pending if update["update_id"] >= asked.get("offset", 0)]
+        return web.json_response({"ok": True, "result": after[: asked.get("limit", 100)]})  # ASCII alone, as Telegram's
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    bot = TelegramBot(Secret("1:a"), f"http://127.0.0.1:{runner.addresses[0][1]}")
+    transport = HttpTransport(bot, "telegram_bot.1")
+    heard_ids: list[str] = []
+    offset = None
+    while (polled := bot.polled(await transport.fetch(bot.poll_request(offset)))).next is not None:
+        heard_ids += [one.id for one in polled.heard.inbound]
+        offset = polled.next
+    assert heard_ids == [f"update:{number}" for number in range(1, 101)]
+    await transport.stop(0)
+    await runner.cleanup()
 
 
 def test_one_poll_brings_many_and_confirms_them_with_the_next() -> None:

@@ -221,7 +221,10 @@ class Polled:
 
 @runtime_checkable
 class Polls(Protocol):
-    """An adapter whose provider can be asked for news, where it has no way to call us."""
+    """An adapter whose provider can be asked for news, where it has no way to call us. `most_polled_bytes`: how long an
+    answer may be. One that is longer would be asked for again and again."""
+
+    most_polled_bytes: ClassVar[int]
 
     def before_polls(self) -> HttpRequest:
         """What must be said first, and again after a problem."""
@@ -283,6 +286,8 @@ class HttpTransport:
     def __init__(self, adapter: HttpAdapter, link: str, settings: HttpSettings = HttpSettings()) -> None:
         self.adapter = adapter
         self.capabilities = adapter.capabilities
+        if isinstance(adapter, Polls):
+            settings = replace(settings, max_answer_bytes=max(settings.max_answer_bytes, adapter.most_polled_bytes))
         self._settings = settings
         self._log = log.bind(link=link)
         values = (getattr(adapter, each.name) for each in fields(adapter))

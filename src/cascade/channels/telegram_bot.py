@@ -48,6 +48,8 @@ NO_PREVIEW: dict[str, Any] = {"is_disabled": True}
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a name
 UPDATES = ("message", "callback_query", "my_chat_member")
 POLL_S = 10  # less than a request may take
+POLL_LIMIT = 20
+"""Updates a look. One may have 100 KB: two texts of 4,096 letters, six octets each, with what stands under them."""
 TAP = "tap:"  # how the id of a tap begins; the rest is the callback query's own
 GONE = frozenset({"kicked", "left"})
 ASK_TEXT = "To get our messages here, please share your phone number."
@@ -93,6 +95,7 @@ class TelegramBot:
     thanks_text: str = THANKS_TEXT
 
     capabilities: ClassVar[Capabilities] = Capabilities(Channel.TELEGRAM_BOT, has_receipts=False)
+    most_polled_bytes: ClassVar[int] = POLL_LIMIT * 100 * 1024
 
     def fits(self, content: Content, type: MessageType) -> Reason | None:  # noqa: A002 - the word of the house
         if type is MessageType.FLASHCALL:
@@ -173,7 +176,7 @@ class TelegramBot:
         return self._call("deleteWebhook", {})
 
     def poll_request(self, next: int | None) -> HttpRequest:  # noqa: A002
-        fields: dict[str, Any] = {"timeout": POLL_S, "allowed_updates": UPDATES}
+        fields: dict[str, Any] = {"timeout": POLL_S, "limit": POLL_LIMIT, "allowed_updates": UPDATES}
         return self._call("getUpdates", fields if next is None else fields | {"offset": next})
 
     def polled(self, response: HttpResponse) -> Polled:

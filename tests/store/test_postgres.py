@@ -1,9 +1,11 @@
 """What is PostgreSQL's own: several nodes at once on one store, and a server that goes away."""
 
 import asyncio
+import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 import asyncpg
 import pytest
@@ -30,6 +32,7 @@ from cascade.store import postgres as engine
 from cascade.store.database import Database, Statement
 from cascade.store.deliveries import State as DeliveryState
 from cascade.store.deliveries import Tried
+from cascade.store.ids import first_id
 from cascade.store.messages import Change, Key
 from cascade.store.postgres import SETTINGS, PostgresDatabase, shown, translate
 from cascade.store.versions import HEAD
@@ -190,6 +193,49 @@ async def explain(url: str, statement: str | Statement, before: str = "") -> str
     finally:
         await connection.close()
     return "\n".join(line for (line,) in rows)
+
+
+# An event of each of 10,000 messages, told to one webhook.
+MANY = (
+    """
+    INSERT INTO event SELECT 1, 'msg_' || lpad(to_hex(n), 12, '0'),
+        decode(lpad(to_hex(n), 12, '0') || repeat('0', 20), 'hex'), 'message.delivered', '{}', n
+    FROM generate_series(1, 10000) AS n
+    """,
+    """
+    INSERT INTO delivery (account_id, webhook_id, event_id, message_id, state, due_at_ms)
+    SELECT account_id, 'wh', id, message_id, 'delivered', 0 FROM event
+    """,
+    "ANALYZE",
+)
+PAGES = {
+    "old ones": (deliveries.LIST[None], (1, "wh", deliveries.first_id_at(2_000), 50)),
+    "of a message": (deliveries.LIST_OF_ALL, (1, first_id(2_000), 1, 1, 50)),
+    "of a message and a webhook": (
+        deliveries.LIST_OF_MESSAGE,
+        (1, first_id(2_000), 1, "wh", deliveries.AFTER_ALL, None, 50),
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "parameters"), PAGES.values(), ids=PAGES.keys())
+async def test_a_page_of_deliveries_costs_what_it_shows(
+    postgres: PostgresDatabase, postgres_url: str, statement: str, parameters: Sequence[object]
+) -> None:
+    """However many newer ones there are."""
+    connection = await asyncpg.connect(postgres_url)
+    for one in MANY:
+        await connection.execute(one)
+    await connection.close()
+    async with postgres.cold_reading() as reader:
+        [(plan,)] = await reader.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+    assert most_read(json.loads(plan)[0]["Plan"]) <= 50
+
+
+def most_read(node: dict[str, Any]) -> float:
+    """Rows that a step of the plan, or one below it, looked at."""
+    rows: float = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    return max([rows, *map(most_read, node.get("Plans", []))])
 
 
 async def test_a_value_that_does_not_fit_is_no_store_away(postgres: PostgresDatabase) -> None:

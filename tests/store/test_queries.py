@@ -12,7 +12,7 @@ from cascade.core.message import Message, State, Status
 from cascade.core.words import Channel, MessageType
 from cascade.store import batches, ids, messages, queries, subscribers, tags
 from cascade.store.batches import BatchNumbers
-from cascade.store.database import Database
+from cascade.store.database import Database, Statement
 from cascade.store.eras import ERA_MESSAGES, ERA_MS, Eras
 from cascade.store.ids import first_id, new_ids
 from cascade.store.messages import Change, Key, NewMessage
@@ -138,7 +138,8 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     await opened.close()
 
 
-def plan(store: SqliteDatabase, statement: str, parameters: Sequence[Any]) -> list[str]:
+def plan(store: SqliteDatabase, statement: str | Statement, parameters: Sequence[Any]) -> list[str]:
+    statement = statement if isinstance(statement, str) else statement.sqlite
     return [row[3] for row in store._writer.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
 
 

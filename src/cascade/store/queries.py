@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from cascade.core.message import Status
 from cascade.core.words import Channel, MessageType
-from cascade.store.database import Reader, Row
+from cascade.store.database import Reader, Row, Statement
 from cascade.store.eras import ERA_MS
 from cascade.store.ids import LATEST_MS, at_ms, first_id
 
@@ -107,6 +107,7 @@ ERAS = """
         SELECT (SELECT max(era) FROM message WHERE account_id = ? AND era < present.era)
         FROM present WHERE present.era > ?)
 """
+ERA_BY_ERA, OF_ERA = "present CROSS JOIN message", "message.era = present.era"
 ERAS_OF = f"{ERAS} SELECT era FROM present WHERE era IS NOT NULL"  # noqa: S608
 LANES = """
     SELECT link, is_urgent, count(*), min(due_at_ms) FROM message
@@ -142,13 +143,13 @@ async def find(reader: Reader, account_id: int, wanted: Filter, before_id: bytes
     return [Summary(*row) for row in await reader.rows(statement, parameters)]
 
 
-def find_statement(account_id: int, wanted: Filter, before_id: bytes | None, limit: int) -> tuple[str, list[Any]]:
+def find_statement(account_id: int, wanted: Filter, before_id: bytes | None, limit: int) -> tuple[Statement, list[Any]]:
     end = first_id(wanted.to_ms)
     end = end if before_id is None else min(end, before_id)
     before, tables, conditions, parameters = _source(account_id, wanted, end, is_tagged=wanted.tag is not None)
     id_ = "message.id" if wanted.tag is None else "tagged.message_id"
     statement = f"{before} SELECT {COLUMNS} FROM {tables} WHERE {conditions} ORDER BY {id_} DESC LIMIT ?"  # noqa: S608
-    return statement, [*parameters, limit]
+    return _of_each_engine(statement), [*parameters, limit]
 
 
 async def by_ids(reader: Reader, account_id: int, ids: Sequence[bytes]) -> dict[bytes, Summary]:
@@ -185,7 +186,7 @@ async def sums(
 
 def sums_statement(
     account_id: int, wanted: Filter, *, interval_ms: int, by: Sequence[str], limit: int
-) -> tuple[str, list[Any]]:
+) -> tuple[Statement, list[Any]]:
     is_tagged = wanted.tag is not None or "tag" in by
     before, tables, conditions, parameters = _source(account_id, wanted, first_id(wanted.to_ms), is_tagged=is_tagged)
     begins = f"message.accepted_at_ms / {interval_ms:d} * {interval_ms:d}"
@@ -195,7 +196,7 @@ def sums_statement(
         f"{before} SELECT {', '.join([begins, *(DIMENSIONS[name] for name in by)])}, {SUMS} "  # noqa: S608
         f"FROM {tables} WHERE {conditions} GROUP BY {groups} ORDER BY {order} LIMIT ?"
     )
-    return statement, [*parameters, limit]
+    return _of_each_engine(statement), [*parameters, limit]
 
 
 async def waiting(reader: Reader, account_id: int) -> list[Waiting]:
@@ -268,10 +269,10 @@ def _source(account_id: int, wanted: Filter, end: bytes, *, is_tagged: bool) -> 
             ("tagged.message_id >= ? AND tagged.message_id < ?", first_id(wanted.from_ms), end),
         ]
     elif wanted.phone is not None or wanted.tracking_id is not None:
-        before, tables = ERAS, "present CROSS JOIN message"
+        before, tables = ERAS, ERA_BY_ERA
         parameters = [account_id, at_ms(end), account_id, wanted.from_ms - ERA_MS]
         chosen += [
-            ("message.era = present.era",),
+            (OF_ERA,),
             # By the time and not by the id alone: SQLite would take the index of ids, and not that of the phones.
             ("message.accepted_at_ms >= ?", wanted.from_ms),
             ("(message.accepted_at_ms, message.id) < (?, ?)", at_ms(end), end),
@@ -290,6 +291,15 @@ def _source(account_id: int, wanted: Filter, end: bytes, *, is_tagged: bool) -> 
             chosen.append((f"{column} = ?", value))
     conditions = " AND ".join(condition for condition, *_ in chosen)
     return Source(before, tables, conditions, parameters + [value for _, *values in chosen for value in values])
+
+
+def _of_each_engine(statement: str) -> Statement:
+    """PostgreSQL is given the eras as one list. Era by era it believes that a small account has one message in each (it
+    does not know that an era is one account's), and would as soon look for a phone by the index of tracking ids."""
+    at_once = statement.replace(ERA_BY_ERA, "message").replace(
+        OF_ERA, "message.era = ANY(ARRAY(SELECT era FROM present))"
+    )
+    return Statement(statement, at_once)
 
 
 def _sums(row: Row, dimensions: int) -> Sums:

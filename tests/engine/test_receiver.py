@@ -16,7 +16,7 @@ from cascade.core.message import Message, State, Status
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel
-from cascade.engine import metrics, receiver
+from cascade.engine import metrics, receiver, recorder
 from cascade.engine.receiver import ADOPT_MS
 from cascade.store import decisions, messages, receipts
 from cascade.store.database import Reader
@@ -214,6 +214,44 @@ async def test_a_receipt_for_what_the_person_wrote_to_us_proves_nothing(engine: 
     await engine.receive("their-id", link="viber_bot.1", recipient="abc=")
     engine.pass_ms(ADOPT_MS)
     await engine.pass_until(engine.has_empty_inbox, step_ms=10)
+    assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.UNKNOWN]
+
+
+async def lost_before(engine: Engine) -> FakeTransport:
+    """An attempt whose answer was lost; then another message to the same person goes out, and its receipt comes."""
+    sms = FakeTransport(answer=lambda attempt: AnswerLost())
+    await engine.start(sms=sms)
+    await engine.add(new(1))
+    await engine.until_state(1, State.WAITING)
+    sms.answer = None
+    await engine.add(new(2)._replace(phone=phone(1)))
+    await eventually(lambda: len(sms.open) == 1)
+    await engine.receive("2.1", recipient=RECIPIENT)
+    return sms
+
+
+async def test_a_receipt_is_given_to_no_lost_answer_while_another_message_to_the_person_is_on_the_wire(
+    engine: Engine,
+) -> None:
+    sms = await lost_before(engine)
+    await engine.pass_until(lambda: engine.is_postponed(T0 + ADOPT_MS))
+    assert len(await engine.inbox()) == 1
+    sms.settle_all(accept)
+    await engine.pass_until(lambda: engine.is_at(2, State.FINAL))
+    assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.UNKNOWN]
+    assert [mark for mark, _, _ in await engine.entries(2)] == [Mark.ACCEPTED, Mark.DELIVERED]
+
+
+async def test_nor_while_its_answer_is_not_written_down(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "STORE_RETRY_S", 0.1)
+    sms = await lost_before(engine)
+    engine.store.is_away = True
+    refused = engine.store.refused
+    sms.settle_all(accept)
+    await eventually(lambda: engine.store.refused > refused)
+    engine.store.is_away = False
+    engine.pass_ms(ADOPT_MS)
+    await engine.pass_until(lambda: engine.is_at(2, State.FINAL))
     assert [mark for mark, _, _ in await engine.entries(1)] == [Mark.UNKNOWN]
 
 

@@ -42,7 +42,8 @@ Decide = Callable[[Transaction, str, Sequence[Receipt]], Awaitable[Sequence[Rece
 
 
 class Receiver:
-    """`recorder` is about to write down the answers of this process. `share` is this node's part of the inbox."""
+    """`recorder` is about to write down the answers of this process. `share` is this node's part of the inbox.
+    `is_sending_to`: whether this process has an attempt on the wire, by that link and to that recipient."""
 
     def __init__(
         self,
@@ -50,11 +51,13 @@ class Receiver:
         recorder: Recorder,
         now_ms: Callable[[], int],
         share: Callable[[], Share] = lambda: ALONE,
+        is_sending_to: Callable[[str, str], bool] = lambda link, recipient: False,
     ) -> None:
         self._database = database
         self._recorder = recorder
         self._now_ms = now_ms
         self._share = share
+        self._is_sending_to = is_sending_to
         self._news = asyncio.Event()
         self._idle_from_s = 0.0
 
@@ -166,7 +169,7 @@ class Receiver:
                 age_ms = now_ms - received_at_ms
                 part = parts.get((link, receipt.provider_id))
                 is_proof = False
-                if part is None and age_ms >= ADOPT_MS:
+                if part is None and age_ms >= ADOPT_MS and not self._may_be_awaited(link, receipt):
                     part = await receipts.adopt(tx, link, receipt, received_at_ms)
                     is_proof = part is not None and part.part == 0
                 if part is not None:
@@ -185,6 +188,11 @@ class Receiver:
             await receipts.postpone(tx, again)
             await decisions.apply(tx, news, {})
             await receipts.done(tx, done)
+
+    def _may_be_awaited(self, link: str, receipt: Receipt) -> bool:
+        """Whether an attempt to the same recipient is under way: it may be that one's, and no lost answer's."""
+        to = receipt.recipient
+        return to is not None and (self._is_sending_to(link, to) or self._recorder.holds_of(link, to))
 
 
 async def _leave(tx: Transaction, link: str, some: Sequence[Receipt]) -> Sequence[Receipt]:

@@ -97,6 +97,10 @@ class Recorder:
             for result in reversed(self._waiting)
         )
 
+    def holds_of(self, link: str, recipient: str) -> bool:
+        """Whether an attempt to this recipient has settled so."""
+        return any(result.link == link and result.stored.recipient == recipient for result in self._waiting)
+
     async def written(self) -> None:
         """Return when everything that has settled by now is written, whatever settles meanwhile."""
         if self._waiting:

@@ -114,12 +114,11 @@ def _lost_answer(change: Change, known: Mapping[Key, Stored], entry: Entry, part
 
 def _as_lost(sent: Stored, attempt: int, step: int, parts: int = 1) -> list[LostAnswer]:
     """None, where no receipts come."""
-    (key, _, _, phone, before), of_step = sent, sent.message.route[step]
+    before, of_step = sent.message, sent.message.route[step]
     link = before.link if step == before.step else of_step.link
     if link is None or not of_step.channel.confirms_delivery:
         return []
-    recipient = before.address or phone.removeprefix("+")
-    return [LostAnswer(link, recipient, key, attempt, step, before.due_at_ms, parts)]
+    return [LostAnswer(link, sent.recipient, sent.key, attempt, step, before.due_at_ms, parts)]
 
 
 async def _with_addresses(tx: Transaction, at_hand: Mapping[Key, Stored], news: Sequence[News]) -> Mapping[Key, Stored]:

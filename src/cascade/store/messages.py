@@ -55,6 +55,11 @@ class Stored(NamedTuple):
     phone: str
     message: Message
 
+    @property
+    def recipient(self) -> str:
+        """Whom the present step is for, as receipts spell it."""
+        return self.message.address or self.phone.removeprefix("+")
+
 
 class Claimed(NamedTuple):
     """A message to send now, held until its deadline."""

@@ -38,6 +38,7 @@ ROOMS = {  # time after it opened: how many may pass, how long until it opens
     "just before the pause is over": (FIRST_PAUSE_MS - 1, 0, 1),
     "when the pause is over: a probe": (FIRST_PAUSE_MS, 1, 0),
     "long after: still one probe": (FIRST_PAUSE_MS * 1_000, 1, 0),
+    "when the clock was set back by an hour": (-3_600_000, 0, FIRST_PAUSE_MS),
 }
 
 
@@ -45,6 +46,11 @@ ROOMS = {  # time after it opened: how many may pass, how long until it opens
 def test_an_open_breaker(after_ms: int, room: int, wait_ms: int) -> None:
     breaker = after_failures(THRESHOLD)
     assert (breaker.room(T0 + after_ms), breaker.opens_in_ms(T0 + after_ms)) == (room, wait_ms)
+
+
+def test_a_clock_set_back_shuts_a_link_for_no_longer_than_its_pause() -> None:
+    breaker = after_failures(THRESHOLD)
+    assert [breaker.room(T0 - 3_600_000 + after_ms) for after_ms in (0, FIRST_PAUSE_MS)] == [0, 1]
 
 
 def test_nothing_passes_beside_the_probe() -> None:

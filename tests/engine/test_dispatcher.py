@@ -17,7 +17,7 @@ from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType, Reason
 from cascade.engine.breaker import FIRST_PAUSE_MS, THRESHOLD
 from cascade.store.messages import NewMessage
-from store.given import DAY_MS, MINUTE_MS, SMS, T0, VIBER, new, phone, queued, urgent
+from store.given import DAY_MS, HOUR_MS, MINUTE_MS, SMS, T0, VIBER, new, phone, queued, urgent
 
 from .running import Engine, eventually
 from .transport import FakeTransport, accept
@@ -452,6 +452,17 @@ async def test_while_a_link_is_down_its_messages_go_to_another_of_their_channel(
     await engine.pass_until(lambda: other.numbers == [1])
     assert await engine.entries(1) == [(Mark.MOVED, 0, Reason.PROVIDER_DOWN)]
     assert engine.clock.now_ms - T0 < MINUTE_MS  # long before its window is over
+
+
+async def test_so_they_do_when_the_clock_was_set_back_by_an_hour_meanwhile(engine: Engine) -> None:
+    dead, other = FakeTransport(window=0), FakeTransport()
+    await engine.start(sms=dead, other_sms=other)
+    await engine.add(new(1, TWO_LINKS))
+    await engine.pass_until(lambda: other.numbers == [1])
+    engine.pass_ms(-HOUR_MS)
+    await engine.add(new(2, TWO_LINKS._replace(due_at_ms=engine.clock.now_ms)))
+    await engine.pass_until(lambda: other.numbers == [1, 2])
+    assert engine.clock.now_ms < T0 - HOUR_MS + MINUTE_MS
 
 
 async def test_where_all_links_of_a_channel_are_down_nothing_moves(engine: Engine) -> None:

@@ -755,6 +755,23 @@ async def test_a_notifier_that_stops_is_handed_nothing_more(outbox: Outbox, clie
     assert len(client.requests) == 1
 
 
+@CLAIMED
+async def test_a_notifier_that_stops_while_it_waits_for_the_store_claims_nothing(
+    outbox: Outbox, client: Client
+) -> None:
+    """It would be sent when the lease is over, by whoever starts next."""
+    await outbox.listen()
+    await outbox.tell()
+    outbox.store.may_write.clear()
+    working = asyncio.create_task(outbox.notifier.work())
+    await eventually(lambda: outbox.store.held == 1)
+    await outbox.notifier.stop(1.0)
+    outbox.store.may_write.set()
+    await working
+    [delivery] = await outbox.deliveries()
+    assert (delivery.tries, delivery.due_at_ms <= outbox.clock.now_ms) == (0, True)
+
+
 # -- Disabling --------------------------------------------------------------------------------------------------------
 
 
@@ -922,6 +939,17 @@ async def test_what_falls_due_while_the_store_is_asked_is_not_forgotten(
         await outbox.notifier.work()
         await outbox.notifier.settled()
     assert outbox.notifier._due == {webhook.key: outbox.clock.now_ms}
+
+
+@CLAIMED
+async def test_a_clock_set_back_does_not_end_the_polls(outbox: Outbox, client: Client) -> None:
+    await outbox.listen()
+    await outbox.work()
+    outbox.clock.now_ms -= HOUR_S * 1000
+    outbox.store.on_deliveries_ready = lambda keys: None  # as if another node had added it
+    await outbox.tell()
+    await outbox.work()
+    assert len(client.requests) == 1
 
 
 async def test_old_events_are_forgotten(outbox: Outbox, client: Client) -> None:

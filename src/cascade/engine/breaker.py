@@ -30,10 +30,14 @@ class Breaker:
         """How many attempts may pass now; None: any number."""
         if self._opens_at_ms is None:
             return None
-        return 1 if now_ms >= self._opens_at_ms and not self._is_probing else 0
+        return 1 if not (self.opens_in_ms(now_ms) or self._is_probing) else 0
 
     def opens_in_ms(self, now_ms: int) -> int:
-        return 0 if self._opens_at_ms is None else max(self._opens_at_ms - now_ms, 0)
+        if self._opens_at_ms is None:
+            return 0
+        # A clock set back must not keep the link shut for as long.
+        self._opens_at_ms = min(self._opens_at_ms, now_ms + self._pause_ms)
+        return max(self._opens_at_ms - now_ms, 0)
 
     def sent(self) -> None:
         """Attempts went out. While open, that is the probe."""

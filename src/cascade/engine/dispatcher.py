@@ -444,8 +444,9 @@ class Dispatcher:
             self._stalled_at_ms = None
             self._swept.clear()
             return
-        if self._stalled_at_ms is None:
-            self._stalled_at_ms = now_ms
+        # Of a clock that was set back neither is to come.
+        self._stalled_at_ms = now_ms if self._stalled_at_ms is None else min(self._stalled_at_ms, now_ms)
+        self._swept_at_ms = min(self._swept_at_ms, now_ms)
         if now_ms - max(self._stalled_at_ms, self._swept_at_ms) < STALLED_CHECK_MS:
             return
         self._swept_at_ms = now_ms

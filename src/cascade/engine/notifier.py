@@ -161,7 +161,7 @@ class Notifier:
         """Record what ended, begin what is due; how long to sleep in seconds if nothing happens."""
         now_ms = self._now_ms()
         await self._forget(now_ms)
-        if now_ms - self._polled_at_ms >= POLL_S * 1000:
+        if not 0 <= now_ms - self._polled_at_ms < POLL_S * 1000:  # or the clock was set back
             async with self._database.reading() as reader:
                 found = await deliveries.due(reader)
             for key, due_at_ms in found.items():
@@ -274,12 +274,16 @@ class Notifier:
 
     def _ready(self, now_ms: int) -> list[Webhook]:
         """Those with something due and room for it. As they are now: `use` may take one away while we wait for the
-        store."""
-        return [
-            self._webhooks[key]
-            for key, due_at_ms in sorted(self._due.items())
-            if due_at_ms <= now_ms and key in self._webhooks and self._room(key) > 0
-        ]
+        store, and so may `stop` all of them."""
+        return (
+            []
+            if self._is_stopping
+            else [
+                self._webhooks[key]
+                for key, due_at_ms in sorted(self._due.items())
+                if due_at_ms <= now_ms and key in self._webhooks and self._room(key) > 0
+            ]
+        )
 
     def _room(self, key: WebhookKey) -> int:
         return self._limit(key) - self._under_way.get(key, 0)

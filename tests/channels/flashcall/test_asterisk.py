@@ -302,6 +302,16 @@ async def test_without_events_there_is_no_room_and_it_comes_back() -> None:
         assert kind(await engine.call(attempt(number=2))) == (Delivered, None)
 
 
+async def test_a_host_that_can_be_none_is_told_and_tried_again() -> None:
+    ours = AsteriskTransport(AsteriskSettings("cascade", Secret(PASSWORD), "http://no..host:8088", **QUICK))
+    with capture_logs() as logs:
+        ours.start(lambda: None, _nothing)
+        await polled(lambda: len(logs) > 1)
+    assert [(line["event"], line["error"]) for line in logs[:2]] == [("connect_failed", "UnicodeError")] * 2
+    assert ours.trouble() == (Reason.PROVIDER_DOWN, "UnicodeError")
+    await ours.stop(0)
+
+
 async def test_an_answer_in_pieces_is_read_whole() -> None:
     body = b'{"id": "cascade-1", "state": "Ringing"}'
 
@@ -389,6 +399,8 @@ async def _nothing(_: object) -> None: ...
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no URL": ({"base_url": "asterisk:8088"}, "base_url"),
+    "a URL of half an address": ({"base_url": "http://[::1"}, "base_url"),
+    "a URL with a port that is none": ({"base_url": "http://asterisk:99999"}, "base_url"),
     "a URL with a password": ({"base_url": "http://a:b@asterisk:8088"}, "base_url"),
     "an app with a space": ({"app": "my app"}, "app"),
     "an endpoint without a phone": ({"endpoint": "PJSIP/trunk"}, "endpoint"),

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -279,6 +280,28 @@ async def test_a_trunk_that_asks_is_answered(method: str, status: int) -> None:
         assert [via.rpartition("-")[2] for via in answer.headers.all("via")] == ["a", "b"]
         assert (answer.headers.first("to") or "").startswith("<sip:gw@t>;tag=")
         assert answer.headers.first("cseq") == f"7 {method}"
+
+
+async def test_a_trunk_that_only_asks_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks and asks and reads no answer: what we hold for it is bounded."""
+    monkeypatch.setattr("cascade.channels.flashcall.sip.wire.MOST_UNREAD_OCTETS", 100_000)
+    lines = ("OPTIONS sip:gw SIP/2.0", "Via: SIP/2.0/TCP a;branch=z9hG4bK1", "From: <sip:t@a>;tag=1", "To: <sip:gw@a>")
+    asks = "\r\n".join((*lines, "Call-ID: 1", "CSeq: 1 OPTIONS", "Content-Length: 0", "", "")).encode()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                writer.write(asks * 1_000)
+                await writer.drain()
+        except ConnectionError:
+            writer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        server = await asyncio.start_server(talk, sock=listener, limit=1_000)
+        with capture_logs() as logs:
+            async with server, Engine(transport(listener.getsockname()[1], carrier=Carrier.TCP)):
+                await polled(lambda: {"peer_does_not_read", "connection_lost"} <= {line["event"] for line in logs})
 
 
 async def _response(peer: Scripted) -> Response:

@@ -47,8 +47,7 @@ class AsteriskSettings:
     reconnect_max_s: float = 60.0
 
     def __post_init__(self) -> None:
-        url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname or url.username:
+        if not _is_base_url(self.base_url):
             raise _error("base_url", "it is no http(s) URL", "Write http://asterisk:8088, without a user name")
         if not re.fullmatch(r"[\w.-]{1,64}", self.app, re.ASCII):
             raise _error("app", "it is no name", "Write letters, digits, and . _ -")
@@ -65,6 +64,14 @@ class AsteriskSettings:
         for name, longest in (("ring_s", LONGEST_RING_S), ("no_ring_s", LONGEST_NO_RING_S), ("timeout_s", 15.0)):
             if not 0 < getattr(self, name) <= longest:
                 raise _error(name, f"it is not above 0 and up to {longest:g}", "Write a number of seconds")
+
+
+def _is_base_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and not url.username and url.port != 0
+    except ValueError:  # half an IPv6 address, or a port that is none
+        return False
 
 
 def is_filled(template: str, allowed: "set[str] | frozenset[str]", needs: "frozenset[str] | None" = None) -> bool:

@@ -229,6 +229,9 @@ class AsteriskTransport:
             except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one
                 self._trouble = Reason.PROVIDER_DOWN, type(error).__name__
                 self._log.warning("connect_failed", error=type(error).__name__)
+            except Exception as error:  # such as a host that can be none: only its type, its text may hold what was set
+                self._trouble = Reason.PROVIDER_DOWN, type(error).__name__
+                self._log.error("connect_failed", error=type(error).__name__)
             finally:
                 self._hears = False
             await asyncio.sleep(pause_s)

@@ -15,6 +15,9 @@ from cascade.core.errors import ConfigError
 
 log = structlog.get_logger()
 
+MOST_UNREAD_OCTETS = 4 * 1024 * 1024
+"""Of what we say to a trunk that does not read it, at which we hang up."""
+
 
 class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
     """In use until `ended` is done. `hear` gets each message that can be read, `refused` is called when nobody listens
@@ -66,7 +69,11 @@ class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
         if self._settings.carrier is Carrier.UDP:
             cast(asyncio.DatagramTransport, self._transport).sendto(data)
         else:
-            cast(asyncio.WriteTransport, self._transport).write(data)
+            stream = cast(asyncio.WriteTransport, self._transport)
+            stream.write(data)
+            if stream.get_write_buffer_size() > MOST_UNREAD_OCTETS:
+                self._log.warning("peer_does_not_read")
+                stream.abort()
 
     def give_up(self) -> None:
         """Let another take over. Whoever opened it closes it, once its calls are over."""

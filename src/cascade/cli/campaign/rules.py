@@ -7,7 +7,9 @@ from typing import Any, Final, NamedTuple
 PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 WITH_FRACTION: Final = re.compile(r"(\+?[0-9]+)[.,]0+")
 CUT: Final = re.compile(r"[0-9]+[.,]?[0-9]*[eE]\+?[0-9]+")
-SEPARATORS: Final = re.compile(r"[\s().\-‐-―/]+")
+# The marks of direction and of no width come along when a phone is copied from a list of contacts or a web page; the
+# apostrophe marks a text in a spreadsheet.
+SEPARATORS: Final = re.compile(r"^'|[\s().\-‐-―/\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]+")
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 TYPES: Final = ("transaction", "promo", "viber_survey", "flashcall")
 LONGEST_NAME: Final = 255

@@ -17,7 +17,7 @@ from cascade.core.timeline import Mark
 from cascade.core.words import Channel, MessageType, Reason
 from cascade.engine.breaker import FIRST_PAUSE_MS, THRESHOLD
 from cascade.store.messages import NewMessage
-from store.given import DAY_MS, HOUR_MS, MINUTE_MS, SMS, T0, VIBER, new, phone, queued, urgent
+from store.given import DAY_MS, HOUR_MS, MINUTE_MS, SMS, T0, VIBER, key, new, phone, queued, urgent
 
 from .running import Engine, eventually
 from .transport import FakeTransport, accept
@@ -70,6 +70,21 @@ async def test_what_never_left_is_given_back_and_was_no_attempt(engine: Engine) 
     await eventually(lambda: len(sms.attempts) == 2)
     assert [attempt.number for attempt in sms.attempts] == [1, 1]
     assert (await engine.record(1)).entries == []
+
+
+@pytest.mark.parametrize("is_handed_over", [True, False])
+async def test_a_message_that_nobody_can_read_holds_up_no_other(engine: Engine, is_handed_over: bool) -> None:
+    sms = FakeTransport(window=1_000 if is_handed_over else 0, answer=accept)
+    await engine.start(sms=sms)
+    with capture_logs() as logs:
+        await engine.add(new(1), new(2)._replace(extras="{"), new(3))
+        sms.widen(1_000)
+        await engine.until_state(3, State.WAITING)
+    assert sms.numbers == [1, 3]
+    assert [entry["message_id"] for entry in logs if entry["event"] == "message_unreadable"] == [key(2).id.hex()]
+    assert engine.worker.link_states(1)["sms.smpp"].in_flight == 0
+    await engine.until_state(2, State.FINAL)
+    assert await engine.entries(2) == [(Mark.SKIPPED, 1, Reason.CONTENT_UNFIT)]
 
 
 async def test_what_ran_out_of_time_is_not_sent(engine: Engine) -> None:

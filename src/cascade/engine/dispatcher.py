@@ -369,7 +369,13 @@ class Dispatcher:
     def _send(self, claimed: Sequence[Claimed], now_ms: int) -> None:
         attempts = []
         for one in claimed:
-            attempt = attempt_of(one, now_ms)
+            try:
+                attempt = attempt_of(one, now_ms)
+            except Exception as fault:  # what nobody foresaw in one must not keep the others from being sent
+                log.exception("message_unreadable", link=self.link, message_id=one.stored.key.id.hex())
+                detail = f"cannot be read: {type(fault).__name__}"
+                self._record(one.stored, Rejected(Reason.CONTENT_UNFIT, detail, is_ours=True), now_ms)
+                continue
             attempts.append(attempt)
             self._in_flight[attempt.message_id, attempt.number] = one.stored
         if not self._held.is_sure():  # the claim took so long that the link may be another node's by now
@@ -415,17 +421,12 @@ class Dispatcher:
             self._trouble = Trouble(now_ms, Reason.NO_ANSWER, outcome.detail)
         elif isinstance(outcome, Rejected | Retry) and outcome.reason in FAULTS_OF_LINK:
             self._trouble = Trouble(now_ms, outcome.reason, outcome.detail)
+        self._record(stored, outcome, now_ms, self._changes(attempt) if is_taken else None)
+
+    def _record(self, stored: Stored, outcome: Outcome, now_ms: int, changes: str | None = None) -> None:
         capabilities = self.transport.capabilities
         self._recorder.add(
-            Result(
-                stored,
-                self.link,
-                outcome,
-                now_ms,
-                capabilities.takes_our_id,
-                capabilities.has_receipts,
-                self._changes(attempt) if is_taken else None,
-            )
+            Result(stored, self.link, outcome, now_ms, capabilities.takes_our_id, capabilities.has_receipts, changes)
         )
 
     def _changes(self, attempt: Attempt) -> str | None:

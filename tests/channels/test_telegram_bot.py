@@ -25,6 +25,7 @@ BOT = TelegramBot(Secret(TOKEN))
 IMAGE = "https://cdn.example/sale.jpg"
 VIDEO = "https://cdn.example/sale.mp4"
 PDF = "https://cdn.example/Terms.PDF?v=2"
+ZIP = "https://cdn.example/all.zip"
 DOCX = "https://cdn.example/terms.docx"
 LONG = "x" * 1025
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -121,8 +122,12 @@ SENT: dict[str, tuple[Content, Call]] = {  # content, the call of python-telegra
         Content("Sale", media=Media(video=VIDEO, image=IMAGE)),
         lambda bot: bot.send_video(CHAT, VIDEO, caption="Sale", cover=IMAGE),
     ),
+    "video as large as Telegram fetches": (
+        Content("Sale", media=Media(video=VIDEO, size_bytes=20 * 1024 * 1024)),
+        lambda bot: bot.send_video(CHAT, VIDEO, caption="Sale"),
+    ),
     "video too large for Telegram to fetch: the picture, with a link": (
-        Content("Sale", media=Media(video=VIDEO, image=IMAGE, size_bytes=21 * 1024 * 1024)),
+        Content("Sale", media=Media(video=VIDEO, image=IMAGE, size_bytes=20 * 1024 * 1024 + 1)),
         lambda bot: bot.send_photo(CHAT, IMAGE, caption=f"Sale\n\n{VIDEO}"),
     ),
     "video too large and no picture: a link, shown above": (
@@ -133,6 +138,7 @@ SENT: dict[str, tuple[Content, Call]] = {  # content, the call of python-telegra
         Content("Terms", media=Media(file=PDF, file_name="Terms.pdf")),
         lambda bot: bot.send_document(CHAT, PDF, caption="Terms"),
     ),
+    "ZIP": (Content("", media=Media(file=ZIP)), lambda bot: bot.send_document(CHAT, ZIP)),
     "file that Telegram does not fetch: a link": (
         Content("Terms", media=Media(file=DOCX)),
         lambda bot: bot.send_message(CHAT, f"Terms\n\n{DOCX}", link_preview_options=NO_PREVIEW),

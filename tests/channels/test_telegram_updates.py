@@ -37,9 +37,10 @@ def message(chat: types.Chat = PRIVATE, **fields: Any) -> types.Update:
 
 
 def member(status: str, chat: types.Chat = PRIVATE) -> types.Update:
-    states: dict[str, types.ChatMemberMember | types.ChatMemberBanned] = {
+    states: dict[str, types.ChatMemberMember | types.ChatMemberBanned | types.ChatMemberLeft] = {
         "member": types.ChatMemberMember(user=OURSELVES),
         "kicked": types.ChatMemberBanned(user=OURSELVES, until_date=NOW),
+        "left": types.ChatMemberLeft(user=OURSELVES),
     }
     before = "kicked" if status == "member" else "member"
     change = types.ChatMemberUpdated(
@@ -89,6 +90,7 @@ HEARD: dict[str, tuple[types.Update, Inbound | str]] = {
     "a contact of somebody who is not": (contact(None), "foreign_contact"),
     "their own contact, forwarded": (contact(PERSON.id, forward_origin=FORWARD), "foreign_contact"),
     "a block": (member("kicked"), person(InboundKind.STOPPED)),
+    "a parting": (member("left"), person(InboundKind.STOPPED)),
     "an unblock": (member("member"), person(InboundKind.STARTED)),
     "the bot in a group": (member("member", GROUP), "not_private"),
     "a text in a group": (message(GROUP, text="hello"), "not_private"),
@@ -220,9 +222,21 @@ def second(content: Content, description: str, status: int = 400) -> HttpRequest
     return BOT.second_try(attempt, HttpResponse(status, body=answer))
 
 
-def test_a_medium_that_telegram_cannot_fetch_goes_as_a_link() -> None:
+WORDINGS = [
+    UNFETCHED,
+    "Bad Request: wrong HTTP URL specified",
+    "Bad Request: wrong type of the web page content",
+    "Bad Request: wrong file identifier/HTTP URL specified",
+    "Bad Request: WEBPAGE_CURL_FAILED",
+    "Bad Request: IMAGE_PROCESS_FAILED",
+    "Bad Request: PHOTO_INVALID_DIMENSIONS",
+]
+
+
+@pytest.mark.parametrize("wording", WORDINGS)
+def test_a_medium_that_telegram_cannot_fetch_goes_as_a_link(wording: str) -> None:
     content = Content("Sale!", media=Media(image=IMAGE), buttons=(Button("Buy", "https://shop.example"),))
-    request = second(content, UNFETCHED)
+    request = second(content, wording)
     assert request is not None
     assert request.url.endswith("/sendMessage")
     assert request.json["text"] == f"Sale!\n\n{IMAGE}"

@@ -9,7 +9,19 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 from viberbot import Api, BotConfiguration
-from viberbot.api.messages import FileMessage, PictureMessage, TextMessage, VideoMessage
+from viberbot.api.messages import (
+    ContactMessage,
+    FileMessage,
+    LocationMessage,
+    PictureMessage,
+    RichMediaMessage,
+    StickerMessage,
+    TextMessage,
+    URLMessage,
+    VideoMessage,
+)
+from viberbot.api.messages.data_types.contact import Contact
+from viberbot.api.messages.data_types.location import Location
 from viberbot.api.messages.message import Message
 
 from cascade.channels.base import Callback
@@ -137,6 +149,63 @@ def test_content_is_sent_as_the_judge_would(content: Content, message: Message) 
     assert request.headers["X-Viber-Auth-Token"] == TOKEN
 
 
+RICH = {"Type": "rich_media", "ButtonsGroupColumns": 6, "ButtonsGroupRows": 1, "Buttons": []}
+KEYBOARD = {"Type": "keyboard", "Buttons": [{"Text": "Call me", "ActionBody": "call", "BgColor": "#fff"}]}
+NATIVE: dict[str, tuple[Content, Message]] = {  # what the client wrote for Viber alone goes as it is
+    "a link": (Content("", native={"type": "url", "media": PAGE}), URLMessage(media=PAGE)),
+    "a contact": (
+        Content("", native={"type": "contact", "contact": {"name": "Ann", "phone_number": "+380501112233"}}),
+        ContactMessage(contact=Contact("Ann", "+380501112233")),
+    ),
+    "a place": (
+        Content("", native={"type": "location", "location": {"lat": 50.45, "lon": 30.52}}),
+        LocationMessage(location=Location(50.45, 30.52)),
+    ),
+    "a sticker": (Content("", native={"type": "sticker", "stickerId": 46_105}), StickerMessage(sticker_id=46_105)),
+    "a rich message, which takes API level 2": (
+        Content("", native={"type": "rich_media", "richMedia": RICH, "altText": "Sale"}),
+        RichMediaMessage(rich_media=RICH, alt_text="Sale", min_api_version=2),
+    ),
+    "a keyboard of its own, in place of the button": (
+        Content("Sale", buttons=(Button("Open", PAGE),), native={"keyboard": KEYBOARD}),
+        TextMessage(text="Sale", keyboard=KEYBOARD),
+    ),
+    "an API level and tracking data": (
+        Content("Sale", native={"minApiVersion": 7, "trackingData": "sale-1"}),
+        TextMessage(text="Sale", min_api_version=7, tracking_data="sale-1"),
+    ),
+    "a survey keeps its own tracking data: the answer must find its message": (
+        Content("?", options=("a", "b"), native={"trackingData": "sale-1"}),
+        TextMessage(text="?", keyboard=keyboard(replies("a"), replies("b")), tracking_data=MESSAGE_ID.hex()),
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), NATIVE.values(), ids=NATIVE)
+def test_what_is_vibers_alone_is_sent_as_the_judge_would(content: Content, message: Message) -> None:
+    assert message.validate()
+    assert BOT.fits(content, MessageType.PROMO) is None
+    assert request_for(content).json == _without_none(message.to_dict()) | {
+        "receiver": USER,
+        "sender": {"name": "Shop"},
+    }
+
+
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+def test_the_clients_own_avatar_wins() -> None:
+    bot = ViberBot(Secret(TOKEN), avatar=THUMBNAIL)
+    request = bot.request(an_attempt(Content("hi", native={"avatar": IMAGE})))
+    assert isinstance(request, HttpRequest)
+    assert request.json["sender"] == {"name": "Shop", "avatar": IMAGE}
+
+
 def test_the_senders_name_is_cut() -> None:
     assert request_for(Content("hi"), "A shop whose name is longer than Viber's").json["sender"] == {
         "name": "A shop whose name is longer "
@@ -165,9 +234,63 @@ def test_an_option_is_shown_as_html_and_answered_as_it_is(option: str) -> None:
     assert shown == option or (shown.endswith("…") and option.startswith(shown[:-1]))
 
 
+def of_length(url: str, length: int) -> str:
+    return url.replace("cdn.example", "cdn.example/" + "x" * (length - len(url) - 1))
+
+
+def film(**media: Any) -> Content:
+    return Content("Sale", media=Media(**{"video": VIDEO, "size_bytes": 10_000, **media}))
+
+
+def paper(**media: Any) -> Content:
+    return Content("", media=Media(**{"file": FILE, "file_name": "a.pdf", "size_bytes": 10_000, **media}))
+
+
+MB = 1024 * 1024
+TYPES: dict[str, tuple[Content, str]] = {  # at Viber's limits and one beyond, the type that carries it
+    "512 signs beside a picture": (Content("x" * 512, media=Media(image=IMAGE)), "picture"),
+    "513 signs beside a picture": (Content("x" * 513, media=Media(image=IMAGE)), "text"),
+    "a link of 2,000 signs": (Content("", media=Media(image=of_length(IMAGE, 2_000))), "picture"),
+    "a link of 2,001 signs": (Content("", media=Media(image=of_length(IMAGE, 2_001))), "text"),
+    "a file's link of 2,000 signs": (paper(file=of_length(FILE, 2_000)), "file"),
+    "a file's link of 2,001 signs": (paper(file=of_length(FILE, 2_001)), "text"),
+    "JPEG by its longer name": (Content("", media=Media(image="https://cdn.example/a.JPEG")), "picture"),
+    "PNG": (Content("", media=Media(image="https://cdn.example/a.png")), "picture"),
+    "GIF": (Content("", media=Media(image="https://cdn.example/a.gif")), "picture"),
+    "WebP": (Content("", media=Media(image="https://cdn.example/a.webp")), "text"),
+    "a video of 26 MB": (film(size_bytes=26 * MB), "video"),
+    "a larger video": (film(size_bytes=26 * MB + 1), "text"),
+    "a video of 180 s": (film(duration_s=180), "video"),
+    "a longer video": (film(duration_s=181), "text"),
+    "a video of unknown size": (film(size_bytes=None), "text"),
+    "a file of 50 MB": (paper(size_bytes=50 * MB), "file"),
+    "a larger file": (paper(size_bytes=50 * MB + 1), "text"),
+    "a file name of 256 signs": (paper(file_name="x" * 256), "file"),
+    "a longer file name": (paper(file_name="x" * 257), "text"),
+    "a file of unknown size": (paper(size_bytes=None), "text"),
+}
+
+
+@pytest.mark.parametrize(("content", "type_"), TYPES.values(), ids=TYPES)
+def test_the_limits_are_vibers(content: Content, type_: str) -> None:
+    assert request_for(content).json["type"] == type_
+
+
+def test_a_label_has_250_signs_as_html() -> None:
+    for text, shown in {"x" * 250: "x" * 250, "x" * 251: "x" * 249 + "…", "&" * 51: "&amp;" * 49 + "…"}.items():
+        (button,) = request_for(Content("?", buttons=(Button(text, PAGE),))).json["keyboard"]["Buttons"]
+        assert button["Text"] == shown
+
+
 def test_a_message_over_30_kb_is_unfit() -> None:
-    button = Button("Open", "https://shop.example/" + "x" * 31_000)
-    assert BOT.request(an_attempt(Content("Sale", buttons=(button,)))) == Rejected(Reason.CONTENT_UNFIT, "over 30 KB")
+    def with_link(length: int) -> HttpRequest | Rejected:
+        return BOT.request(an_attempt(Content("Sale", buttons=(Button("Open", "x" * length),))))
+
+    short = with_link(1)
+    assert isinstance(short, HttpRequest)
+    room = 30 * 1024 - len(orjson.dumps(short.json))
+    assert isinstance(with_link(1 + room), HttpRequest)
+    assert with_link(2 + room) == Rejected(Reason.CONTENT_UNFIT, "over 30 KB")
 
 
 FITS = {

@@ -315,6 +315,43 @@ def test_an_answer_means(response: HttpResponse, outcome: Outcome) -> None:
     assert an_account(VonageSms).outcome(response) == outcome
 
 
+CODES = {  # Vonage's numbers, in an answer and in a status
+    Reason.THROTTLED: (1000,),
+    Reason.INVALID_CONTENT: (1010, 1020, 1022, 1130),
+    Reason.PROVIDER_DOWN: (1030, 1100, 1230),
+    Reason.BLOCKED: (1050, 1240),
+    Reason.NO_CREDIT: (1070,),
+    Reason.INVALID_SENDER: (1120,),
+    Reason.UNKNOWN_RECIPIENT: (1170, 1190, 1300),
+    Reason.UNDELIVERABLE: (1180, 1220, 1260),
+    Reason.CONTENT_UNFIT: (1310,),
+    Reason.PROVIDER_REFUSED: (1320, 1340),
+    Reason.EXPIRED_AT_PROVIDER: (1360,),
+}
+
+
+@pytest.mark.parametrize(("code", "reason"), [(code, reason) for reason, codes in CODES.items() for code in codes])
+def test_each_number_has_its_meaning(code: int, reason: Reason) -> None:
+    outcome = an_account(VonageSms).outcome(problem(422, str(code)))
+    passes = reason in (Reason.THROTTLED, Reason.PROVIDER_DOWN)
+    assert outcome == (Retry(reason, None, f"{code} why") if passes else Rejected(reason, f"{code} why"))
+    for word in ("rejected", "undeliverable"):
+        call = a_call(status(word, error={"title": code, "detail": "why"}))
+        assert an_account(VonageSms).hear(call).receipts == failed(reason, f"{code} why")
+
+
+@pytest.mark.parametrize("how_old_s", [-110, 0, 890])
+def test_a_token_is_believed_for_a_quarter_of_an_hour_and_two_minutes_ahead(how_old_s: int) -> None:
+    call = a_call(status("delivered"), iat=int(time.time()) - how_old_s)
+    assert len(an_account(VonageSms).hear(call).receipts) == 1
+
+
+@pytest.mark.parametrize("how_old_s", [-130, 910])
+def test_a_token_of_another_time_is_not(how_old_s: int) -> None:
+    with pytest.raises(ForgedCallbackError):
+        an_account(VonageSms).hear(a_call(status("delivered"), iat=int(time.time()) - how_old_s))
+
+
 def a_call(body: Any, **claims: Any) -> Callback:
     raw = orjson.dumps(body)
     said = {"iat": int(time.time()), "payload_hash": hashlib.sha256(raw).hexdigest()} | claims

@@ -284,6 +284,32 @@ async def test_a_node_that_drains_is_not_buried_by_one_that_starts_in_its_place(
     assert [entry.mark for entry in (await record(client, 1)).entries] == [Mark.ACCEPTED]
 
 
+async def test_nor_does_one_that_drains_bury_it_when_it_could_not_give_up_its_name(
+    start: Start, client: Database
+) -> None:
+    first = await start(SMS)
+    await eventually(lambda: first.serves == {SMS})
+    first.transports[SMS].answer = None
+    await add(client, new(1))
+    await eventually(lambda: len(first.transports[SMS].open) == 1)
+    first.store.is_cut = True
+    stopping = asyncio.create_task(first.worker.stop(5.0))
+    await eventually(lambda: first.transports[SMS].is_stopped)
+    assert first.worker._ownership is not None
+    second = await start(SMS, name=first.worker._ownership._name)
+    await eventually(lambda: second.serves == {SMS})
+    first.store.is_cut = False
+    assert second.worker._ownership is not None
+    number = second.worker._ownership._node_id
+    await asyncio.sleep(0.3)  # six beats
+    first.transports[SMS].settle_all(accept)
+    await stopping
+    assert (second.worker._ownership._node_id, second.serves) == (number, {SMS})
+    async with client.reading() as reader:
+        living, _ = await nodes.standing(reader)
+    assert [node.id for node in living] == [number]
+
+
 async def test_a_node_that_starts_leaves_the_leases_of_the_living_alone(start: Start, client: Database) -> None:
     leased = queued(state=State.SENDING, attempt=1, deadline_at_ms=T0 + HOUR_MS)
     await add(client, new(1, leased))

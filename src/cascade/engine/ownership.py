@@ -155,12 +155,16 @@ class Ownership:
                 log.error("node_not_left", error=str(error))  # its lease says it, a little later
 
     async def _beat(self) -> None:
+        if self._is_stopping and self._node_id is None:
+            return  # by now the name may be that of the process which has started in our place
         began_s = self._clock_s()
         if not await self._renew():
             log.error("node_buried", node_id=self._node_id)
             self._node_id = None
             self._sure_until_s = 0.0
             await self._give_up()
+            if self._is_stopping:
+                return
             began_s = self._clock_s()
             await self._renew()
         if not self.is_sure() and self._sure_until_s > 0.0:

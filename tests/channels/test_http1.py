@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cascade.channels import http1
-from cascade.channels.http1 import AddressInfo, Client, Exchange, Fault, Place, Response
+from cascade.channels.dialling import AddressInfo
+from cascade.channels.http1 import Client, Exchange, Fault, Place, Response
 
 HOST = "127.0.0.1"
 LIMIT = 1_000

@@ -7,12 +7,11 @@ settled here. The client itself is `channels/http1`.
 import asyncio
 import math
 import re
-import socket
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import urlencode
 
 import orjson
@@ -20,7 +19,8 @@ import structlog
 
 from cascade.channels import http1
 from cascade.channels.base import Callback, Capabilities, Health, Heard, Hears, Settle, TakeHeard
-from cascade.channels.http1 import AddressInfo, Fault, Place, Response
+from cascade.channels.dialling import AddressInfo, look_up
+from cascade.channels.http1 import Fault, Place, Response
 from cascade.core.attempt import (
     Accepted,
     AnswerLost,
@@ -610,8 +610,7 @@ class HttpTransport:
             known = self._known_addresses.get((host, port))
             if known is not None and now_s < known[1]:
                 return known[0]
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            addresses = cast(list[AddressInfo], found)
+            addresses = await look_up(host, port)
             self._known_addresses[host, port] = addresses, now_s + ADDRESSES_KEPT_S
             return addresses
 

@@ -12,24 +12,21 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
-import aiohappyeyeballs
 import httptools
 
+from cascade.channels.dialling import AddressInfo, connect
 from cascade.core.errors import CascadeError
 
 MOST_HEAD_BYTES = 65_536
-NEXT_ADDRESS_S = 0.25
-"""How long one of a host's addresses may take before the next is tried beside it (RFC 8305)."""
 PLAIN = re.compile(r"[!-~]+\Z")
 
 MOST_FRAMING = 8
 """How many octets may come for each of the body's: chunks of one octet take six, and trailers are bounded, too."""
 
-AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 Lookup = Callable[[str, int], Awaitable[Iterable[AddressInfo]]]
 """host, port -> its addresses, as `getaddrinfo` gives them; what it raises ends the request."""
 
@@ -259,24 +256,10 @@ class Client:
     async def _connected(self, origin: Origin) -> "_Connection":
         host, port, is_tls = origin
         try:
-            addresses = list(await self._lookup(host, port))
+            addresses = await self._lookup(host, port)
         except (OSError, UnicodeError) as error:
             raise UnknownHostError(str(error)) from error
-        socket = await aiohappyeyeballs.start_connection(
-            addresses, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1, loop=self._loop
-        )
-        try:
-            socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            _, connection = await self._loop.create_connection(
-                lambda: _Connection(self, origin),
-                sock=socket,
-                ssl=_tls() if is_tls else None,
-                server_hostname=host if is_tls else None,
-            )
-        except BaseException:
-            socket.close()
-            raise
-        return connection
+        return await connect(lambda: _Connection(self, origin), addresses, _tls() if is_tls else None, host)
 
     def _expire(self) -> None:
         """End those whose time is over, and look again when it is for the next."""

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from cascade.channels import http1
-from cascade.channels.http1 import AddressInfo, Fault, Origin, Response
+from cascade.channels.dialling import AddressInfo
+from cascade.channels.http1 import Fault, Origin, Response
 from cascade.core.targets import TargetRefusedError, Targets
 
 CONNECT_S = 5.0

@@ -5,6 +5,7 @@ import ipaddress
 import socket
 import ssl
 import struct
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -595,6 +596,25 @@ async def test_an_smsc_that_is_not_there_is_tried_until_it_is() -> None:
             await heard.until(event="connect_failed")
         assert ours.transport.room() == 0
         assert ours.transport.trouble() == (Reason.PROVIDER_DOWN, "ConnectionRefusedError")
+
+
+async def test_an_address_that_is_away_stands_in_front_of_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SMSC's name has two addresses, and the first takes no connection and says nothing."""
+    with ExitStack() as open_, socket.create_server(("127.0.0.2", 0), backlog=0) as away:
+        for _ in range(4):  # the queue is full then, and whoever comes waits
+            filling = open_.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(away.getsockname())
+        async with ScriptedSmsc() as smsc:
+
+            async def both(host: str, port: int, **_: object) -> list[object]:
+                assert (host, port) == ("smsc.example", smsc.port)
+                places = [away.getsockname(), ("127.0.0.1", smsc.port)]
+                return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place) for place in places]
+
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+            async with gateway(smsc.port, host="smsc.example", connect_timeout_s=2.0) as ours:
+                assert await ours.room() == 10
 
 
 async def test_a_host_that_can_be_none_is_logged_and_tried_again() -> None:

@@ -4,13 +4,13 @@ A session lives once. What comes after it, and what becomes of the messages it l
 """
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import structlog
 
+from cascade.channels.dialling import connect, look_up
 from cascade.channels.smpp import pdu, statuses
 from cascade.channels.smpp.settings import SmppSettings
 from cascade.core.errors import CascadeError
@@ -112,13 +112,7 @@ class Session(asyncio.Protocol, Generic[T]):
         settings = self._settings
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                await self._loop.create_connection(
-                    lambda: self,
-                    settings.host,
-                    settings.port,
-                    ssl=tls,
-                    server_hostname=settings.host if tls is not None else None,
-                )
+                await connect(lambda: self, await look_up(settings.host, settings.port), tls, settings.host)
             async with asyncio.timeout(settings.response_timeout_s):
                 await self._bound
         except BaseException:
@@ -170,9 +164,6 @@ class Session(asyncio.Protocol, Generic[T]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        plain = transport.get_extra_info("socket")
-        if plain is not None:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         settings = self._settings
         body = pdu.encode_bind(settings.system_id, settings.password, settings.system_type, settings.address_range)
         self._write(pdu.encode(self._command_id, self._next_sequence(), body))

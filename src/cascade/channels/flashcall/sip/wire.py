@@ -1,13 +1,13 @@
 """The way to the trunk: one connected UDP socket, or one TCP or TLS connection. Messages in, bytes out."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable
 from typing import cast
 
 import structlog
 
+from cascade.channels.dialling import connect, look_up
 from cascade.channels.flashcall.sip.call import Place
 from cascade.channels.flashcall.sip.message import Message, SipError, StreamReader, decode
 from cascade.channels.flashcall.sip.settings import Carrier, SipSettings
@@ -47,14 +47,8 @@ class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
             if settings.carrier is Carrier.UDP:
                 await loop.create_datagram_endpoint(lambda: self, local, remote_addr=(host, settings.port))
             else:
-                await loop.create_connection(
-                    lambda: self,
-                    host,
-                    settings.port,
-                    ssl=tls,
-                    server_hostname=host if tls is not None else None,
-                    local_addr=local,
-                )
+                here = () if local is None else await look_up(*local)
+                await connect(lambda: self, await look_up(host, settings.port), tls, host, here)
 
     @property
     def place(self) -> Place:
@@ -88,9 +82,6 @@ class Wire(asyncio.DatagramProtocol, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        plain = transport.get_extra_info("socket")
-        if self._settings.carrier is not Carrier.UDP and plain is not None:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         if not data.strip(b"\r\n\0"):

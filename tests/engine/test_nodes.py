@@ -319,6 +319,29 @@ async def test_a_node_that_starts_leaves_the_leases_of_the_living_alone(start: S
     assert (await load(client, 1)).message.deadline_at_ms == T0 + HOUR_MS
 
 
+async def test_what_waits_for_a_link_goes_on_when_no_node_has_it_any_more(
+    start: Start, client: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "GONE_S", 0.0)
+    first = await start(SMS)
+    await eventually(lambda: first.serves == {SMS})
+    second = await start(SMS, "viber_bot.1")  # a bot of which the first has not heard
+    await eventually(lambda: second.serves == {"viber_bot.1"})
+    viber = second.transports["viber_bot.1"]
+    viber.answer = None
+    viber.widen(1)
+    route = (Step(Channel.VIBER_BOT, "viber_bot.1", 60), Step(Channel.SMS, SMS, None))
+    waiting = queued(route=route, address="abc=", due_at_ms=T0 - HOUR_MS)
+    await add(client, new(1, waiting), new(2, waiting))
+    await eventually(lambda: len(viber.open) == 1)
+    await asyncio.sleep(0.3)  # six polls
+    assert first.transports[SMS].attempts == []  # it is another node's, and full
+    viber.settle_all(accept)
+    viber.widen(0)
+    await second.stop()
+    await eventually(lambda: len(first.transports[SMS].attempts) == 1)
+
+
 # Cut off
 
 

@@ -9,8 +9,9 @@ from cascade.core.attempt import AnswerLost, NotSent
 from cascade.core.message import Message, State
 from cascade.core.timeline import Mark
 from cascade.core.words import Channel, Reason
+from cascade.engine import worker
 from cascade.engine.worker import LinkSetup
-from store.given import HOUR_MS, LEASE_MS, T0, VIBER, new, phone, put, queued, urgent
+from store.given import HOUR_MS, LEASE_MS, MINUTE_MS, SMS, T0, VIBER, new, phone, put, queued, urgent
 
 from .running import Engine, eventually
 from .transport import FakeTransport, accept
@@ -25,6 +26,37 @@ async def test_it_sends_what_was_waiting_before_it_started(engine: Engine) -> No
     await engine.add(new(1), new(2, urgent()))
     await engine.start(sms=sms)
     await eventually(lambda: sorted(sms.numbers) == [1, 2])
+
+
+GONE = {  # a message whose link is in no configuration any more, and when it goes on
+    "to another link of its channel: soon": (queued(route=(SMS._replace(others=("sms.other",)),)), 0),
+    "to the next channel: when its window is over": (
+        queued(route=(VIBER, SMS._replace(link="sms.other")), address="abc="), MINUTE_MS,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "after_ms"), GONE.values(), ids=GONE.keys())
+async def test_what_waits_for_a_link_that_is_no_more_goes_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, given: Message, after_ms: int
+) -> None:
+    monkeypatch.setattr(worker, "GONE_S", 0.0)
+    other = FakeTransport()
+    await engine.add(new(1, given), new(2, queued()))
+    await engine.start(other_sms=other)
+    await engine.pass_until(lambda: other.numbers == [1])
+    assert after_ms <= engine.clock.now_ms - T0 < after_ms + MINUTE_MS
+    assert await engine.is_at(2, State.QUEUED)  # with nowhere to go it waits for its time to be over
+
+
+async def test_a_link_is_missed_for_a_while_before_it_is_no_more(engine: Engine) -> None:
+    other = FakeTransport()
+    await engine.add(new(1, queued(route=(SMS._replace(others=("sms.other",)),))))
+    await engine.start(other_sms=other)
+    for _ in range(20):
+        engine.pass_ms(1_000)
+        await asyncio.sleep(0.01)
+    assert other.numbers == []
 
 
 LEFT = {  # what a dead node was sending, and what becomes of it

@@ -19,7 +19,7 @@ from cascade.core import machine, turns
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, Delivered, NotSent, Outcome, Rejected, Retry
 from cascade.core.errors import StoreUnavailableError
 from cascade.core.link import LinkHealth, LinkState, Trouble
-from cascade.core.machine import FAULTS_OF_LINK, LinkDown, Settled, decide, other_link
+from cascade.core.machine import FAULTS_OF_LINK, Settled, decide
 from cascade.core.message import Message
 from cascade.core.turns import Lane
 from cascade.core.words import Reason
@@ -30,9 +30,10 @@ from cascade.engine.decisions import News
 from cascade.engine.pace import AddressPace, Pace
 from cascade.engine.recorder import Recorder, Result
 from cascade.engine.supervision import wait
+from cascade.engine.sweeper import Sweeper
 from cascade.store import messages
 from cascade.store.database import Database
-from cascade.store.messages import NONE_SEEN, Claimed, Seen, Stored
+from cascade.store.messages import Claimed, Stored
 
 log = structlog.get_logger()
 
@@ -41,7 +42,6 @@ LEASE_MS = 60_000
 LARGEST_CLAIM = 160
 """A third of a wide window: while one set is at the SMSC, the others are written down and claimed. Larger ones cost
 hardly less a message (docs/performance.md), and whoever else wants the store waits for them."""
-LARGEST_SWEEP = 500
 IDLE_S = 1.0
 STALLED_CHECK_MS = 500
 STORE_RETRY_S = 1.0
@@ -73,7 +73,7 @@ class Dispatcher:
         address_pace: AddressPace | None = None,
     ) -> None:
         self.link = link
-        self._links_down = links_down
+        self._sweeper = Sweeper(database, links_down)
         self.transport = transport
         self._pace = pace
         self._address_pace = address_pace
@@ -97,7 +97,6 @@ class Dispatcher:
         self._stalled_at_ms: int | None = None
         self._trouble: Trouble | None = None
         self._swept_at_ms = 0
-        self._swept: dict[Lane, Seen] = {}
         self._news = asyncio.Event()
         self._is_stopping = False
         self._may_hold_unsent = False
@@ -443,7 +442,7 @@ class Dispatcher:
         self._up.set(not is_stalled)
         if not is_stalled:
             self._stalled_at_ms = None
-            self._swept.clear()
+            self._sweeper.forget()
             return
         # Of a clock that was set back neither is to come.
         self._stalled_at_ms = now_ms if self._stalled_at_ms is None else min(self._stalled_at_ms, now_ms)
@@ -452,24 +451,4 @@ class Dispatcher:
             return
         self._swept_at_ms = now_ms
         for lane in list(self._lanes):
-            async with self._database.reading() as reader:
-                waiting, seen = await messages.waiting_for_link(
-                    reader, lane, now_ms - STALLED_CHECK_MS, LARGEST_SWEEP, self._swept.get(lane, NONE_SEEN)
-                )
-            # Those that have no other link stay at the head: each sweep looks behind the last one, then begins anew.
-            self._swept[lane] = seen or NONE_SEEN
-            down = self._links_down()
-            news = {}
-            for stored in waiting:
-                is_over = _is_window_over(stored, now_ms)
-                if is_over or other_link(stored.message, down) is not None:
-                    news[stored.key] = LinkDown(now_ms, down, is_over)
-            if news:
-                known = {stored.key: stored for stored in waiting}
-                async with self._database.transaction() as tx:
-                    await decisions.apply(tx, [News(key, event) for key, event in news.items()], known)
-
-
-def _is_window_over(stored: Stored, now_ms: int) -> bool:
-    window_s = stored.message.route[stored.message.step].window_s
-    return window_s is not None and now_ms - stored.message.due_at_ms >= window_s * 1000
+            await self._sweeper.sweep(lane, now_ms)

@@ -1,7 +1,7 @@
 """Starts a node's loops, gives each link that it owns its dispatcher, and drains them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ from cascade.engine.recorder import Recorder
 from cascade.engine.revoker import Revoker
 from cascade.engine.statistician import Statistician
 from cascade.engine.supervision import supervise, wait
+from cascade.engine.sweeper import Sweeper
 from cascade.engine.timekeeper import Timekeeper
 from cascade.store import messages
 from cascade.store.database import Database
@@ -38,6 +39,9 @@ from cascade.store.messages import Claimed
 log = structlog.get_logger()
 
 POLL_LANES_S = 1.0
+GONE_S = 30.0
+"""How long nobody serves a link, nor could here, before it is taken for one that is no more: longer than it takes to
+begin a node anew, or to hear of a bot."""
 
 
 class LinkSetup(NamedTuple):
@@ -78,6 +82,9 @@ class Worker:
         self._statistician = Statistician(database, now_ms, lambda: role.has_doors or self.share.is_first)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._poll = asyncio.Event()
+        self._sweeper = Sweeper(database, self._links_down)
+        self._nobodys_since_s: dict[str, float] = {}
+        self._gone: set[str] = set()
         self._has_started = self._is_stopping = False
         self._ownership: Ownership | None = None
         if database.is_shared:
@@ -326,14 +333,36 @@ class Worker:
             try:
                 async with self._database.reading() as reader:
                     found = await messages.lanes(reader)
-            except StoreUnavailableError as error:
-                log.error("lanes_delayed", error=str(error))
-            else:
                 for lane, due_at_ms in found.items():
                     self._lane_ready(lane, due_at_ms)
                 for dispatcher in served:
                     dispatcher.lanes_known()
+                await self._sweep_gone(found)
+            except StoreUnavailableError as error:
+                log.error("lanes_delayed", error=str(error))
             await wait(self._poll, POLL_LANES_S)
+
+    async def _sweep_gone(self, lanes: Collection[Lane]) -> None:
+        """Let go on what waits for a link that is in no configuration any more: no dispatcher would."""
+        now_s = asyncio.get_running_loop().time()
+        nobodys = {lane.link for lane in lanes if self._is_nobodys(lane.link)}
+        self._nobodys_since_s = {link: self._nobodys_since_s.get(link, now_s) for link in nobodys}
+        gone = {link for link, since_s in self._nobodys_since_s.items() if now_s - since_s >= GONE_S}
+        for link in gone - self._gone:
+            log.warning("link_gone", link=link)
+        self._gone = gone
+        for lane in lanes:
+            if lane.link in gone:
+                await self._sweeper.sweep(lane, self._now_ms())
+
+    def _is_nobodys(self, link: str) -> bool:
+        """As far as this node can tell; of several one looks."""
+        if link in self._setups or not self.share.is_first:
+            return False
+        if self._ownership is None:
+            return True
+        owned = self._ownership.links.get(link)
+        return bool(self._ownership.nodes) and (owned is None or owned.node_id is None)
 
     def _spawn(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks[name] = asyncio.create_task(supervise(name, loop), name=name)

@@ -364,6 +364,14 @@ async def test_a_node_that_is_cut_off_hangs_up_before_its_links_move_and_comes_b
     await eventually(lambda: first.serves == {SMS})
 
 
+async def test_doors_whose_engines_have_all_died_say_so(start: Start) -> None:
+    doors, engine = await start(SMS, role=Role.API), await start(SMS, role=Role.ENGINE)
+    await eventually(lambda: SMS in doors.worker.link_states(1))
+    await engine.die()
+    await eventually(lambda: REGISTRY.get_sample_value("cascade_links_unowned") == 1.0)
+    assert SMS not in doors.worker.link_states(1)
+
+
 async def test_a_node_that_is_cut_off_does_not_say_that_every_link_is_served(start: Start) -> None:
     def unowned() -> float:
         return REGISTRY.get_sample_value("cascade_links_unowned") or 0.0

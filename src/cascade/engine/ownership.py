@@ -100,9 +100,14 @@ class Ownership:
         """How the links do of which their owners have said it. What is in flight their owners alone know."""
         return {
             link: LinkState(owned.is_up, None)
-            for link, owned in self.links.items()
-            if owned.node_id is not None and owned.is_up is not None
+            for link, owned in self._served_by_the_living().items()
+            if owned.is_up is not None
         }
+
+    def _served_by_the_living(self) -> dict[str, Owned]:
+        """Where no engine is left, nobody buries the dead, who own their links still."""
+        living = {node.id for node in self.nodes}
+        return {link: owned for link, owned in self.links.items() if owned.node_id in living}
 
     def links_down(self) -> frozenset[str]:
         """Links of other nodes that are down, as their owners said, or that nobody serves."""
@@ -207,7 +212,7 @@ class Ownership:
                     links |= await self._take(tx, node_id, links)
                     await self._tell(tx, node_id, states)
         self.nodes, self.links, self._told = living, links, states
-        metrics.LINKS_UNOWNED.set(sum(owned.node_id is None for owned in links.values()))
+        metrics.LINKS_UNOWNED.set(len(links) - len(self._served_by_the_living()))
 
     def _may_take(self, node_id: int, links: Mapping[str, Owned]) -> bool:
         known = set(self._known())

@@ -357,6 +357,52 @@ def test_a_report_means(report: dict[str, Any], receipts: list[Receipt]) -> None
     assert an_account(InfobipViber).hear(a_call(report)).receipts == receipts
 
 
+WORDS = {  # Infobip's names of statuses and of errors
+    Reason.UNKNOWN_RECIPIENT: (
+        *("REJECTED_PREFIX_MISSING", "REJECTED_DESTINATION", "MISSING_TO"),
+        *("EC_UNKNOWN_SUBSCRIBER", "EC_UNKNOWN_USER", "EC_UNIDENTIFIED_SUBSCRIBER"),
+    ),
+    Reason.BLOCKED: (
+        *("REJECTED_DND", "REJECTED_DESTINATION_BLOCKLISTED"),
+        *("EC_ILLEGAL_SUBSCRIBER", "EC_CALL_BARRED", "EC_USER_BLOCKED"),
+    ),
+    Reason.INVALID_SENDER: ("REJECTED_SOURCE", "REJECTED_SENDER"),
+    Reason.NO_CREDIT: ("REJECTED_NOT_ENOUGH_CREDITS", "REJECTED_PREPAID_PACKAGE_EXPIRED"),
+    Reason.MISCONFIGURED: (
+        *("REJECTED_DESTINATION_NOT_REGISTERED", "REJECTED_ROUTE_NOT_AVAILABLE"),
+        *("EC_ACCOUNT_ISSUE", "EC_CONFIGURATION_ERROR", "EC_SERVICE_NOT_ACTIVATED"),
+    ),
+    Reason.INVALID_CONTENT: (
+        *("REJECTED_MESSAGE_TOO_LONG", "REJECTED_INVALID_UDH", "EC_BAD_REQUEST", "EC_BLOCKED_CONTENT"),
+        *("EC_MEDIA_UNSUPPORTED", "EC_ILLEGAL_TRAFFIC_TYPE"),
+    ),
+    Reason.EXPIRED_AT_PROVIDER: ("EXPIRED_EXPIRED", "EXPIRED_DLR_UNKNOWN"),
+    Reason.UNDELIVERABLE: (
+        *("UNDELIVERABLE_NOT_DELIVERED", "UNDELIVERABLE_REJECTED_OPERATOR", "EC_ABSENT_SUBSCRIBER"),
+    ),
+    Reason.CONTENT_UNFIT: ("EC_UNSUPPORTED_DEVICE", "EC_UNSUPPORTED_MOBILE_APP_VERSION"),
+}
+
+
+@pytest.mark.parametrize(("word", "reason"), [(word, reason) for reason, words in WORDS.items() for word in words])
+def test_each_word_has_its_meaning(word: str, reason: Reason) -> None:
+    """Of a status, at once and later, and of an error, beside a status that says nothing."""
+    account = an_account(InfobipSms)
+    assert account.outcome(taken("REJECTED", word)) == Rejected(reason, f"{word} why")
+    assert account.hear(a_call(a_report("REJECTED", word))).receipts == failed(reason, word)
+    beside = a_report("REJECTED", "REJECTED_MOON", word)
+    assert account.hear(a_call(beside)).receipts == failed(reason, f"REJECTED_MOON {word}")
+
+
+@pytest.mark.parametrize("group", ["PENDING", "ACCEPTED", "OK"])
+def test_what_waits_was_taken(group: str) -> None:
+    account = an_account(InfobipSms)
+    assert account.outcome(taken(group, "WHATEVER")) == Accepted((OURS,))
+    with capture_logs() as logs:
+        assert not account.hear(a_call(a_report(group, "WHATEVER"))).receipts
+    assert logs == []
+
+
 def test_one_call_may_hold_several_reports() -> None:
     reports = [report for report, receipts in REPORTS.values() if receipts]
     expected = [receipts[0] for _, receipts in REPORTS.values() if receipts]

@@ -133,6 +133,69 @@ def test_what_does_not_fit(account: Smsbat, type_: MessageType, content: Content
     assert account.fits(content, type_) is Reason.CONTENT_UNFIT
 
 
+AT_THE_EDGE: dict[str, tuple[Smsbat, MessageType, Content, dict[str, Any]]] = {  # what just goes, and what no longer
+    "Viber: 1,000 signs": (VIBER, PROMO, Content("x" * 1_000), {"type": "viber_promo"}),
+    "Viber: a question of 85 signs": (
+        VIBER,
+        MessageType.VIBER_SURVEY,
+        Content("x" * 85, options=("a", "b")),
+        {"type": "viber_survey", "messageData": {"survey": {"options": ["a", "b"]}}},
+    ),
+    "Viber: a button of 30 signs": (
+        VIBER,
+        PROMO,
+        Content("Sale", buttons=(Button("x" * 30, PAGE),)),
+        {"type": "viber_promo", "messageData": {"buttonText": "x" * 30, "buttonAction": PAGE}},
+    ),
+    "Viber: a button of 31 signs: a link": (
+        VIBER,
+        PROMO,
+        Content("Sale", buttons=(Button("x" * 31, PAGE),)),
+        {"type": "viber_promo"},
+    ),
+    "RCS: 3,072 signs": (RCS, PROMO, Content("x" * 3_072), {"type": "rcs"}),
+    "RCS: four buttons of 25 signs": (
+        RCS,
+        PROMO,
+        Content("Sale", buttons=(Button("x" * 25, PAGE),) * 4),
+        {
+            "type": "rcs",
+            "messageData": {"buttons": [{"text": "x" * 25, "action": {"type": "openUrl", "url": PAGE}}] * 4},
+        },
+    ),
+    "RCS: a button of 26 signs: a link": (
+        RCS,
+        PROMO,
+        Content("Sale", buttons=(Button("x" * 26, PAGE),)),
+        {"type": "rcs"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("account", "type_", "content", "shown"), AT_THE_EDGE.values(), ids=AT_THE_EDGE)
+def test_the_limits_are_smsbats(account: Smsbat, type_: MessageType, content: Content, shown: dict[str, Any]) -> None:
+    message = asked(account, content, type_)
+    assert {name: message[name] for name in ("type", "messageData") if name in message} == shown
+
+
+MIME = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "gif": "image/gif",
+    "mp4": "video/mp4",
+    "pdf": "application/pdf",
+}
+
+
+@pytest.mark.parametrize(("ending", "kind"), MIME.items())
+def test_rcs_is_told_what_a_file_is(ending: str, kind: str) -> None:
+    url = f"https://cdn.example/a.{ending.upper()}?v=1"
+    assert asked(RCS, Content("Sale", media=Media(image=url)), PROMO)["messageData"] == {
+        "media": {"url": url, "type": kind}
+    }
+
+
 def answer(status: int, body: Any) -> HttpResponse:
     return HttpResponse(status, body=orjson.dumps(body))
 
@@ -149,6 +212,10 @@ ANSWERS: dict[str, tuple[HttpResponse, Outcome]] = {
         answer(200, {"messages": [{"messageId": "77", "status": "rejected"}]}),
         Rejected(Reason.PROVIDER_REFUSED, "rejected"),
     ),
+    "failed": (
+        answer(200, {"messages": [{"messageId": "77", "status": "failed"}]}),
+        Rejected(Reason.PROVIDER_REFUSED, "failed"),
+    ),
     "a bad phone": (
         refusal(400, "INVALID_RECIPIENT"), Rejected(Reason.UNKNOWN_RECIPIENT, "INVALID_RECIPIENT said"),
     ),
@@ -164,6 +231,19 @@ def test_an_answer_means(response: HttpResponse, outcome: Outcome) -> None:
     assert VIBER.outcome(response) == outcome
 
 
+CODES = {
+    Reason.UNKNOWN_RECIPIENT: ("INVALID_RECIPIENT", "INVALID_PHONE"),
+    Reason.INVALID_SENDER: ("INVALID_SENDER",),
+    Reason.NO_CREDIT: ("INSUFFICIENT_FUNDS", "INSUFFICIENT_BALANCE"),
+    Reason.INVALID_CONTENT: ("TEXT_TOO_LONG", "TEXT_REQUIRED"),
+}
+
+
+@pytest.mark.parametrize(("code", "reason"), [(code, reason) for reason, codes in CODES.items() for code in codes])
+def test_each_code_has_its_meaning(code: str, reason: Reason) -> None:
+    assert VIBER.outcome(refusal(400, code)) == Rejected(reason, f"{code} said")
+
+
 def call(body: Any, tail: str = SECRET) -> Callback:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
     return Callback("POST", f"https://gateway.example/callbacks/sms.smsbat/{tail}", {}, raw, tail=tail)
@@ -173,6 +253,7 @@ RECEIPTS: dict[str, list[Receipt]] = {
     "delivered": [Receipt("77", ReceiptState.DELIVERED)],
     "undeliverable": [Receipt("77", ReceiptState.FAILED, Reason.UNDELIVERABLE)],
     "permanenterror": [Receipt("77", ReceiptState.FAILED, Reason.PROVIDER_REFUSED)],
+    "scheduled": [],
     "processing": [],
     "teleported": [],
 }

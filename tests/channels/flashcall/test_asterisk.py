@@ -96,6 +96,30 @@ def test_each_cause_has_its_meaning(rang: bool, cause: int, outcome: Outcome) ->
     assert talk.end(cause) == outcome
 
 
+CAUSES = {  # every cause that the table knows, where nothing rang
+    Reason.UNKNOWN_RECIPIENT: (1, 2, 3, 22, 28),
+    Reason.UNDELIVERABLE: (16, 18, 19, 20, 27, 31),
+    Reason.BUSY: (17,),
+    Reason.BLOCKED: (21,),
+    Reason.PROVIDER_DOWN: (34, 38, 41, 44, 47, 102),
+    Reason.THROTTLED: (42,),
+    Reason.MISCONFIGURED: (50, 57, 58, 65, 88),
+    Reason.PROVIDER_REFUSED: (0, 29, 127),
+}
+RANG_ALL_THE_SAME = {0, 16, 17, 18, 19, 21, 31, 127}
+
+
+@pytest.mark.parametrize(("cause", "reason"), [(cause, reason) for reason, some in CAUSES.items() for cause in some])
+def test_each_cause_has_its_reason(cause: int, reason: Reason) -> None:
+    outcome = Talk().end(cause)
+    assert isinstance(outcome, Rejected | Retry)
+    is_passing = reason in (Reason.THROTTLED, Reason.PROVIDER_DOWN, Reason.BUSY)
+    assert (outcome.reason, isinstance(outcome, Retry)) == (reason, is_passing)
+    rang = Talk()
+    rang.ring()
+    assert isinstance(rang.end(cause), Delivered) == (cause in RANG_ALL_THE_SAME)
+
+
 def test_a_busy_phone_is_called_once_more_and_no_more() -> None:
     assert Talk(is_first=False).end(17) == Rejected(Reason.BUSY, "Q.850 17 words")
 

@@ -87,6 +87,8 @@ ANSWERS: dict[str, tuple[int, dict[str, Any], Outcome]] = {
     "no money": (402, {"errorCode": 40200, "message": "m"}, Rejected(Reason.NO_CREDIT, "40200 m")),
     "not allowed": (403, {"errorCode": 40301, "message": "m"}, Rejected(Reason.MISCONFIGURED, "40301 m")),
     "too many": (429, {"errorCode": 42900, "message": "m"}, Retry(Reason.THROTTLED, detail="42900 m")),
+    "no such application": (404, {"errorCode": 40400, "message": "m"}, Rejected(Reason.MISCONFIGURED, "40400 m")),
+    "another method": (422, {"errorCode": 42200, "message": "m"}, Rejected(Reason.MISCONFIGURED, "42200 m")),
     "a word that nobody knows": (418, {}, Rejected(Reason.PROVIDER_REFUSED, "418 None")),
 }
 
@@ -104,6 +106,10 @@ ENDS: dict[str, tuple[str, str | None, ReceiptState, Reason | None]] = {
     "nobody reported": ("FAIL", "Expired", FAILED, Reason.EXPIRED_AT_PROVIDER),
     "fraud": ("FAIL", "Fraud", FAILED, Reason.BLOCKED),
     "no money": ("ERROR", "Not enough credit", FAILED, Reason.NO_CREDIT),
+    "another number typed: the call came": ("FAIL", "Invalid CLI", DELIVERED, None),
+    "blocked": ("DENIED", "Blocked", FAILED, Reason.BLOCKED),
+    "our answer was none": ("DENIED", "Invalid callback", FAILED, Reason.MISCONFIGURED),
+    "no calls there": ("DENIED", "Destination denied", FAILED, Reason.PROVIDER_REFUSED),
     "denied by us": ("DENIED", "Denied by callback", FAILED, Reason.PROVIDER_REFUSED),
     "a reason that nobody knows": ("ABORTED", "Whatever", FAILED, Reason.PROVIDER_REFUSED),
 }

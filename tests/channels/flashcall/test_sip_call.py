@@ -173,6 +173,35 @@ def test_each_end_has_its_meaning_and_every_final_is_acknowledged(
     assert talk.outcome == outcome
 
 
+FINALS = {  # every final that the table knows, where nothing rang
+    Reason.MISCONFIGURED: (300, 305, 400, 415, 488, 501, 505, 513, 606),
+    Reason.INVALID_SENDER: (403,),
+    Reason.UNKNOWN_RECIPIENT: (404, 410, 484, 604),
+    Reason.UNDELIVERABLE: (408, 480, 487),
+    Reason.THROTTLED: (429,),
+    Reason.PROVIDER_DOWN: (491, 500, 502, 503, 504, 580),
+    Reason.BUSY: (486, 600),
+    Reason.BLOCKED: (603, 607, 608),
+    Reason.PROVIDER_REFUSED: (402, 405, 481, 482, 483, 699),
+}
+RANG_ALL_THE_SAME = {408, 480, 486, 487, 600, 603}
+
+
+@pytest.mark.parametrize(("status", "reason"), [(status, reason) for reason, some in FINALS.items() for status in some])
+def test_each_final_has_its_reason(status: int, reason: Reason) -> None:
+    talk = Talk()
+    talk.hear(status)
+    assert isinstance(talk.outcome, Rejected | Retry)
+    assert (talk.outcome.reason, isinstance(talk.outcome, Retry)) == (
+        reason,
+        reason in (Reason.THROTTLED, Reason.PROVIDER_DOWN, Reason.BUSY),
+    )
+    rang = Talk()
+    rang.hear(180)
+    rang.hear(status)
+    assert isinstance(rang.outcome, Delivered) == (status in RANG_ALL_THE_SAME)
+
+
 def test_a_busy_phone_is_called_once_more_and_no_more() -> None:
     talk = Talk(order=ORDER._replace(is_first=False))
     talk.hear(486)

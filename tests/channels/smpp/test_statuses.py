@@ -38,6 +38,27 @@ def test_statuses(status: int, kind: type[Retry | Rejected], reason: Reason) -> 
     assert f"0x{status:08X}" in outcome.detail
 
 
+CLASSES = {  # SMPP 3.4, 5.1.3: every number of the standard's that is no success
+    Reason.THROTTLED: (0x14, 0x58),
+    Reason.PROVIDER_DOWN: (0x04, 0x05, 0x08, 0x0D, 0x45, 0x64, 0xFE, 0xFF),
+    Reason.MISCONFIGURED: (0x0E, 0x0F, 0x15, 0x53),
+    Reason.UNKNOWN_RECIPIENT: (0x0B, 0x50, 0x51),
+    Reason.INVALID_CONTENT: (0x01, 0x43, 0x61, 0x62, 0xC0, 0xC1, 0xC2, 0xC3, 0xC4),
+    Reason.INVALID_SENDER: (0x0A, 0x48, 0x49),
+    Reason.PROVIDER_REFUSED: (0x02, 0x03, 0x06, 0x07, 0x0C, 0x54, 0x65, 0x66),
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(status, reason) for reason, some in CLASSES.items() for status in some]
+)
+def test_each_status_has_its_class_and_its_name(status: int, reason: Reason) -> None:
+    outcome = refusal(status, {})
+    is_passing = reason in (Reason.THROTTLED, Reason.PROVIDER_DOWN)
+    assert (type(outcome), outcome.reason) == (Retry if is_passing else Rejected, reason)
+    assert (outcome.detail or "").startswith("ESME_")
+
+
 OVERRIDES = {  # status, its meaning here, outcome
     "a vendor's own may mean: no money": (0x432, Reason.NO_CREDIT, Rejected),
     "a vendor's own may mean: slower": (0x433, Reason.THROTTLED, Retry),

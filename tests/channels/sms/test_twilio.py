@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlencode
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator
 
 from cascade.channels.base import Callback
@@ -148,6 +149,36 @@ RECEIPTS: dict[str, tuple[dict[str, str], list[Receipt]]] = {
 def test_a_callback_has_its_receipts(form: dict[str, str], receipts: list[Receipt]) -> None:
     heard = ACCOUNT.hear(call(STATUS | form))
     assert (list(heard.receipts), heard.answer.body) == (receipts, b"<Response/>")
+
+
+CODES = {  # Twilio's numbers, in an answer and in a callback
+    Reason.MISCONFIGURED: (20003, 20404, 30002),
+    Reason.UNKNOWN_RECIPIENT: (21211, 21265, 21614, 30005, 30006),
+    Reason.INVALID_SENDER: (21212, 21603, 21606),
+    Reason.PROVIDER_REFUSED: (21408, 21612, 30007),
+    Reason.INVALID_CONTENT: (21602, 21617),
+    Reason.BLOCKED: (21610, 30004),
+    Reason.THROTTLED: (21611, 30001),
+    Reason.UNDELIVERABLE: (30003,),
+    Reason.EXPIRED_AT_PROVIDER: (30036,),
+}
+
+
+@pytest.mark.parametrize(("code", "reason"), [(code, reason) for reason, codes in CODES.items() for code in codes])
+def test_each_number_has_its_meaning(code: int, reason: Reason) -> None:
+    is_throttled = reason is Reason.THROTTLED
+    outcome = Retry(reason, None, f"{code} said") if is_throttled else Rejected(reason, f"{code} said")
+    assert ACCOUNT.outcome(refusal(400, code)) == outcome
+    for word in ("undelivered", "failed", "canceled"):
+        heard = ACCOUNT.hear(call(STATUS | {"MessageStatus": word, "ErrorCode": str(code)}))
+        assert list(heard.receipts) == [Receipt("SM1", ReceiptState.FAILED, reason, f"{word} {code}", PHONE[1:])]
+
+
+@pytest.mark.parametrize("word", ["accepted", "scheduled", "queued", "sending", "sent", "partially_delivered"])
+def test_a_status_on_the_way_is_known_and_says_nothing(word: str) -> None:
+    with capture_logs() as logs:
+        assert not ACCOUNT.hear(call(STATUS | {"MessageStatus": word})).receipts
+    assert logs == []
 
 
 INBOUND = {

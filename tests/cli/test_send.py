@@ -127,6 +127,7 @@ REFUSED = {  # arguments, exit code, words
     "no campaign": (("send", "+380501112233", "Hi", "--from", "A", "--map", "phone=x"), 2, "it is for a campaign"),
     "one id for all": (("send", "--csv", __file__, "Hi", "--from", "A", "--id", "x"), 2, "--id: all rows"),
     "no URL": (("link", "list", "--url", "http://gateway:port"), 2, "is no URL of a gateway"),
+    "no code": (("send", "--csv", __file__, "Hi", "--from", "A", "--country", "UA"), 2, "'UA' is no code of a country"),
     "no file": (("send", "--csv", "none.csv", "Hi", "--from", "A"), 2, "cannot read none.csv"),
 }
 
@@ -221,7 +222,7 @@ def test_columns_go_where_they_are_mapped(terminal: Terminal, city: City) -> Non
     message = terminal.home / "message.json"
     message.write_text(json.dumps({"media": {"image": "https://x.example/{Code}.png"}, "tags": ["spring-{Code}"]}))
     terminal.people([("Olena", phone[3:], "7", f"own-{phone}")], ("Name", "Mobile", "Code", "Ref"))
-    mapped = ("--map", "phone=mobile", "--map", "id=Ref", "--country", "380", "--message", "message.json")
+    mapped = ("--map", "phone=mobile", "--map", "id=Ref", "--country", "+380", "--message", "message.json")
     told = terminal.json(
         "send", "--csv", "people.csv", "Hi {Name}", "--from", "Acme", "--route", "sms", *mapped, "--yes"
     )

@@ -105,6 +105,7 @@ def send(
         return
     if phone is not None:
         raise ConfigError("PHONE", "a campaign has its phones in the file", "Leave it out")
+    country = country and _country(country)
     people = open_people(csv, encoding, delimiter)
     name = plans.name_of(campaign or csv.stem)
     suffix = f".{name}" if campaign else ""
@@ -127,6 +128,14 @@ def send(
     )
     choices = Choices(skips_refused=skip_refused, is_dry=dry_run, is_sure=yes, is_json=json)
     conduct(people, about, places, choices, url, key)
+
+
+def _country(given: str) -> str:
+    """Its digits, also of +380."""
+    digits = given.strip().removeprefix("+")
+    if not (digits.isascii() and digits.isdecimal()):
+        raise ConfigError("--country", f"{given!r} is no code of a country", "Write what its numbers begin with: 380")
+    return digits
 
 
 def _route(given: str) -> str | list[str]:

@@ -70,6 +70,7 @@ SEARCHES = {
     "digits of old messages": retention.WITH_MESSAGE["flashcall"],
     "parts to be swept": retention.SWEPT["sent_part"].read,
     "tags to be swept": retention.SWEPT["message_tag"].read,
+    "messages that parts are needed for": retention.NEEDED,
     "old parts": retention.SWEPT["sent_part"].forget,
     "old tags": retention.SWEPT["message_tag"].forget,
     "what people told us": retention.OLD_INBOUND,

@@ -37,29 +37,33 @@ FORGET_INBOUND = "DELETE FROM inbound WHERE id = ? AND due_at_ms IS NULL"
 
 
 class Swept(NamedTuple):
-    """`read` takes the key of the last row and a limit; its last column is the message's id. `forget` takes such rows,
-    and looks at the id once more: the key may have come to be another message's meanwhile."""
+    """`read` takes the key of the last row and a limit; its last column is the message's id, its `account_at`-th the
+    account's. `forget` takes such rows, and looks at the id once more: the key may have come to be another message's
+    meanwhile."""
 
     read: str
     forget: Statement
     before_all: tuple[Any, ...]
+    account_at: int
 
 
 SWEPT = {
     "sent_part": Swept(
         """
-        SELECT link, provider_id, message_id FROM sent_part WHERE (link, provider_id) > (?, ?)
+        SELECT link, provider_id, account_id, message_id FROM sent_part WHERE (link, provider_id) > (?, ?)
         ORDER BY link, provider_id LIMIT ?
         """,
         Statement(
-            "DELETE FROM sent_part WHERE link = ? AND provider_id = ? AND message_id = ?",
+            "DELETE FROM sent_part WHERE link = ? AND provider_id = ? AND account_id = ? AND message_id = ?",
             f"""
-            DELETE FROM sent_part USING {unnest("text", "text", "bytea")} AS old (link, provider_id, message_id)
+            DELETE FROM sent_part
+            USING {unnest("text", "text", "bigint", "bytea")} AS old (link, provider_id, account_id, message_id)
             WHERE sent_part.link = old.link AND sent_part.provider_id = old.provider_id
-                AND sent_part.message_id = old.message_id
+                AND sent_part.account_id = old.account_id AND sent_part.message_id = old.message_id
             """,  # noqa: S608 - constants only
         ),
         ("", ""),
+        account_at=2,
     ),
     "message_tag": Swept(
         """
@@ -75,8 +79,13 @@ SWEPT = {
             """,  # noqa: S608 - constants only
         ),
         (0, "", b""),
+        account_at=0,
     ),
 }
+# Scheduled a month ahead, or given another hour again and again, a message is sent long after it was accepted.
+NEEDED = """
+    SELECT id FROM message WHERE account_id = ? AND (state <> 'final' OR finished_at_ms >= ?) AND id IN (*)
+"""
 ELSEWHERE = frozenset({"message", "event", "delivery", "lost_answer", "recent_message"})
 """Tables that know a message and are tidied up by a time of their own."""
 
@@ -115,6 +124,13 @@ async def read(reader: Reader, swept: Swept, after: Sequence[Any], limit: int) -
 
 
 async def forget(tx: Transaction, swept: Swept, rows: Sequence[Row], before_ms: int) -> int:
-    """Delete those of the rows whose messages were accepted before that time; how many there were."""
-    old = [row for row in rows if row[-1] < first_id(before_ms)]
-    return await tx.many(swept.forget, old) if old else 0
+    """Delete those of the rows whose messages were accepted and ended before that time; how many there were."""
+    old: dict[int, list[Row]] = {}
+    for row in rows:
+        if row[-1] < first_id(before_ms):
+            old.setdefault(row[swept.account_at], []).append(row)
+    forgotten = 0
+    for account_id, some in old.items():
+        needed = {id_ for (id_,) in await tx.rows(NEEDED, (account_id, before_ms, [row[-1] for row in some]))}
+        forgotten += await tx.many(swept.forget, [row for row in some if row[-1] not in needed])
+    return forgotten

@@ -1,5 +1,7 @@
 """What a look at a provider finds, before anything is sent (`cascade doctor`)."""
 
+import asyncio
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -138,6 +140,7 @@ def smpp(port: int, **settings: Any) -> SmppTransport:
     )
 
 
+RECEIPT = [(pdu.TLV_RECEIPTED_MESSAGE_ID, b"A1\0"), (pdu.TLV_MESSAGE_STATE, b"\x02")]
 BINDS = {  # the SMSC's answer -> well, and words
     0x00: (True, "let us bind as esme1"),
     0x05: (True, "allows no bind beside the one that stands"),
@@ -156,6 +159,33 @@ async def test_an_smsc_lets_us_bind_or_not(status: int) -> None:
         assert "hunter2!" not in health.detail
         assert smsc.unbinds == (status == 0)
         assert [request.command_id for request in smsc.binds] == [pdu.BIND_TRANSMITTER]
+
+
+async def test_a_receipt_that_comes_by_a_look_is_left_with_the_smsc() -> None:
+    """Some deliver to any bind, and `cascade doctor` has nobody who would take it in."""
+    answers: list[tuple[int, int]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                length = int.from_bytes(await reader.readexactly(4), "big")
+                command_id, status, sequence = struct.unpack(">III", (await reader.readexactly(length - 4))[:12])
+                if command_id == pdu.BIND_TRANSMITTER:
+                    body = b"\0\x01\x01380501112233\0\0\0Shop\0\x04" + bytes(9) + pdu.encode_tlvs(RECEIPT)
+                    bound = pdu.encode(pdu.BIND_TRANSMITTER | pdu.RESPONSE, sequence, b"smsc\0")
+                    writer.write(bound + pdu.encode(pdu.DELIVER_SM, 5, body))
+                elif command_id == pdu.DELIVER_SM_RESP:
+                    answers.append((sequence, status))
+                    writer.write(pdu.encode(pdu.UNBIND_RESP, 2))
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        transport = smpp(server.sockets[0].getsockname()[1])
+        assert (await transport.check()).is_well
+        await transport.stop(0)
+    assert answers == [(5, 0x64)]
 
 
 async def test_no_smsc_there() -> None:

@@ -20,7 +20,7 @@ from cascade.channels.smpp.session import BindRefusedError, Session
 from cascade.channels.smpp.settings import BindMode, Receipts, SmppSettings
 from cascade.channels.smpp.throttle import Throttle
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, NotSent, Outcome, Rejected, Retry
-from cascade.core.errors import ConfigError
+from cascade.core.errors import CascadeError, ConfigError
 from cascade.core.inbound import Inbound
 from cascade.core.words import Channel, Reason
 
@@ -135,7 +135,7 @@ class SmppTransport:
         self._resume_timer: asyncio.TimerHandle | None = None
         self._is_stopping = False
         self._on_room: Callable[[], None] = lambda: None
-        self._take: TakeHeard | None = None
+        self._take: TakeHeard = _nobody_takes
         self._log = log.bind(host=settings.host, port=settings.port)
 
     @property
@@ -297,7 +297,7 @@ class SmppTransport:
             else:
                 ignored.append(said)
         heard = Heard(receipts, inbound, ignored=ignored)
-        if heard and self._take is not None:
+        if heard:
             await self._take(heard)
 
     # -- the window ---------------------------------------------------------------------------------------------------
@@ -416,6 +416,11 @@ class SmppTransport:
                 self._log.error("bind_failed", error=type(error).__name__)
             await asyncio.sleep(pause_s * (0.5 + self._random_unit() / 2))
             pause_s = min(pause_s * 2, self._settings.reconnect_max_s)
+
+
+async def _nobody_takes(heard: Heard) -> None:
+    """Before a start there is but a `check`, and some SMSCs deliver to any bind: they shall keep it for the next."""
+    raise CascadeError("the link is not started")
 
 
 def _tls_context(settings: SmppSettings) -> ssl.SSLContext:

@@ -88,10 +88,12 @@ def test_providers_that_are_not_there(cascade: Run, settings: pytest.MonkeyPatch
     settings.setenv("CASCADE_SMPP__PORT", str(nobody))
     settings.setenv("CASCADE_TELEGRAM_BOT__BASE_URL", f"http://{HOST}:{nobody}")
     findings = examined(cascade, code=1)
-    assert "cannot be reached" in findings["link sms.smpp"]["detail"]
+    assert findings["link sms.smpp"]["detail"] == f"{HOST}:{nobody} cannot be reached: ConnectionRefusedError"
     assert "no answer" in findings["bot telegram_bot.1"]["detail"]
     assert findings["bot viber_bot.2"]["state"] == "ok"
     assert "link sms.smpp" not in examined(cascade, "--offline")
+    settings.setenv("CASCADE_SMPP__HOST", "smsc.invalid")
+    assert "there is no such host" in examined(cascade, code=1)["link sms.smpp"]["detail"]
 
 
 def test_what_is_wrong_here_is_found_without_the_outside(
@@ -105,7 +107,7 @@ def test_what_is_wrong_here_is_found_without_the_outside(
     assert findings["key acme/shop"]["detail"] == "expires within two weeks"
     settings.setenv("CASCADE_SECRETS__KEYS", json.dumps([cascade("key", "new-seal").output.strip()]))
     findings = examined(cascade, "--offline", code=1)
-    assert "no key opens the bot tokens" in findings["secrets"]["detail"]
+    assert "secrets.keys: no key opens the bot tokens" in findings["secrets"]["detail"]
     settings.delenv("CASCADE_SECRETS__KEYS")
     (store.parent / "cascade.key").unlink()
     found = examined(cascade, "--offline", code=1)["secrets"]
@@ -115,6 +117,7 @@ def test_what_is_wrong_here_is_found_without_the_outside(
     settings.setenv("CASCADE_STORE__URL", "mysql://shop:hunter2@localhost/shop")
     findings = examined(cascade, "--offline", code=1)
     assert findings["store"]["state"] == "failed"
+    assert findings["store"]["detail"].startswith("store.url: ")
     assert "hunter2" not in json.dumps(findings)
 
 

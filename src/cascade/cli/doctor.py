@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cascade.cli import logs, output
-from cascade.cli.checkup.finding import Finding, State, well
+from cascade.cli.checkup.finding import Finding, State, of_error, well
 from cascade.cli.checkup.outside import of_the_outside
 from cascade.cli.checkup.setup import of_accounts, of_routes, of_settings
 from cascade.cli.checkup.storage import of_store
@@ -54,7 +54,7 @@ async def _examine(config: Path | None, *, offline: bool) -> list[Finding]:
     try:
         settings = load(config)
     except ConfigError as error:
-        return [Finding("configuration", State.ILL, f"{error.setting}: {error.problem}", error.fix)]
+        return [of_error("configuration", error)]
     findings = [well("configuration", str(config) if config else "no file: the environment and the defaults")]
     findings += of_settings(settings)
     found, loaded, enabled = await of_store(settings)

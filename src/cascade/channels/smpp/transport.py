@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -221,7 +222,8 @@ class SmppTransport:
                 return Health(True, f"{place} knows us, and allows no bind beside the one that stands")
             return Health(False, f"{place} refused the bind: {statuses.name(error.status)}")
         except OSError as error:  # TimeoutError and ssl.SSLError are such
-            return Health(False, f"{place} cannot be reached: {type(error).__name__}")
+            why = "there is no such host" if isinstance(error, socket.gaierror) else type(error).__name__
+            return Health(False, f"{place} cannot be reached: {why}")
         except Exception as error:  # only its type: its text may hold what the operator set
             return Health(False, f"{place}: {type(error).__name__}")
         await session.unbind()

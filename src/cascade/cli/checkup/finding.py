@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from cascade.core.errors import ConfigError
+
 
 class State(StrEnum):
     WELL = "ok"
@@ -17,6 +19,10 @@ class Finding(NamedTuple):
     state: State
     detail: str
     fix: str = ""
+
+
+def of_error(what: str, error: ConfigError) -> Finding:
+    return Finding(what, State.ILL, f"{error.setting}: {error.problem}", error.fix)
 
 
 def well(what: str, detail: str) -> Finding:

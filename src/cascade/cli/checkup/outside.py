@@ -11,7 +11,7 @@ import httpx
 
 from cascade.channels.base import Checks, Health, Transport
 from cascade.cli.checkup.clock import of_clock
-from cascade.cli.checkup.finding import Finding, State, well
+from cascade.cli.checkup.finding import Finding, State, of_error, well
 from cascade.cli.checkup.setup import setting_of
 from cascade.core.errors import BucketsAwayError, ConfigError
 from cascade.core.targets import TargetRefusedError, Targets
@@ -85,7 +85,7 @@ def _look_at_redis(what: str, url: str) -> Look:
         try:
             buckets = redis_buckets(url)
         except ConfigError as error:
-            return Finding(what, State.ILL, error.problem, error.fix)
+            return of_error(what, error)
         try:
             await buckets.look()
         except BucketsAwayError as error:

@@ -9,7 +9,7 @@ from typing import Final
 from cryptography.fernet import Fernet
 
 from cascade.cli.checkup.clock import of_clock
-from cascade.cli.checkup.finding import Finding, State, well
+from cascade.cli.checkup.finding import Finding, State, of_error, well
 from cascade.core.errors import CascadeError, ConfigError
 from cascade.core.secret import Secret
 from cascade.serve import now_ms, open_seal
@@ -45,7 +45,7 @@ async def of_store(settings: Settings) -> tuple[list[Finding], Accounts | None, 
         database = settings.store.database()
         await database.open(owner=False)
     except ConfigError as error:
-        return [*findings, Finding("store", State.ILL, error.problem, error.fix)], None, []
+        return [*findings, of_error("store", error)], None, []
     except CascadeError as error:
         return [*findings, Finding("store", State.ILL, str(error))], None, []
     try:
@@ -61,11 +61,11 @@ async def of_store(settings: Settings) -> tuple[list[Finding], Accounts | None, 
             seal = Seal([Secret(Fernet.generate_key().decode())]) if is_without_key else open_seal(settings)
             loaded, enabled = await _load(database, seal)
         except ConfigError as error:
-            problem, fix = error.problem, error.fix
+            finding = of_error("secrets", error)
             if is_without_key:
                 problem = f"there is no {key_file}, and what is in the store was sealed by it"
-                fix = "Put it back, or name its keys in secrets.keys"
-            return [*findings, Finding("secrets", State.ILL, problem, fix)], None, []
+                finding = Finding("secrets", State.ILL, problem, "Put it back, or name its keys in secrets.keys")
+            return [*findings, finding], None, []
         sealed = "nothing is sealed yet" if is_without_key else "every bot token and webhook secret can be opened"
         findings.append(well("secrets", sealed))
         return [*findings, *await _of_webhooks(database)], loaded, enabled

@@ -187,6 +187,9 @@ ANSWERS = {  # what the provider does, what the attempt comes to
     "accepted": (answering(200, '{"id": "7"}'), Accepted(("7",))),
     "refused in the provider's words": (answering(400, '{"why": "gone"}'), Rejected(Reason.UNKNOWN_RECIPIENT)),
     "500": (answering(500, '{"id": "7"}'), DOWN),
+    "502": (answering(502, "<html>"), DOWN),
+    "504: whoever stands before it heard nothing in time": (answering(504, "<html>"), AnswerLost()),
+    "524: the same, in Cloudflare's words": (answering(524, "<html>", Retry_After="7"), AnswerLost()),
     "503 with Retry-After": (answering(503, "", Retry_After="7"), Retry(Reason.PROVIDER_DOWN, 7.0)),
     "503 with an absurd Retry-After": (
         answering(503, "", Retry_After="9" * 400),

@@ -49,6 +49,8 @@ MAX_ID = 255
 BOM = b"\xef\xbb\xbf"
 PASSING = frozenset({408, 425})
 """Not taken, and nobody's fault: a server too busy to read, or one that ended a connection that our request crossed."""
+UPSTREAM_SILENT = frozenset({504, 524})
+"""A proxy passed the request on and heard nothing in time: so have we not, and it may have been taken."""
 UNREADABLE = {
     401: Reason.MISCONFIGURED,
     402: Reason.NO_CREDIT,
@@ -621,6 +623,8 @@ class HttpTransport:
         return outcome
 
     def _read(self, response: HttpResponse) -> Outcome:
+        if response.status in UPSTREAM_SILENT:
+            return AnswerLost(f"HTTP {response.status}")
         if _is_passing(response):
             return Retry(Reason.PROVIDER_DOWN, detail=f"HTTP {response.status}")
         if 300 <= response.status < 400:

@@ -137,6 +137,12 @@ def test_the_ttl_stays_within_what_google_takes(window_s: int, ttl: str) -> None
     assert request_for(Content("hi"), window_s=window_s).json["ttl"] == ttl
 
 
+def test_a_survey_is_a_promotion() -> None:
+    survey = Content("How was it?", options=("Good", "Bad"))
+    request = request_for(survey, agent(traffic="AUTHENTICATION"), type_=MessageType.VIBER_SURVEY)
+    assert request.json["messageTrafficType"] == "PROMOTION"
+
+
 def test_the_kind_of_traffic_of_a_transaction_is_a_setting() -> None:
     request = request_for(Content("hi"), agent(traffic="AUTHENTICATION"), type_=MessageType.TRANSACTION)
     assert request.json["messageTrafficType"] == "AUTHENTICATION"

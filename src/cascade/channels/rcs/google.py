@@ -63,11 +63,7 @@ MOST_KNOWN = 100_000
 NAMESPACE = UUID("2f7b0c5e-9f0e-4f0c-8f43-6a2d3b1c7e10")
 PLAIN_PHONE = re.compile(r"\+?[0-9]+").fullmatch
 
-TRAFFIC = {
-    MessageType.TRANSACTION: "TRANSACTION",
-    MessageType.PROMO: "PROMOTION",
-    MessageType.VIBER_SURVEY: "PROMOTION",
-}
+TRAFFIC = {MessageType.PROMO: "PROMOTION", MessageType.VIBER_SURVEY: "PROMOTION"}
 STATES = {"DELIVERED": ReceiptState.DELIVERED, "READ": ReceiptState.READ}
 OTHER_EVENTS = frozenset({"IS_TYPING", "TTL_EXPIRATION_REVOKE_FAILED"})
 SUBSCRIPTIONS = {"SUBSCRIBE": "START", "UNSUBSCRIBE": "STOP"}
@@ -175,9 +171,7 @@ class GoogleRcs:
         ttl_s = min(max(attempt.window_s, SHORTEST_TTL_S), LONGEST_TTL_S)
         body = {
             "contentMessage": content_message,
-            "messageTrafficType": self.traffic
-            if attempt.type is MessageType.TRANSACTION
-            else TRAFFIC.get(attempt.type, self.traffic),
+            "messageTrafficType": TRAFFIC.get(attempt.type, self.traffic),
             "ttl": f"{ttl_s}s",
         }
         url = f"{self._phone_url(attempt.address)}/agentMessages"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 import uuid
@@ -199,6 +200,22 @@ def test_a_phone_met_before_the_command_was_killed_is_met(between: Proxy, termin
     assert process.returncode == -9
     told = terminal.json(*SEND, "--yes", "--skip-refused")
     assert (told["accepted"], told["refused"]) == (1_499, 1)
+
+
+def test_who_stops_a_campaign_is_told_how_to_stop_what_was_sent(between: Proxy, terminal: Terminal) -> None:
+    terminal.people(crowd(1_500))
+
+    def interrupt(number: int) -> None:
+        if number == 2:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+
+    between.before = interrupt
+    process = terminal.start(*SEND, "--yes")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped after row 1,000 of 1,500. The same command goes on from there." in errors
+    assert "cascade tags cancel people stops what has not begun" in " ".join(errors.split())
 
 
 def test_a_long_text_is_told_before_it_is_paid(terminal: Terminal) -> None:

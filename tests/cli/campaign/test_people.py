@@ -11,6 +11,10 @@ ROWS = [["Олена", "+380501112233"], ["Ivan; Jr", "+380502223344"]]
 WRITTEN = {  # bytes, encoding
     "commas": ('Name,Phone\nОлена,+380501112233\n"Ivan; Jr",+380502223344\n'.encode(), "utf-8-sig"),
     "with the mark of UTF-8": ('\ufeffName,Phone\nОлена,+380501112233\n"Ivan; Jr",+380502223344'.encode(), "utf-8-sig"),
+    "with the mark, and named without": (
+        '\ufeffName;Phone\nОлена;+380501112233\n"Ivan; Jr";+380502223344'.encode(),
+        "UTF8",
+    ),
     "Excel's semicolons and line ends": (
         'Name;Phone\r\nОлена;+380501112233\r\n"Ivan; Jr";+380502223344\r\n'.encode("cp1251"),
         "cp1251",

@@ -163,6 +163,9 @@ def _send(people: People, plan: Plan, messenger: CascadeMessenger, journal: Jour
         except BaseException:
             place = f"{journal.sent_rows:,} of {journal.head['rows']:,}"
             output.errors.print(f"Stopped after row {place}. The same command goes on from there.", highlight=False)
+            if journal.accepted:
+                stop = f"What was sent goes out all the same; cascade tags cancel {plan.name} stops what has not begun."
+                output.errors.print(stop, highlight=False, markup=False)
             raise
 
 

@@ -1,5 +1,6 @@
 """A CSV file of people, read as a stream: a million rows take no more memory than one."""
 
+import codecs
 import csv
 import hashlib
 import io
@@ -59,6 +60,8 @@ class People:
 def open_people(path: Path, encoding: str, delimiter: str | None) -> People:
     """Look at the header; `ConfigError` when there is none that can be read. `delimiter` None: the one it uses."""
     try:
+        if codecs.lookup(encoding).name == "utf-8":
+            encoding = "utf-8-sig"  # which reads a file without the mark, too
         with path.open(encoding=encoding, newline="") as text:
             used = delimiter or max(DELIMITERS, key=text.readline().count)
             text.seek(0)

@@ -189,14 +189,12 @@ class Dispatcher:
     def is_down(self) -> bool:
         return self._stalled_at_ms is not None
 
-    def is_sending_to(self, recipient: str) -> bool:
-        """Whether an attempt to this recipient, as receipts spell it, is on the wire, and its lease still runs: then it
-        is not called lost itself."""
+    def recipients(self) -> set[str]:
+        """Whom attempts on the wire are for, as receipts say it; one whose lease is over may be called lost itself."""
         now_ms = self._now_ms()
-        return any(
-            stored.recipient == recipient and now_ms < (stored.message.deadline_at_ms or 0)
-            for stored in self._in_flight.values()
-        )
+        return {
+            stored.recipient for stored in self._in_flight.values() if now_ms < (stored.message.deadline_at_ms or 0)
+        }
 
     def state(self, account_id: int) -> LinkState:
         in_flight = sum(stored.key.account_id == account_id for stored in self._in_flight.values())

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 
 import structlog
 
@@ -43,7 +43,7 @@ Decide = Callable[[Transaction, str, Sequence[Receipt]], Awaitable[Sequence[Rece
 
 class Receiver:
     """`recorder` is about to write down the answers of this process. `share` is this node's part of the inbox.
-    `is_sending_to`: whether this process has an attempt on the wire, by that link and to that recipient."""
+    `recipients`: whom what this process has on the wire, by that link, is for."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class Receiver:
         recorder: Recorder,
         now_ms: Callable[[], int],
         share: Callable[[], Share] = lambda: ALONE,
-        is_sending_to: Callable[[str, str], bool] = lambda link, recipient: False,
+        recipients: Callable[[str], set[str]] = lambda link: set(),
     ) -> None:
         self._database = database
         self._recorder = recorder
         self._now_ms = now_ms
         self._share = share
-        self._is_sending_to = is_sending_to
+        self._recipients = recipients
         self._news = asyncio.Event()
         self._idle_from_s = 0.0
 
@@ -149,17 +149,19 @@ class Receiver:
             unmatched = {(one.link, one.receipt.provider_id) for one in inbox} - parts.keys()
             # Viber sends receipts for both directions: one of what a person wrote to us says nothing of what we sent.
             theirs = await inbound.known(tx, unmatched) if unmatched else set()
-            if self._database.is_shared:
-                orphans = [
-                    one
-                    for one in inbox
-                    if (one.link, one.receipt.provider_id) in unmatched - theirs
-                    and now_ms - one.received_at_ms >= ADOPT_MS
-                ]
-                if orphans:
-                    # Before their lost answers, as who writes a late answer down does: or the two lock each other out.
-                    wanted = {part.key for part in parts.values()} | await receipts.may_adopt(tx, orphans)
-                    await messages.hold(tx, wanted)
+            unmatched -= theirs
+            under_way = cache(self._under_way)
+            orphans = [
+                one
+                for one in inbox
+                if (one.link, one.receipt.provider_id) in unmatched
+                and now_ms - one.received_at_ms >= ADOPT_MS
+                and one.receipt.recipient not in under_way(one.link)
+            ]
+            adoptable = await receipts.may_adopt(tx, orphans)
+            if self._database.is_shared and adoptable:
+                # Before their lost answers, as who writes a late answer down does: or the two lock each other out.
+                await messages.hold(tx, {part.key for part in parts.values()} | set(adoptable.values()))
             news = []
             done = [one.id for one in inbox if (one.link, one.receipt.provider_id) in theirs]
             again = []
@@ -169,7 +171,7 @@ class Receiver:
                 age_ms = now_ms - received_at_ms
                 part = parts.get((link, receipt.provider_id))
                 is_proof = False
-                if part is None and age_ms >= ADOPT_MS and not self._may_be_awaited(link, receipt):
+                if id_ in adoptable:
                     part = await receipts.adopt(tx, link, receipt, received_at_ms)
                     is_proof = part is not None and part.part == 0
                 if part is not None:
@@ -189,10 +191,9 @@ class Receiver:
             await decisions.apply(tx, news, {})
             await receipts.done(tx, done)
 
-    def _may_be_awaited(self, link: str, receipt: Receipt) -> bool:
-        """Whether an attempt to the same recipient is under way: it may be that one's, and no lost answer's."""
-        to = receipt.recipient
-        return to is not None and (self._is_sending_to(link, to) or self._recorder.holds_of(link, to))
+    def _under_way(self, link: str) -> set[str]:
+        """The recipients of attempts whose answers are to come: a receipt may be one of theirs, and no lost one's."""
+        return self._recipients(link) | self._recorder.recipients(link)
 
 
 async def _leave(tx: Transaction, link: str, some: Sequence[Receipt]) -> Sequence[Receipt]:

@@ -97,9 +97,9 @@ class Recorder:
             for result in reversed(self._waiting)
         )
 
-    def holds_of(self, link: str, recipient: str) -> bool:
-        """Whether an attempt to this recipient has settled so."""
-        return any(result.link == link and result.stored.recipient == recipient for result in self._waiting)
+    def recipients(self, link: str) -> set[str]:
+        """Whom attempts of the link are for that have settled so."""
+        return {result.stored.recipient for result in self._waiting if result.link == link}
 
     async def written(self) -> None:
         """Return when everything that has settled by now is written, whatever settles meanwhile."""

@@ -71,7 +71,7 @@ class Worker:
         self._now_ms = now_ms
         self._role = role
         self._recorder = Recorder(database)
-        self._receiver = Receiver(database, self._recorder, now_ms, lambda: self.share, self._is_sending_to)
+        self._receiver = Receiver(database, self._recorder, now_ms, lambda: self.share, self._recipients)
         self._revoker = Revoker(database, now_ms, self._revoking)
         self._timekeeper = Timekeeper(database, now_ms, self._transport, self._revoker, lambda: self.share)
         self._setups: dict[str, LinkSetup] = {}
@@ -241,9 +241,9 @@ class Worker:
         """Store what a provider told us; when this returns it is safe."""
         await self._receiver.take(link, heard)
 
-    def _is_sending_to(self, link: str, recipient: str) -> bool:
+    def _recipients(self, link: str) -> set[str]:
         dispatcher = self._dispatchers.get(link)
-        return dispatcher is not None and dispatcher.is_sending_to(recipient)
+        return set() if dispatcher is None else dispatcher.recipients()
 
     def _links_down(self) -> frozenset[str]:
         others = frozenset[str]() if self._ownership is None else self._ownership.links_down()

@@ -225,12 +225,13 @@ async def found(tx: Transaction, late: Sequence[LostAnswer]) -> None:
     await tx.many(FOUND, [(link, recipient, key.id, attempt) for link, recipient, key, attempt, *_ in late])
 
 
-async def may_adopt(reader: Reader, orphans: Iterable[InboxReceipt]) -> set[Key]:
-    """The messages that `adopt` would give these receipts to."""
-    found: set[Key] = set()
-    for _, link, receipt, received_at_ms in orphans:
+async def may_adopt(reader: Reader, orphans: Iterable[InboxReceipt]) -> dict[int, Key]:
+    """Those among the receipts, by their ids, that `adopt` can give to a message, and which."""
+    found = {}
+    for id_, link, receipt, received_at_ms in orphans:
         rows = await reader.rows(_NEWEST_LOST, (link, receipt.recipient, received_at_ms))
-        found.update(Key(*row[:2]) for row in rows[:1])
+        if rows:
+            found[id_] = Key(*rows[0][:2])
     return found
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from structlog.testing import capture_logs
 
 from cascade.channels.base import Callback
 from cascade.channels.http import HttpRequest, HttpResponse
@@ -349,6 +350,13 @@ RECEIPTS: dict[str, tuple[dict[str, Any], list[Receipt]]] = {
 @pytest.mark.parametrize(("event", "receipts"), RECEIPTS.values(), ids=RECEIPTS)
 def test_an_event_has_its_receipts(event: dict[str, Any], receipts: list[Receipt]) -> None:
     assert list(AGENT.hear(signed(event)).receipts) == receipts
+
+
+@pytest.mark.parametrize("kind", ["IS_TYPING", "TTL_EXPIRATION_REVOKE_FAILED"])
+def test_an_event_that_says_nothing_of_a_message_is_known(kind: str) -> None:
+    with capture_logs() as logs:
+        assert not AGENT.hear(signed(FROM | {"eventType": kind, "eventId": "e1"}))
+    assert logs == []
 
 
 INBOUND: dict[str, tuple[dict[str, Any], Inbound]] = {

@@ -14,7 +14,7 @@ from cascade import serve
 from cascade.core.errors import ConfigError, StoreUnreachableError
 from cascade.core.message import State
 from cascade.core.secret import Secret
-from cascade.serve import Gateway, open_seal
+from cascade.serve import Gateway, node_name, open_seal
 from cascade.settings import Http, Settings, Store
 from cascade.store import accounts, webhooks
 from cascade.store.database import Reader
@@ -131,3 +131,15 @@ async def eventually(ask: Callable[[], Awaitable[object]], expected: object) -> 
     async with asyncio.timeout(20):
         while await ask() != expected:  # noqa: ASYNC110 - any question will do
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/sys/kernel/random/boot_id").exists(), reason="elsewhere each start has another name"
+)
+def test_no_two_nodes_that_live_have_one_name() -> None:
+    """Copies of a machine are told apart by their boots, containers by their networks, others by the port."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    name = node_name(8081)
+    assert name == node_name(8081) != node_name(8082)
+    assert boot in name
+    assert name.endswith(f"/{Path('/proc/self/ns/net').stat().st_ino}")

@@ -184,6 +184,7 @@ class Gateway:
         self._egress = _egress(settings.webhooks.targets, settings.webhooks.timeout_s)
         self._notifier: Notifier
         self._transports: dict[str, Transport] = {}
+        self._bots: set[str] = set()
         self._directory: Directory | None = None
         self._version = -1
         self._purged_at_ms = 0
@@ -364,6 +365,10 @@ class Gateway:
         for bot in loaded.bots:
             if bot.link not in self._worker.links:
                 self._add_bot(bot.channel, bot.link, loaded.tokens[bot.link])
+        removed = self._bots - {bot.link for bot in loaded.bots}
+        self._bots -= removed
+        for link in removed:
+            await self._worker.retire_link(link)
         self._version = loaded.version
 
     async def _write_keys_used(self) -> None:
@@ -406,6 +411,7 @@ class Gateway:
         transport = bot_transport(self.settings, channel, link, token)
         adapter: SetsWebhook = transport.adapter  # type: ignore[assignment] # both bots' are
         self._transports[link] = transport
+        self._bots.add(link)
         beside: Callable[[], Coroutine[Any, Any, None]] | None = None
         way = api.way_of_news(self.settings.http.public_url)
         if way == "webhook" and self.settings.http.public_url is not None:

@@ -4,7 +4,10 @@ import dataclasses
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from .doors import Doors
+from cascade.core.words import Channel
+from cascade.store import accounts
+
+from .doors import TELEGRAM, VIBER, Doors
 
 
 async def test_a_running_gateway_is_live_and_ready_for_anyone_who_asks(doors: Doors) -> None:
@@ -42,3 +45,14 @@ async def test_metrics_can_be_read_by_prometheus_and_name_nobody(city: Doors) ->
         "cascade_link_in_flight",
     }
     assert b"380501112233" not in answer.body
+
+
+async def test_a_bot_that_was_removed_is_no_link_that_is_down(doors: Doors) -> None:
+    """Or who is on duty would be called for it until the next start."""
+    gone, other = doors.bot(Channel.TELEGRAM_BOT, TELEGRAM), doors.bot(Channel.VIBER_BOT, VIBER)
+    async with doors.gateway.database.transaction() as tx:
+        await accounts.remove_bot(tx, gone.account_id, gone.link)
+    await doors.gateway.refresh()
+    shown = (await doors.call("GET", "/metrics", headers={})).body.decode()
+    assert f'cascade_link_up{{link="{gone.link}"}}' not in shown
+    assert f'cascade_link_up{{link="{other.link}"}}' in shown

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from cascade.core.attempt import AnswerLost, NotSent
@@ -16,6 +17,7 @@ from store.given import HOUR_MS, LEASE_MS, MINUTE_MS, SMS, T0, VIBER, new, phone
 from .running import Engine, eventually
 from .transport import FakeTransport, accept
 
+GAUGES = ("up", "in_flight", "breaker_open")
 SENDING = {"state": State.SENDING, "attempt": 1, "tries": 1, "deadline_at_ms": T0 + LEASE_MS}
 
 # Start
@@ -101,6 +103,31 @@ async def test_a_link_that_is_added_later_is_served(engine: Engine) -> None:
     engine.worker.add_link("viber_bot.1", LinkSetup(viber, None))
     assert engine.worker.links == {"sms.smpp", "viber_bot.1"}
     await eventually(lambda: viber.numbers == [1])
+
+
+async def test_a_link_whose_bot_was_removed_sends_what_is_on_its_way_and_is_watched_no_more(engine: Engine) -> None:
+    listening = asyncio.Event()
+
+    async def beside() -> None:
+        listening.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            listening.clear()
+
+    def shown() -> list[float | None]:
+        return [REGISTRY.get_sample_value(f"cascade_link_{of}", {"link": "viber_bot.1"}) for of in GAUGES]
+
+    viber = FakeTransport(Channel.VIBER_BOT)
+    await engine.start(sms=FakeTransport())
+    engine.worker.add_link("viber_bot.1", LinkSetup(viber, None, beside))
+    await eventually(listening.is_set)
+    assert None not in shown()
+    await engine.worker.retire_link("viber_bot.1")
+    assert (listening.is_set(), shown()) == (False, [None] * len(GAUGES))
+    await engine.add(new(1, queued(route=(VIBER,), address="abc=")))
+    await eventually(lambda: viber.numbers == [1])
+    assert shown() == [None] * len(GAUGES)
 
 
 # Stop

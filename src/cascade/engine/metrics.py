@@ -1,6 +1,7 @@
 """What Prometheus may ask of the engine. Label values are kept as children, since a look-up a message costs."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from prometheus_client import REGISTRY, Counter, Gauge
 from prometheus_client.core import HistogramMetricFamily
@@ -88,6 +89,13 @@ def show_backlogs(backlogs: Sequence[Backlog], now_ms: int) -> None:
         LANE_MESSAGES.labels(*key).set(number)
         LANE_AGE.labels(*key).set(age_ms / 1000)
     _lanes_shown.update(found)
+
+
+def forget_link(name: str) -> None:
+    """Show no more how it does."""
+    for gauge in LINK_UP, LINK_IN_FLIGHT, BREAKER_OPEN:
+        with suppress(KeyError):
+            gauge.remove(name)
 
 
 def forget_backlogs() -> None:

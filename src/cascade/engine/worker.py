@@ -75,6 +75,7 @@ class Worker:
         self._revoker = Revoker(database, now_ms, self._revoking)
         self._timekeeper = Timekeeper(database, now_ms, self._transport, self._revoker, lambda: self.share)
         self._setups: dict[str, LinkSetup] = {}
+        self._retired: set[str] = set()
         self._dispatchers: dict[str, Dispatcher] = {}
         self._notifier: Notifier | None = None
         self._clicks: ClickCounter | None = None
@@ -156,7 +157,16 @@ class Worker:
         self._spawn(f"link {name}", dispatcher.run)
         if setup.beside is not None:
             self._spawn(f"beside {name}", setup.beside)
+        if name in self._retired:
+            metrics.forget_link(name)
         self._poll.set()
+
+    async def retire_link(self, name: str) -> None:
+        """Its bot was removed: what is on its way by it still goes, nothing is heard of it, and nobody watches it."""
+        self._retired.add(name)
+        self._setups[name] = self._setups[name]._replace(beside=None)
+        await self._end(f"beside {name}")
+        metrics.forget_link(name)
 
     async def _leave(self, name: str, grace_s: float) -> bool:
         """Serve the link no more; whether all that came of it is written down. Beyond the grace nothing is waited
@@ -166,7 +176,8 @@ class Worker:
         await dispatcher.stop(grace_s)
         await self._end(f"link {name}")
         del self._dispatchers[name]
-        metrics.LINK_UP.labels(name).set(0)
+        if name not in self._retired:
+            metrics.LINK_UP.labels(name).set(0)
         return await self._is_soon(self._recorder.written(), grace_s)
 
     @staticmethod

@@ -39,12 +39,17 @@ class Reference:
     def __init__(self) -> None:
         self.begun: dict[int, int] = {}  # attempt -> step
         self.parts: dict[int, set[int]] = {}  # attempt -> parts whose receipt is missing
+        self.unheard: set[int] = set()  # attempts whose lease ended before their node said anything
         self.reached: list[int] = []
         self.is_stopped = False
         self.lives_until_ms = 0
 
     def see(self, before: Message, event: Event, after: Message) -> None:
         self.lives_until_ms = max(self.lives_until_ms, before.expires_at_ms, after.expires_at_ms)
+        if isinstance(event, DeadlinePassed) and before.state is State.SENDING and after is not before:
+            self.unheard.add(before.attempt)
+        elif isinstance(event, Settled):
+            self.unheard.discard(event.attempt)
         match event:
             case OptedOut() if before.type.is_advertising:
                 self.is_stopped = True
@@ -118,8 +123,8 @@ def random_event(dice: random.Random, message: Message, reference: Reference, at
             attempt = dice.choice(
                 [*reference.begun, *([message.attempt] * 3 if message.attempt in reference.begun else [])]
             )
-            # A node that never sent it says so once, and only while it holds the message.
-            may_return = attempt == message.attempt and message.state is State.SENDING
+            # A node that never sent it says so once: while it holds the message, or late.
+            may_return = attempt in reference.unheard or (attempt == message.attempt and message.state is State.SENDING)
             outcome = dice.choice(
                 [
                     Accepted(tuple(map(str, range(dice.choice([1, 1, 2, 3])))))
@@ -173,7 +178,7 @@ def play(dice: random.Random) -> None:
             event = random_event(dice, message, reference, at_ms)
             history.append(event)
             after, entries = decide(message, event)
-            if isinstance(event, Settled) and isinstance(event.outcome, NotSent) and after is not message:
+            if isinstance(event, Settled) and isinstance(event.outcome, NotSent) and after.attempt < event.attempt:
                 del reference.begun[event.attempt]
             reference.see(message, event, after)
             check(message, after, reference, at_ms)

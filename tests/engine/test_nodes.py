@@ -161,6 +161,20 @@ async def test_links_are_spread_evenly_and_move_when_a_node_comes_or_goes(start:
     assert [each.late for each in second.transports.values()] == [0] * 4
 
 
+@pytest.mark.parametrize("added", ["viber_bot.", "viber_bot.9"], ids=["before the others", "behind them"])
+async def test_while_one_node_alone_knows_a_new_link_all_others_are_served(start: Start, added: str) -> None:
+    """Nodes are given a new configuration one after the other."""
+    first = await start(*MANY)
+    await eventually(lambda: first.serves == set(MANY))
+    second = await start(*MANY, added)
+    await eventually(lambda: len(second.serves) == 2)
+    await asyncio.sleep(0.3)  # six beats, so that nothing moves any more
+    await eventually(lambda: first.serves | second.serves >= set(MANY))
+    third = await start(*MANY, added)
+    await first.stop()
+    await eventually(lambda: second.serves | third.serves == {*MANY, added})
+
+
 async def test_a_node_of_doors_serves_no_link(start: Start) -> None:
     doors, engine = await start(SMS, role=Role.API), await start(SMS, role=Role.ENGINE)
     await eventually(lambda: engine.serves == {SMS})

@@ -218,8 +218,14 @@ class Ownership:
         known = set(self._known())
         if known - links.keys():
             return True
-        missing = self.share.quota(len(known)) - len(_links_of(node_id, links))
+        missing = self._quota(links) - len(_links_of(node_id, links))
         return missing > 0 and any(links[link].node_id is None for link in known)
+
+    def _quota(self, links: Mapping[str, Owned]) -> int:
+        """How many links are this node's part. Those that others serve count though it does not know them: of nodes
+        that are given a new configuration one after the other, none gives away what the others have no room for."""
+        served = {link for link, owned in links.items() if owned.node_id is not None}
+        return self.share.quota(len(served.union(self._known())))
 
     async def _take(self, tx: Transaction, node_id: int, links: Mapping[str, Owned]) -> dict[str, Owned]:
         """Take free links, as many as are missing to this node's part; those that changed hands or are new."""
@@ -229,7 +235,7 @@ class Ownership:
             await nodes.add_links(tx, unheard)
         found = {link: Owned(link, None, None) for link in unheard}
         free = unheard | {link for link in known - unheard if links[link].node_id is None}
-        missing = self.share.quota(len(known)) - len(_links_of(node_id, links))
+        missing = self._quota(links) - len(_links_of(node_id, links))
         if missing > 0 and free:
             for link in await nodes.take(tx, node_id, free, missing):
                 found[link] = Owned(link, node_id, None)
@@ -245,7 +251,7 @@ class Ownership:
     def _follow(self, node_id: int) -> None:
         """Serve what is ours, and give away what is more than our part."""
         mine = [link for link in _links_of(node_id, self.links) if link not in self._leaving]
-        surplus = max(len(mine) - self.share.quota(len(self._known())), 0)
+        surplus = max(len(mine) - self._quota(self.links), 0)
         for place, link in enumerate(mine):
             if place >= len(mine) - surplus:
                 self._begin_to_leave(link, HAND_OVER_S)

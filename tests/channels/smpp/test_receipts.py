@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from cascade.channels.smpp.pdu import Delivery
 from cascade.channels.smpp.receipts import answer_id, is_receipt, read_receipt, receipt_id
@@ -116,6 +117,24 @@ SETTINGS = {  # settings, stat, state or None
     "accepted may be final": (SmppSettings(accepted_is_delivered=True), "ACCEPTD", DELIVERED),
     "unknown may mean wait": (SmppSettings(unknown_is_failed=False), "UNKNOWN", None),
 }
+
+
+WORDS = {  # each word for a state, long or short, and its number in message_state
+    None: ("SCHEDLD", "SCHEDULED", "ENROUTE", "ACCEPTD", "ACCEPTED", b"\0", b"\1", b"\6"),
+    DELIVERED: ("DELIVRD", "DELIVERED", b"\2"),
+    Reason.EXPIRED_AT_PROVIDER: ("EXPIRED", b"\3"),
+    Reason.UNDELIVERABLE: ("DELETED", "UNDELIV", "UNDELIVERABLE", "UNKNOWN", "SKIPPED", b"\4", b"\5", b"\7", b"\x09"),
+    Reason.PROVIDER_REFUSED: ("REJECTD", "REJECTED", b"\x08"),
+}
+
+
+@pytest.mark.parametrize(("word", "means"), [(word, means) for means, words in WORDS.items() for word in words])
+def test_each_word_and_number_has_its_meaning(word: str | bytes, means: ReceiptState | Reason | None) -> None:
+    text, tlvs = (usual(stat=word), {}) if isinstance(word, str) else ("id:A1", {0x427: word})
+    with capture_logs() as logs:
+        receipt = read_receipt(Delivery("380501112233", 4, 0, text.encode(), tlvs), SmppSettings())
+    assert logs == []
+    assert (receipt and (receipt.reason or receipt.state)) == means
 
 
 @pytest.mark.parametrize(("settings", "stat", "state"), SETTINGS.values(), ids=SETTINGS)

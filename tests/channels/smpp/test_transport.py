@@ -641,13 +641,14 @@ async def test_after_the_peers_unbind_we_bind_again() -> None:
         assert await ours.room() == 10
 
 
-async def test_not_bound_says_the_smsc_so_we_bind_again() -> None:
+@pytest.mark.parametrize("status", [0x04, 0x05, 0x0D])
+async def test_not_bound_says_the_smsc_so_we_bind_again(status: int) -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port) as ours:
         peer = await smsc.peer()
         await ours.room()
         ours.send(attempt(number=1), attempt(number=2))
         first, second = await smsc.requests(2)
-        peer.send(first.answer(status=0x04))
+        peer.send(first.answer(status=status))
         assert isinstance(await ours.outcome(1), Retry)
         assert ours.transport.room() == 0
         peer.send(second.answer("2"))

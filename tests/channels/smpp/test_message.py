@@ -162,13 +162,37 @@ def joined(parts: list[smpp34.SubmitSm], way: LongMessages) -> str:
     return "".join(gsm.decode(part) for part in octets)
 
 
+SIGNS = st.sampled_from(["aé€", "aя😀"]).flatmap(lambda signs: st.text(st.sampled_from(signs), min_size=1, max_size=30))
+
+
 @pytest.mark.parametrize("way", LongMessages)
-@given(text=st.text(st.sampled_from("aé€я😀"), min_size=1, max_size=900))
-def test_long_texts_arrive_whole(way: LongMessages, text: str) -> None:
+@given(some=SIGNS, times=st.integers(1, 60))
+def test_long_texts_arrive_whole(way: LongMessages, some: str, times: int) -> None:
+    text = (some * times)[:900]  # hypothesis alone hardly ever writes one of two parts
     parts = submits(attempt(text), SmppSettings(long_messages=way))
     assert joined(parts, way) == text
     if way is LongMessages.UDH8:
         assert len(parts) == gsm.segments(text).parts
+
+
+LENGTHS = {  # how long one part and two are, in GSM's signs and in UTF-16's units
+    LongMessages.UDH8: (306, 134),
+    LongMessages.UDH16: (304, 132),
+    LongMessages.SAR: (306, 134),
+}
+
+
+@pytest.mark.parametrize(("way", "lengths"), LENGTHS.items())
+def test_a_part_is_filled_to_its_last_sign(way: LongMessages, lengths: tuple[int, int]) -> None:
+    for sign, one, two in (("a", 160, lengths[0]), ("я", 70, lengths[1])):
+        counts = [
+            len(submits(attempt(sign * length), SmppSettings(long_messages=way))) for length in (one, one + 1, two)
+        ]
+        assert (counts, len(submits(attempt(sign * (two + 1)), SmppSettings(long_messages=way)))) == ([1, 2, 2], 3)
+
+
+def test_a_validity_has_a_hundred_days_at_most() -> None:
+    assert submits(attempt("a", window_s=10**9), SmppSettings())[0].validity_period == "000099235959000R"
 
 
 def references(phones: list[str], way: LongMessages) -> list[bytes]:

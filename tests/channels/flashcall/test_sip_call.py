@@ -174,7 +174,7 @@ def test_each_end_has_its_meaning_and_every_final_is_acknowledged(
 
 
 FINALS = {  # every final that the table knows, where nothing rang
-    Reason.MISCONFIGURED: (300, 305, 400, 415, 488, 501, 505, 513, 606),
+    Reason.MISCONFIGURED: (300, 305, 400, 401, 407, 415, 488, 501, 505, 513, 606),
     Reason.INVALID_SENDER: (403,),
     Reason.UNKNOWN_RECIPIENT: (404, 410, 484, 604),
     Reason.UNDELIVERABLE: (408, 480, 487),

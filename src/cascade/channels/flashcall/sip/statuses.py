@@ -12,7 +12,6 @@ RANG_ALL_THE_SAME = frozenset({408, 480, 486, 487, 600, 603})
 final after a 180 says that the ringing was not the phone's."""
 
 CREDENTIALS = frozenset({401, 407})
-BUSY = frozenset({486, 600})
 
 REASONS: dict[int, Reason] = {
     400: Reason.MISCONFIGURED,

@@ -275,15 +275,13 @@ class Notifier:
     def _ready(self, now_ms: int) -> list[Webhook]:
         """Those with something due and room for it. As they are now: `use` may take one away while we wait for the
         store, and so may `stop` all of them."""
-        return (
-            []
-            if self._is_stopping
-            else [
-                self._webhooks[key]
-                for key, due_at_ms in sorted(self._due.items())
-                if due_at_ms <= now_ms and key in self._webhooks and self._room(key) > 0
-            ]
-        )
+        if self._is_stopping:
+            return []
+        return [
+            self._webhooks[key]
+            for key, due_at_ms in sorted(self._due.items())
+            if due_at_ms <= now_ms and key in self._webhooks and self._room(key) > 0
+        ]
 
     def _room(self, key: WebhookKey) -> int:
         return self._limit(key) - self._under_way.get(key, 0)

@@ -181,22 +181,25 @@ async def test_a_quick_smsc_is_given_its_window_and_no_more() -> None:
         assert (ours.transport.room(), ours.transport.unanswered) == (1, 7)
 
 
-async def test_an_eighth_of_the_window_waits_for_the_next_answers(slow: None) -> None:
+async def test_a_quarter_of_the_window_waits_for_the_next_answers(slow: None) -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=8) as ours:
-        assert await ours.room() == 9
-        ours.send(*(attempt(number=number) for number in range(9)))
-        first, *_ = await smsc.requests(8)
+        assert await ours.room() == 10
+        ours.send(*(attempt(number=number) for number in range(10)))
+        first, second, *_ = await smsc.requests(8)
         assert (ours.transport.room(), ours.transport.unanswered, smsc.waiting) == (0, 8, 0)
         first.peer.send(first.answer("1"))
         ninth = await smsc.request()
-        assert (ours.transport.room(), ours.transport.unanswered) == (1, 8)
+        assert (ours.transport.room(), ours.transport.unanswered) == (0, 8)  # all of the quarter or none
+        first.peer.send(second.answer("2"))
+        await smsc.request()
+        assert (ours.transport.room(), ours.transport.unanswered) == (2, 8)
         first.peer.send(ninth.answer("9"))
         assert await ours.outcome(8) == Accepted(("9",))
 
 
 async def test_what_is_urgent_waits_before_the_rest(slow: None) -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=16) as ours:
-        await ours.room(18)
+        await ours.room(20)
         promo = [attempt(f"promo {number}", number=number, kind=MessageType.PROMO) for number in range(17)]
         ours.send(*promo)
         ours.send(attempt("code 1", number=20), attempt("code 2", number=21))
@@ -208,9 +211,9 @@ async def test_what_is_urgent_waits_before_the_rest(slow: None) -> None:
 
 async def test_what_waits_goes_back_when_no_answers_come(slow: None) -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=8, response_timeout_s=0.05) as ours:
-        await ours.room(9)
-        ours.send(*(attempt(number=number) for number in range(9)))
-        assert await ours.outcomes(*range(9)) == [AnswerLost("no answer in time")] * 8 + [NotSent()]
+        await ours.room(10)
+        ours.send(*(attempt(number=number) for number in range(10)))
+        assert await ours.outcomes(*range(10)) == [AnswerLost("no answer in time")] * 8 + [NotSent()] * 2
         await smsc.requests(8)
         assert smsc.waiting == 0
 
@@ -227,13 +230,13 @@ async def test_beyond_the_window_an_eighth_may_wait_for_the_next_answers() -> No
         assert (ours.transport.room(), ours.transport.spare(), ours.transport.unanswered) == (0, 1, 16)
 
 
-async def test_beyond_what_is_claimed_ahead_there_is_another_eighth(slow: None) -> None:
+async def test_beyond_what_is_claimed_ahead_there_is_an_eighth(slow: None) -> None:
     async with ScriptedSmsc() as smsc, gateway(smsc.port, window=16) as ours:
-        await ours.room(18)
+        await ours.room(20)
         assert ours.transport.spare() == 2
-        ours.send(*(attempt(number=number) for number in range(18)))
+        ours.send(*(attempt(number=number) for number in range(20)))
         assert (ours.transport.room(), ours.transport.spare()) == (0, 2)
-        ours.send(attempt(number=18), attempt(number=19))
+        ours.send(attempt(number=20), attempt(number=21))
         assert (ours.transport.room(), ours.transport.spare()) == (0, 0)
         await smsc.requests(16)
 

@@ -33,10 +33,12 @@ _BINDS = {
 
 log = structlog.get_logger()
 
-AHEAD = 8
+AHEAD = 4
 """One place of the window in so many has its next attempt waiting here: see decision 4;"""
 AHEAD_FROM_S = 0.015
 """where the SMSC takes so long to answer. A quick one is only given smaller sets by it: 10 % more CPU."""
+SPARE = 8
+"""One place in so many may wait here besides, for what is handed over (decision 26)."""
 
 
 class _Sending:
@@ -104,7 +106,7 @@ class SmppTransport:
     """One account at one SMSC.
 
     `room` counts attempts, the window counts parts: with long messages in the traffic fewer attempts are let in, and
-    the parts over the window wait here, at most one window of attempts. An eighth of a window more may wait for the
+    the parts over the window wait here, at most one window of attempts. A quarter of a window more may wait for the
     next answers (docs/decisions/0004), and is given back when none come. What is urgent waits before the rest.
     `random_unit` gives the jitter (0 to 1), `now` the time for absolute validity periods (aware UTC). Raises
     ConfigError when the CA file cannot be read.
@@ -173,7 +175,7 @@ class SmppTransport:
         """See `HoldsMore`: an eighth of the window, beyond that which is claimed ahead."""
         if self._is_stopping or not self._is_open():
             return 0
-        free = self._free_slots() + self._ahead() + max(self._throttle.window // AHEAD, 1) - len(self._queue)
+        free = self._free_slots() + self._ahead() + max(self._throttle.window // SPARE, 1) - len(self._queue)
         return max(round(free / self._parts_per_attempt) - self.room(), 0)
 
     def send(self, attempts: Sequence[Attempt], settle: Settle) -> None:

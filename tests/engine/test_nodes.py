@@ -280,12 +280,18 @@ async def test_a_node_that_is_started_again_takes_over_from_itself_at_once(start
     assert asyncio.get_running_loop().time() - began_s < LEASE.sure_s
 
 
-async def test_a_node_that_drains_is_not_buried_by_one_that_starts_in_its_place(start: Start, client: Database) -> None:
-    first = await start(SMS)
-    await eventually(lambda: first.serves == {SMS})
-    first.transports[SMS].answer = None
+async def _sending_one(start: Start, client: Database) -> Node:
+    """A node that waits for the answer to its one message."""
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS})
+    node.transports[SMS].answer = None
     await add(client, new(1))
-    await eventually(lambda: len(first.transports[SMS].open) == 1)
+    await eventually(lambda: len(node.transports[SMS].open) == 1)
+    return node
+
+
+async def test_a_node_that_drains_is_not_buried_by_one_that_starts_in_its_place(start: Start, client: Database) -> None:
+    first = await _sending_one(start, client)
     assert first.worker._ownership is not None
     stopping = asyncio.create_task(first.worker.stop(5.0))
     await eventually(lambda: first.transports[SMS].is_stopped)
@@ -301,11 +307,7 @@ async def test_a_node_that_drains_is_not_buried_by_one_that_starts_in_its_place(
 async def test_nor_does_one_that_drains_bury_it_when_it_could_not_give_up_its_name(
     start: Start, client: Database
 ) -> None:
-    first = await start(SMS)
-    await eventually(lambda: first.serves == {SMS})
-    first.transports[SMS].answer = None
-    await add(client, new(1))
-    await eventually(lambda: len(first.transports[SMS].open) == 1)
+    first = await _sending_one(start, client)
     first.store.is_cut = True
     stopping = asyncio.create_task(first.worker.stop(5.0))
     await eventually(lambda: first.transports[SMS].is_stopped)

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from cascade.channels.base import Heard
 from cascade.core.attempt import AnswerLost, NotSent, Outcome, Retry
 from cascade.core.errors import StoreUnavailableError
+from cascade.core.machine import DeadlinePassed
 from cascade.core.message import State
 from cascade.core.node import Role
 from cascade.core.receipt import Receipt, ReceiptState
@@ -23,8 +24,9 @@ from cascade.engine import dispatcher, ownership, receiver, recorder, timekeeper
 from cascade.engine.ownership import Lease
 from cascade.engine.receiver import ADOPT_MS
 from cascade.engine.worker import LinkSetup, Worker
-from cascade.store import messages, nodes, receipts
+from cascade.store import decisions, messages, nodes, receipts
 from cascade.store.database import Database, Reader, Transaction
+from cascade.store.decisions import News
 from cascade.store.messages import Change
 from cascade.store.postgres import PostgresDatabase
 from cascade.store.receipts import LostAnswer
@@ -49,6 +51,8 @@ class Store(PostgresDatabase):
     asked = 0
     loses_answers = False
     """Of transactions: they are committed, and it cannot be known."""
+    fails_transactions = False
+    """Of several statements; what one statement does is done."""
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Reader]:
@@ -59,11 +63,19 @@ class Store(PostgresDatabase):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         self._check()
+        if self.fails_transactions:
+            self.fails_transactions = False
+            raise StoreUnavailableError("cut off")
         async with super().transaction() as tx:
             yield tx
-        if self.loses_answers:
-            self.loses_answers = False
-            raise StoreUnavailableError("the connection was lost during COMMIT")
+        self._lose_answer()
+
+    @asynccontextmanager
+    async def single(self) -> AsyncIterator[Transaction]:
+        self._check()
+        async with super().single() as tx:
+            yield tx
+        self._lose_answer()
 
     @asynccontextmanager
     async def vital_transaction(self) -> AsyncIterator[Transaction]:
@@ -76,6 +88,11 @@ class Store(PostgresDatabase):
         self._check()
         async with super().vital_reading() as reader:
             yield reader
+
+    def _lose_answer(self) -> None:
+        if self.loses_answers:
+            self.loses_answers = False
+            raise StoreUnavailableError("the connection was lost during COMMIT")
 
     def _check(self) -> None:
         self.asked += 1
@@ -500,6 +517,75 @@ async def test_an_answer_that_was_written_unknown_to_us_is_not_written_twice(sta
     await node.worker._recorder.idle()
     for number in (1, 2):
         assert [entry.mark for entry in (await record(client, number)).entries] == [Mark.ACCEPTED]
+
+
+async def test_nor_is_that_of_a_set_which_was_cut_off_halfway(start: Start, client: Database) -> None:
+    """One of it takes more than a statement, since it was called lost meanwhile."""
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS})
+    sms = node.transports[SMS]
+    sms.answer = None
+    route = (Step(Channel.SMS, SMS, 60, cost_micros=50_000),)
+    await add(client, new(1, queued(route=route)), new(2, queued(route=route)))
+    await eventually(lambda: len(sms.open) == 2)
+    async with client.transaction() as tx:
+        await decisions.apply(tx, [News(key(2), DeadlinePassed(T0 + 3_600_000))], {})
+    node.store.fails_transactions = True
+    sms.settle_all(accept)
+    await eventually(lambda: not node.store.fails_transactions)
+    await node.worker._recorder.idle()
+    for number, marks in (1, [Mark.ACCEPTED]), (2, [Mark.UNKNOWN, Mark.ACCEPTED]):
+        assert [entry.mark for entry in (await record(client, number)).entries] == marks
+        assert (await load(client, number)).message.cost_micros == 50_000
+    async with client.reading() as reader:
+        assert len(await receipts.find_parts(reader, [(SMS, "1.1"), (SMS, "2.1")])) == 2
+
+
+async def test_whose_ids_of_a_link_are_is_looked_up_once_another_node_may_have_served_it(
+    start: Start, client: Database
+) -> None:
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS})
+    await add(client, new(1))
+
+    async def is_written() -> bool:
+        return (await load(client, 1)).message.state is State.WAITING
+
+    await eventually(is_written)
+    await node.worker._recorder.idle()
+    assert node.worker._recorder.parts(SMS, ["1.1"]).keys() == {"1.1"}
+    assert await node.worker._leave(SMS, 1.0)
+    assert node.worker._recorder.parts(SMS, ["1.1"]) == {}
+
+
+class Quick(FakeTransport):
+    """Of a provider that is known to answer almost at once."""
+
+    def answers_soon(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("gather_s", "claims"), [(60.0, [20, 20]), (0.01, [20, 10, 10])], ids=["that come", "that take longer"]
+)
+async def test_a_claim_waits_a_moment_for_the_other_answers(
+    start: Start, client: Database, monkeypatch: pytest.MonkeyPatch, gather_s: float, claims: list[int]
+) -> None:
+    monkeypatch.setattr(dispatcher, "GATHER_S", gather_s)
+    monkeypatch.setattr(f"{__name__}.FakeTransport", Quick)
+    node = await start(SMS)
+    await eventually(lambda: node.serves == {SMS})
+    sms = node.transports[SMS]
+    sms.answer = None
+    await add(client, *(new(number) for number in range(40)))
+    await eventually(lambda: len(sms.open) == 20)
+    first, rest = sms.open[:10], sms.open[10:]
+    for some in first, rest:
+        for attempt in some:
+            sms.settle(attempt, accept(attempt))
+        await asyncio.sleep(0.1)
+    await eventually(lambda: len(sms.attempts) == 40)
+    assert sms.sets == claims
 
 
 async def test_nor_is_it_when_the_message_has_gone_on_since(

@@ -46,6 +46,27 @@ async def sent(engine: Engine, *numbers: int) -> None:
         await engine.until_state(number, State.WAITING)
 
 
+async def test_whose_a_receipt_is_that_comes_soon_is_not_looked_up(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sent(engine, 1, 2)
+    await engine.worker._recorder.idle()
+    monkeypatch.setattr(receipts, "FIND_PARTS", "NO SQL")
+    for number in 1, 2:
+        await engine.receive(f"{number}.1")
+        assert (await engine.until_state(number, State.FINAL)).message.status is Status.DELIVERED
+
+
+async def test_no_more_ids_are_remembered_than_the_latest(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "MOST_RECENT", 2)
+    await sent(engine, 1, 2, 3)
+    await engine.worker._recorder.idle()
+    assert len(engine.worker._recorder.parts("sms.smpp", ["1.1", "2.1", "3.1"])) == 2
+    for number in 1, 2, 3:
+        await engine.receive(f"{number}.1")
+        assert (await engine.until_state(number, State.FINAL)).message.status is Status.DELIVERED
+
+
 SAID = {  # receipts, in order: status after, whether read, what the timeline says behind `accepted`
     "delivered": ([ReceiptState.DELIVERED], Status.DELIVERED, False, [Mark.DELIVERED]),
     "read": ([ReceiptState.READ], Status.DELIVERED, True, [Mark.DELIVERED, Mark.READ]),

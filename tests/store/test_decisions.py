@@ -1,10 +1,12 @@
 """What events make of messages, in one set: in order, on what is newest, knowing where people can be reached."""
 
+from collections.abc import Awaitable, Callable
 from itertools import permutations
 
 import pytest
 
 from cascade.core.attempt import Accepted, AnswerLost, Delivered, NotSent, Outcome, Rejected, Retry
+from cascade.core.events import Listener
 from cascade.core.machine import DeadlinePassed, Event, LinkDown, ReceiptCame, Settled
 from cascade.core.message import Message, State, Status
 from cascade.core.receipt import Receipt, ReceiptState
@@ -14,8 +16,8 @@ from cascade.core.words import Channel, MessageType, Reason
 from cascade.store import decisions, receipts, subscribers
 from cascade.store.database import Database
 from cascade.store.decisions import News
-from cascade.store.messages import Change, Stored
-from cascade.store.receipts import LostAnswer
+from cascade.store.messages import Change, Key, Stored
+from cascade.store.receipts import LostAnswer, Sent
 from cascade.store.subscribers import Subscriber
 
 from .given import DAY_MS, LEASE_MS, SMS, T0, VIBER, add, claim, key, load, new, phone, put, queued, record
@@ -84,6 +86,115 @@ async def test_what_changes_nothing_is_not_written(database: Database) -> None:
 async def test_news_about_nobody_is_dropped(database: Database) -> None:
     assert await apply(database, (404, ACCEPTED)) == []
 
+
+# What one statement does
+
+
+def sent(number: int, *provider_ids: str, attempt: int = 1) -> Sent:
+    return Sent("sms.smpp", key(number), attempt, 0, provider_ids)
+
+
+async def known_of(database: Database, *numbers: int) -> dict[Key, Stored]:
+    return {key(number): await load(database, number) for number in numbers}
+
+
+async def parts_of(database: Database, *provider_ids: str) -> dict[str, tuple[Key, int, int]]:
+    async with database.reading() as reader:
+        found = await receipts.find_parts(reader, [("sms.smpp", one) for one in provider_ids])
+    return {provider_id: (part.key, part.attempt, part.part) for (_, provider_id), part in found.items()}
+
+
+async def test_answers_and_the_ids_that_receipts_will_name_are_written_at_once(database: Database) -> None:
+    odd = ['a"b', "\\", "ю, {1}"]
+    for number in 1, 2, 3:
+        await put(database, number, SENDING)
+    news = [
+        News(key(1), Settled(T0 + 5, 1, 0, Accepted(tuple(odd)))),
+        News(key(2), Settled(T0 + 5, 1, 0, Rejected(Reason.BLOCKED))),
+        News(key(3), Settled(T0 + 5, 1, 0, Accepted(("79",)))),
+    ]
+    given = [sent(1, *odd), sent(3, "79")]
+    written, left = await decisions.apply_at_once(database, news, await known_of(database, 1, 2, 3), given)
+    assert ([change.stored.key for change in written], left.news, left.sent) == ([key(1), key(2), key(3)], [], [])
+    assert [await marks(database, number) for number in (1, 2, 3)] == [
+        [Mark.ACCEPTED],
+        [Mark.REJECTED],
+        [Mark.ACCEPTED],
+    ]
+    parts = {one: (key(1), 1, place) for place, one in enumerate(odd)} | {"79": (key(3), 1, 0)}
+    assert await parts_of(database, *odd, "79") == parts
+
+
+async def test_what_changed_since_is_left_and_its_ids_with_it(database: Database) -> None:
+    for number in 1, 2:
+        await put(database, number, SENDING)
+    known = await known_of(database, 1, 2)
+    await apply(database, (1, DeadlinePassed(T0 + LEASE_MS, parts=2)))
+    stranger = Receipt("78", ReceiptState.DELIVERED, recipient="380500000001")
+    async with database.transaction() as tx:
+        adopted = await receipts.adopt(tx, "sms.smpp", stranger, T0 + LEASE_MS)
+    assert adopted is not None
+    answer = Settled(T0 + LEASE_MS, 1, 0, Accepted(("77", "78")))
+    news = [News(key(1), answer), News(key(2), ACCEPTED)]
+    written, left = await decisions.apply_at_once(database, news, known, [sent(1, "77", "78"), sent(2, "79")])
+    assert [change.stored.key for change in written] == [key(2)]
+    assert (left.news, left.sent) == ([news[0]], [sent(1, "77", "78")])
+    assert await parts_of(database, "77", "79") == {"79": (key(2), 1, 0)}
+    async with database.transaction() as tx:
+        await decisions.apply(tx, left.news, known, left.sent)
+    # The one that was adopted keeps its number, which is ticked off already; the other gets the one that is left.
+    parts = {"77": (key(1), 1, 1 - adopted.part), "78": (key(1), 1, adopted.part)}
+    assert await parts_of(database, "77", "78") == parts
+    assert await marks(database, 1) == [Mark.UNKNOWN, Mark.ACCEPTED]
+
+
+async def listened(database: Database) -> None:
+    database.listeners = {1: (Listener("wh_1", None),)}
+
+
+async def directory(database: Database) -> None:
+    await put(database, 3, SENDING._replace(route=(SMS, VIBER)))
+
+
+MORE: dict[str, tuple[Callable[[Database], Awaitable[None]] | None, list[News], list[Sent]]] = {
+    "an answer that was lost": (None, [News(key(1), Settled(T0 + 5, 1, 0, AnswerLost()))], []),
+    "a webhook to be told": (listened, [News(key(1), ACCEPTED)], [sent(1, "77")]),
+    "an address to be looked up": (directory, [News(key(3), Settled(T0 + 5, 1, 0, Rejected(Reason.BLOCKED)))], []),
+    "a message nobody has read": (None, [News(key(1), ACCEPTED), News(key(404), ACCEPTED)], [sent(1, "77")]),
+    "two under one id": (None, [News(key(1), ACCEPTED), News(key(2), ACCEPTED)], [sent(1, "77"), sent(2, "77")]),
+    "two answers of one message": (None, [News(key(1), ACCEPTED)], [sent(1, "77"), sent(1, "78", attempt=2)]),
+}
+
+
+@pytest.mark.parametrize(("prepare", "news", "given"), MORE.values(), ids=MORE)
+async def test_what_takes_more_than_a_statement_is_left_whole(
+    database: Database,
+    prepare: Callable[[Database], Awaitable[None]] | None,
+    news: list[News],
+    given: list[Sent],
+) -> None:
+    for number in 1, 2:
+        await put(database, number, SENDING)
+    if prepare is not None:
+        await prepare(database)
+    numbers = [number for number in (1, 2, 3) if key(number) in {one.key for one in news}]
+    known = await known_of(database, *numbers)
+    assert await decisions.apply_at_once(database, news, known, given) == ([], (news, given))
+    assert await marks(database, 1) == []
+
+
+async def test_of_two_under_one_id_the_later_is_meant(database: Database) -> None:
+    """As an SMSC answers that counts from one again after each restart, or has one id for all."""
+    for number in 1, 2:
+        await put(database, number, SENDING)
+    async with database.transaction() as tx:
+        news = [News(key(1), ACCEPTED), News(key(2), ACCEPTED)]
+        known = await known_of(database, 1, 2)
+        await decisions.apply(tx, news, known, [sent(1, "77"), sent(2, "77")])
+    assert await parts_of(database, "77") == {"77": (key(2), 1, 0)}
+
+
+# Where it goes on
 
 NEXT = {  # the rest of the route, the person's addresses: step and address after a refusal at the first
     "a bot that knows the person": ((VIBER, SMS), {"viber_bot.1": "abc="}, 1, "abc="),

@@ -10,15 +10,18 @@ from typing import Any
 import asyncpg
 import pytest
 
+from cascade.core.attempt import Accepted
 from cascade.core.errors import ConfigError, StoreUnavailableError
 from cascade.core.events import EventType, Happened, Listener
 from cascade.core.inbound import Inbound, InboundKind
+from cascade.core.machine import Settled
 from cascade.core.message import State
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.turns import Lane
 from cascade.store import (
     accounts,
     batches,
+    decisions,
     deliveries,
     events,
     inbound,
@@ -30,11 +33,13 @@ from cascade.store import (
 )
 from cascade.store import postgres as engine
 from cascade.store.database import Database, Statement
+from cascade.store.decisions import News
 from cascade.store.deliveries import State as DeliveryState
 from cascade.store.deliveries import Tried
 from cascade.store.ids import first_id
 from cascade.store.messages import Change, Key
 from cascade.store.postgres import SETTINGS, PostgresDatabase, shown, translate
+from cascade.store.receipts import Sent
 from cascade.store.versions import HEAD
 from cascade.store.webhooks import Format, Webhook
 
@@ -269,6 +274,32 @@ async def test_a_connection_knows_what_arrays_are(postgres_url: str) -> None:
 
 
 # Two nodes
+
+
+async def test_what_stands_alone_is_committed_by_itself(postgres: PostgresDatabase) -> None:
+    async with postgres.single() as tx:
+        await messages.add(tx, [new(1)])
+        async with postgres.reading() as reader:
+            assert await counts(reader) == {State.QUEUED: 1}
+
+
+async def test_an_answer_with_its_ids_is_one_statement_without_begin_and_commit(
+    postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(postgres, new(1), new(2))
+    known = {one.stored.key: one.stored for one in await claim(postgres)}
+    said: list[str] = []
+
+    def listening(statement: str) -> str:
+        said.append(statement)
+        return translate(statement)
+
+    monkeypatch.setattr(engine, "translate", listening)
+    monkeypatch.setattr(asyncpg.transaction.Transaction, "start", None)  # BEGIN would fail
+    news = [News(one, Settled(T0 + 1, 1, 0, Accepted((str(n),)))) for n, one in enumerate(known)]
+    sent = [Sent("sms.smpp", one, 1, 0, [str(n)]) for n, one in enumerate(known)]
+    written, _ = await decisions.apply_at_once(postgres, news, known, sent)
+    assert (len(written), len(said)) == (2, 1)
 
 
 async def test_claimers_of_two_nodes_never_get_the_same_message(node: Open) -> None:

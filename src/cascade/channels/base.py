@@ -102,6 +102,15 @@ class Transport(Protocol):
 
 
 @runtime_checkable
+class AnswersTogether(Protocol):
+    """A transport whose provider answers a set almost at once."""
+
+    def answers_soon(self) -> bool:
+        """Whether what is on the wire is likely to be answered within some milliseconds."""
+        ...
+
+
+@runtime_checkable
 class HoldsMore(Protocol):
     """A transport in which some may wait beyond its window, to go out with the next answers."""
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
-from cascade.channels.base import Explains, HoldsMore, Transport
+from cascade.channels.base import AnswersTogether, Explains, HoldsMore, Transport
 from cascade.channels.fitting import Fitting
 from cascade.core import machine, turns
 from cascade.core.attempt import Accepted, AnswerLost, Attempt, Delivered, NotSent, Outcome, Rejected, Retry
@@ -43,6 +43,8 @@ LARGEST_CLAIM = 160
 """A third of a wide window: while one set is at the SMSC, the others are written down and claimed. Larger ones cost
 hardly less a message (docs/performance.md), and whoever else wants the store waits for them."""
 IDLE_S = 1.0
+GATHER_S = 0.005
+"""How long a claim from a shared store waits for the other answers to the last set (docs/decisions/0007)."""
 STALLED_CHECK_MS = 500
 STORE_RETRY_S = 1.0
 
@@ -84,6 +86,7 @@ class Dispatcher:
         self._held = held
         self._fitting = fitting
         self._holds_more = transport if isinstance(transport, HoldsMore) else None
+        self._answers_together = transport if isinstance(transport, AnswersTogether) else None
         self._lanes: dict[Lane, int] = {}
         self._last_account = 0
         self._in_flight: dict[tuple[bytes, int], Stored] = {}
@@ -257,6 +260,8 @@ class Dispatcher:
         await self._check_stalled(now_ms, room)
         ready = [lane for lane, due_at_ms in self._lanes.items() if due_at_ms <= now_ms]
         if room > 0 and ready:
+            if self._database.is_shared:
+                await self._gather()
             lanes = turns.order(ready, self._last_account)
             claimed = await self._claim_probe(lanes, now_ms) if self._breaker.is_open else []
             claimed = claimed or await self._claim(lanes, now_ms)
@@ -264,6 +269,17 @@ class Dispatcher:
                 self._send(claimed, now_ms)
             return 0.0
         return self._sleep_s(now_ms, room, bool(ready))
+
+    async def _gather(self) -> None:
+        """Let all of a set be answered that is being answered: its places are one claim then, not two or three."""
+        clock = asyncio.get_running_loop().time
+        until_s = clock() + GATHER_S
+        while self._in_flight and self._answers_together is not None and self._answers_together.answers_soon():
+            left_s = until_s - clock()
+            if left_s <= 0 or self._is_stopping:
+                break
+            self._news.clear()
+            await wait(self._news, left_s)
 
     def _room(self, now_ms: int) -> int:
         """For what is claimed."""
@@ -297,7 +313,7 @@ class Dispatcher:
         claimed: list[Claimed] = []
         taken: dict[Lane, int] = {}
         try:
-            async with self._database.transaction() as tx:
+            async with self._database.single() if len(lanes) == 1 else self._database.transaction() as tx:
                 room = self._room(now_ms)  # of now: while we waited for our turn some was handed over
                 for place, lane in enumerate(lanes):
                     equals = sum(later.is_urgent == lane.is_urgent for later in lanes[place:])

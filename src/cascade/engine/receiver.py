@@ -74,7 +74,8 @@ class Receiver:
                 async with asyncio.timeout(OVERTAKEN_S):
                     await self._recorder.written()
         try:
-            await self._take(link, heard, self._decide)
+            if not await self._take_at_once(link, heard):
+                await self._take(link, heard, self._decide)
         except StoreUnavailableError:
             raise
         except Exception:  # what nobody foresaw in one must not keep the others from being stored
@@ -84,6 +85,27 @@ class Receiver:
         metrics.INBOUND.labels(link).inc(len(heard.inbound))
         for why in heard.ignored:
             metrics.INBOUND_IGNORED.labels(link, why).inc()
+
+    async def _take_at_once(self, link: str, heard: Heard) -> bool:
+        """Work them in one statement, if nothing but receipts came and all their attempts are known. One that fails
+        halfway is not lost: a receipt that is worked twice changes nothing."""
+        if heard.inbound or not heard.receipts:
+            return False
+        now_ms = self._now_ms()
+        ids = {receipt.provider_id for receipt in heard.receipts}
+        parts = self._recorder.parts(link, ids)
+        if len(parts) < len(ids):
+            async with self._database.reading() as reader:
+                found = await receipts.find_parts(reader, [(link, one) for one in ids - parts.keys()])
+            parts |= {provider_id: part for (_, provider_id), part in found.items()}
+        news = []
+        for receipt in heard.receipts:
+            part = parts.get(receipt.provider_id)
+            if part is None:
+                return False
+            news.append(News(part.key, _event(part, receipt, now_ms)))
+        await decisions.settle(self._database, news, self._recorder.recall({key for key, _ in news}))
+        return True
 
     async def _take(self, link: str, heard: Heard, decide: Decide) -> None:
         if not (heard.receipts or heard.inbound):

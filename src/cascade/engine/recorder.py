@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -13,15 +14,17 @@ from cascade.core.machine import Settled, decide
 from cascade.core.timeline import Mark
 from cascade.engine import decisions, metrics, sets
 from cascade.engine.decisions import News
-from cascade.store import messages, receipts
+from cascade.store import messages
 from cascade.store.database import Database, Transaction
 from cascade.store.messages import Change, Key, Record, Stored
-from cascade.store.receipts import SentPart
+from cascade.store.receipts import Sent, SentPart
 
 log = structlog.get_logger()
 
 LARGEST_SET = 2_000
 STORE_RETRY_S = 1.0
+GATHER_S = 0.005
+"""How long results wait for others where a set costs most: on a shared store (docs/decisions/0007)."""
 MOST_RECENT = 10_000
 """Messages remembered as they were just written: about a kilobyte each."""
 
@@ -46,6 +49,12 @@ def _is_written(before: Stored, now: Record, news: News) -> bool:
     return last is None or (last.attempt, last.mark) != (before.message.attempt, Mark.UNKNOWN)
 
 
+def _keep_latest(recent: dict[Any, Any]) -> None:
+    # All at once: each look for the first one passes by the places of those that are gone.
+    for key in list(islice(recent, max(len(recent) - MOST_RECENT, 0))):
+        del recent[key]
+
+
 class Recorder:
     """Results wait in memory until they are written; a store that is away delays them and loses none."""
 
@@ -54,6 +63,7 @@ class Recorder:
         self._waiting: list[Result] = []
         self._written = 0
         self._recent: dict[Key, Stored] = {}
+        self._parts: dict[tuple[str, str], SentPart] = {}
         self._until: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
@@ -68,16 +78,32 @@ class Recorder:
     async def run(self) -> None:
         while True:
             await self._news.wait()
+            if self._database.is_shared:
+                await asyncio.sleep(GATHER_S)
             try:
                 await sets.work(self._waiting[:LARGEST_SET], self._record, self._drop)
+                self._may_be_written = False
             except StoreUnavailableError as error:
                 log.error("results_delayed", waiting=len(self._waiting), error=str(error))
-                self._may_be_written = self._database.is_shared
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
             if not self._waiting:
                 self._news.clear()
                 self._idle.set()
+
+    def parts(self, link: str, provider_ids: Iterable[str]) -> dict[str, SentPart]:
+        """Whose these ids are, as far as it was written a moment ago."""
+        found = {}
+        for provider_id in provider_ids:
+            part = self._parts.get((link, provider_id))
+            if part is not None:
+                found[provider_id] = part
+        return found
+
+    def forget(self, link: str) -> None:
+        """Another node may serve the link: whose its ids are is to be looked up again."""
+        for key in [key for key in self._parts if key[0] == link]:
+            del self._parts[key]
 
     def recall(self, keys: Iterable[Key]) -> dict[Key, Stored]:
         """Those that were written a moment ago, as they were written, and forget them: whoever asks is about to change
@@ -115,7 +141,7 @@ class Recorder:
     async def _record(self, batch: Sequence[Result]) -> None:
         """Write down the first that wait, and let them go: what is written is not written again."""
         news = []
-        parts = []
+        sent = []
         awaited: Counter[str] = Counter()
         for stored, link, outcome, at_ms, takes_our_id, has_receipts, changes in batch:
             message = stored.message
@@ -124,28 +150,23 @@ class Recorder:
             news.append(News(stored.key, settled))
             if has_receipts and isinstance(outcome, Accepted):
                 awaited[link] += 1
-                for part, provider_id in enumerate(dict.fromkeys(outcome.provider_ids)):
-                    parts.append(SentPart(link, provider_id, stored.key, message.attempt, message.step, part))
+                provider_ids = list(dict.fromkeys(outcome.provider_ids))
+                sent.append(Sent(link, stored.key, message.attempt, message.step, provider_ids))
         known = {result.stored.key: result.stored for result in batch}
-        async with self._database.transaction() as tx:
-            if self._may_be_written:
-                news = await self._unwritten_of(tx, news, batch)
-            written = await decisions.apply(tx, news, known)
-            if parts:
-                in_time = {one.stored.key for one in written if one.stored.fence == known[one.stored.key].fence}
-                late = [part for part in parts if part.key not in in_time]
-                if late:
-                    parts = [part for part in parts if part.key in in_time] + await receipts.renumbered(tx, late)
-                await receipts.add_parts(tx, parts)
-        self._may_be_written = False
+        if self._may_be_written:
+            async with self._database.transaction() as tx:
+                written = await decisions.apply(tx, await self._unwritten_of(tx, news, batch), known, sent)
+        else:
+            self._may_be_written = True
+            written = await decisions.settle(self._database, news, known, sent)
         for link, number in awaited.items():
             metrics.RECEIPTS_AWAITED.labels(link).inc(number)
-        self._remember({part.key for part in parts}, written)
+        self._remember(sent, written, known)
         self._let_go(len(batch))
 
     async def _unwritten_of(self, tx: Transaction, news: list[News], batch: Sequence[Result]) -> list[News]:
-        """Without those that are written already: the last commit's answer was lost. What is written twice is charged
-        for twice, or given back while it is being sent again."""
+        """Without those that are written already: the last set failed halfway, or its commit's answer was lost. What is
+        written twice is charged for twice, or given back while it is being sent again."""
         now = await messages.load(tx, {one.key for one in news})
         changed = [stored.key for stored, *_ in batch if stored.key in now and now[stored.key].fence != stored.fence]
         records = await messages.records(tx, changed)
@@ -160,14 +181,19 @@ class Recorder:
         log.exception("result_dropped", link=one.link, message_id=one.stored.key.id.hex())
         self._let_go(1)
 
-    def _remember(self, keys: Collection[Key], changes: Iterable[Change]) -> None:
-        """Those among the changed of which receipts are to come."""
+    def _remember(self, sent: Iterable[Sent], changes: Iterable[Change], known: Mapping[Key, Stored]) -> None:
+        """Those among the changed of which receipts are to come, and whose the ids in these will be: of those that were
+        not read anew, since the store may know others' parts by other numbers."""
+        by_key = {one.key: one for one in sent if one.provider_ids}
         for change in changes:
             stored = change.stored
-            if stored.key in keys:
+            one = by_key.get(stored.key)
+            if one is not None:
                 self._recent[stored.key] = stored._replace(fence=stored.fence + 1, message=change.message)
-        for _ in range(len(self._recent) - MOST_RECENT):
-            del self._recent[next(iter(self._recent))]
+                if stored.fence == known[stored.key].fence:
+                    self._parts.update({(part.link, part.provider_id): part for part in one.parts})
+        _keep_latest(self._recent)
+        _keep_latest(self._parts)
 
     def _let_go(self, count: int) -> None:
         del self._waiting[:count]

@@ -178,7 +178,9 @@ class Worker:
         del self._dispatchers[name]
         if name not in self._retired:
             metrics.LINK_UP.labels(name).set(0)
-        return await self._is_soon(self._recorder.written(), grace_s)
+        is_written = await self._is_soon(self._recorder.written(), grace_s)
+        self._recorder.forget(name)
+        return is_written
 
     @staticmethod
     async def _is_soon(it: Coroutine[Any, Any, None], within_s: float) -> bool:

@@ -173,6 +173,8 @@ class Reader(Protocol):
 
 
 class Transaction(Reader, Protocol):
+    has_writing_with: bool
+    """Whether one statement can change rows of one table and insert into another."""
     recent: RecentDigests | None
     """The index of recent digests; None where it is in the database."""
 
@@ -356,6 +358,11 @@ class Database(ABC):
         Await nothing in it but the transaction itself: on SQLite every other writer waits meanwhile.
         `StoreUnavailableError` when the store is away: nothing was stored.
         """
+
+    def single(self) -> AbstractAsyncContextManager[Transaction]:
+        """Like `transaction`, for whoever writes by one statement: PostgreSQL needs no BEGIN and COMMIT for it. If
+        there are several after all, each may stay without the others."""
+        return self.transaction()
 
     def vital_reading(self) -> AbstractAsyncContextManager[Reader]:
         """Like `reading`, as `vital_transaction` is like `transaction`."""

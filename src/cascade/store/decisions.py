@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cascade.core.attempt import NotSent
+from cascade.core.events import Happened, Listeners
 from cascade.core.machine import Event, Settled, decide, may_move_on
 from cascade.core.message import Message, State
 from cascade.core.timeline import Entry, Mark
 from cascade.store import events, messages, receipts, subscribers
-from cascade.store.database import Transaction
+from cascade.store.database import Database, Transaction
 from cascade.store.messages import Change, Key, Stored
-from cascade.store.receipts import LostAnswer
+from cascade.store.receipts import LostAnswer, Sent
 
 
 class News(NamedTuple):
@@ -19,37 +20,103 @@ class News(NamedTuple):
     event: Event
 
 
-async def apply(tx: Transaction, news: Sequence[News], known: Mapping[Key, Stored]) -> list[Change]:
+class _Work(NamedTuple):
+    """What is to be written beside a set of decisions."""
+
+    lost: list[LostAnswer]
+    found: list[LostAnswer]
+    happened: list[Happened]
+
+
+class Left(NamedTuple):
+    news: Sequence[News]
+    sent: Sequence[Sent]
+
+
+async def apply_at_once(
+    database: Database, news: Sequence[News], known: Mapping[Key, Stored], sent: Sequence[Sent] = ()
+) -> tuple[list[Change], Left]:
+    """What of it one statement can do, which PostgreSQL needs no BEGIN and COMMIT for: mostly all. What was written,
+    and what is left for `apply`."""
+    listeners = database.listeners
+    if (
+        any(key not in known or key.account_id in listeners for key, _ in news)
+        or _moving_to_bots(known, news)
+        or not receipts.are_apart(sent)
+    ):
+        return [], Left(news, sent)
+    changes = _decide(known, news)
+    if any(_work(listeners, changes, known)):
+        return [], Left(news, sent)
+    async with database.single() as tx:
+        done = await _write(tx, changes, sent, is_apart=True)
+        tx.changed(done)
+    if len(done) == len(news):
+        return done, Left([], [])
+    written = {change.stored.key for change in done}
+    refused = {change.stored.key for change in changes} - written
+    return done, Left([one for one in news if one.key in refused], [one for one in sent if one.key not in written])
+
+
+async def apply(
+    tx: Transaction, news: Sequence[News], known: Mapping[Key, Stored], sent: Sequence[Sent] = ()
+) -> list[Change]:
     """Decide each event in the order given, and write what follows; what was written.
 
     `known` are messages as they were read before. One that has changed since is refused by its fence, read again
     and decided anew, so that late news is never lost and never overwrites what is newer. News about a message that
-    no longer exists is dropped.
+    no longer exists is dropped. `sent` are attempts at `known` messages of which news says that they were accepted.
     """
     at_hand = dict(known)
     done: list[Change] = []
+    late = list(sent)
+    is_first = True
     while news:
         missing = {key for key, _ in news} - at_hand.keys()
         at_hand.update(await messages.load(tx, missing))
         changes = _decide(await _with_addresses(tx, at_hand, news), news)
-        refused = set(await messages.change(tx, changes))
-        written = [change for change in changes if change.stored.key not in refused]
-        lost = [one for change in written for one in _lost_answers(change, known)]
-        if lost:
-            await receipts.add_lost(tx, lost)
-        found = [one for change in written for one in _late_answers(change, known)]
-        if found:
-            await receipts.found(tx, found)
-        await events.add_changes(tx, written)
+        written = await _write(tx, changes, late if is_first else ())
+        keys = {change.stored.key for change in written}
+        if is_first:
+            late = [one for one in late if one.key not in keys]
+            is_first = False
+        work = _work(tx.listeners, written, known)
+        if work.lost:
+            await receipts.add_lost(tx, work.lost)
+        if work.found:
+            await receipts.found(tx, work.found)
+        await events.add(tx, work.happened)
         done += written
+        refused = {change.stored.key for change in changes} - keys
         news = [one for one in news if one.key in refused]
         never_left = [one for each in news for one in _never_left(each, known)]
         if never_left:
             await receipts.found(tx, never_left)
         for key in refused:
             del at_hand[key]
+    if late:
+        await receipts.add_parts(tx, await receipts.renumbered(tx, [part for one in late for part in one.parts]))
     tx.changed(done)
     return done
+
+
+async def _write(
+    tx: Transaction, changes: list[Change], sent: Sequence[Sent], *, is_apart: bool = False
+) -> list[Change]:
+    """Those that were not refused."""
+    if sent:
+        changed = {change.stored.key for change in changes}
+        sent = [one for one in sent if one.key in changed]
+    refused = set(await receipts.answered(tx, changes, sent, is_apart=is_apart))
+    return [change for change in changes if change.stored.key not in refused] if refused else changes
+
+
+def _work(listeners: Listeners, changes: Sequence[Change], known: Mapping[Key, Stored]) -> _Work:
+    return _Work(
+        [one for change in changes for one in _lost_answers(change, known)],
+        [one for change in changes for one in _late_answers(change, known)],
+        events.of_changes(listeners, changes),
+    )
 
 
 def _decide(at_hand: Mapping[Key, Stored], news: Sequence[News]) -> list[Change]:
@@ -123,18 +190,13 @@ def _as_lost(sent: Stored, attempt: int, step: int, parts: int = 1) -> list[Lost
 
 async def _with_addresses(tx: Transaction, at_hand: Mapping[Key, Stored], news: Sequence[News]) -> Mapping[Key, Stored]:
     """The same messages; those that may go on to a bot know the addresses that their people have there."""
-    wanted: dict[tuple[int, str], set[str]] = {}
-    moving = []
-    for key, event in news:
-        stored = at_hand.get(key)
-        if stored is not None and may_move_on(event):
-            links = _links_with_directory(stored.message)
-            if links:
-                moving.append(key)
-            for link in links:
-                wanted.setdefault((key.account_id, link), set()).add(stored.phone)
+    moving = _moving_to_bots(at_hand, news)
     if not moving:
         return at_hand
+    wanted: dict[tuple[int, str], set[str]] = {}
+    for key, links in moving.items():
+        for link in links:
+            wanted.setdefault((key.account_id, link), set()).add(at_hand[key].phone)
     addresses: dict[tuple[int, str], dict[str, str]] = {}
     for (account_id, link), phones in wanted.items():
         for phone, by_link in (await subscribers.addresses(tx, account_id, [link], phones)).items():
@@ -145,6 +207,18 @@ async def _with_addresses(tx: Transaction, at_hand: Mapping[Key, Stored], news: 
         found = addresses.get((key.account_id, stored.phone), {})
         ready[key] = stored._replace(message=stored.message._replace(addresses=found))
     return ready
+
+
+def _moving_to_bots(at_hand: Mapping[Key, Stored], news: Sequence[News]) -> dict[Key, list[str]]:
+    """Messages that may go on to one of these bots' links."""
+    moving = {}
+    for key, event in news:
+        stored = at_hand.get(key)
+        if stored is not None and may_move_on(event):
+            links = _links_with_directory(stored.message)
+            if links:
+                moving[key] = links
+    return moving
 
 
 def _links_with_directory(message: Message) -> list[str]:

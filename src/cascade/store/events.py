@@ -6,7 +6,7 @@ import orjson
 import uuid_utils
 
 from cascade.core import events
-from cascade.core.events import EventType, Happened, Told
+from cascade.core.events import EventType, Happened, Listeners, Told
 from cascade.core.message import Message
 from cascade.core.times import iso
 from cascade.store import deliveries
@@ -62,19 +62,19 @@ async def _add(tx: Transaction, told: Sequence[tuple[Happened, Sequence[str]]]) 
     return ids
 
 
-async def add_changes(tx: Transaction, changes: Iterable[Change]) -> None:
-    """Tell of what decisions made of messages."""
-    if not tx.listeners:
-        return
+def of_changes(listeners: Listeners, changes: Iterable[Change]) -> list[Happened]:
+    """What decisions made of messages, as far as somebody listens."""
     happened: list[Happened] = []
+    if not listeners:
+        return happened
     wanted: dict[int, frozenset[EventType]] = {}
     for (key, _, tracking_id, _, before), after, entries, at_ms in changes:
         types = wanted.get(key.account_id)
         if types is None:
-            types = wanted[key.account_id] = events.wanted(tx.listeners.get(key.account_id, ()))
+            types = wanted[key.account_id] = events.wanted(listeners.get(key.account_id, ()))
         if types:
             happened += events.of(Told(*key, tracking_id), before, after, entries, at_ms, types)
-    await add(tx, happened)
+    return happened
 
 
 async def add_accepted(tx: Transaction, new: Iterable[NewMessage]) -> None:

@@ -1,6 +1,6 @@
 """Messages: stored once, claimed by one node at a time, and changed only by whoever holds their fence."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import compress
@@ -26,6 +26,9 @@ TYPES = {type_.value: type_ for type_ in MessageType}
 class Key(NamedTuple):
     account_id: int
     id: bytes
+
+
+NOTHING: Mapping[Key, Row] = {}
 
 
 class NewMessage(NamedTuple):
@@ -77,6 +80,15 @@ class Change(NamedTuple):
     message: Message
     entries: list[Entry]
     at_ms: int
+
+
+class Along(NamedTuple):
+    """A statement that inserts into another table, for messages that are changed. It reads from `changed`, which has
+    their `account_id` and `id`, and `columns`: their names and types, NULL in those of which nothing is to be inserted.
+    """
+
+    columns: tuple[tuple[str, str], ...]
+    insertion: str
 
 
 class Record(NamedTuple):
@@ -485,12 +497,21 @@ async def load_whole(reader: Reader, keys: Iterable[Key]) -> list[Claimed]:
     ]
 
 
-async def change(tx: Transaction, changes: Sequence[Change]) -> list[Key]:
-    """Write decisions. Returns those refused because the message changed since it was read: read and decide anew."""
+async def change(
+    tx: Transaction, changes: Sequence[Change], along: Along | None = None, beside: Mapping[Key, Row] = NOTHING
+) -> list[Key]:
+    """Write decisions. Returns those refused because the message changed since it was read: read and decide anew.
+
+    `along`: what else PostgreSQL is to insert of those it writes, from the values `beside` some of them.
+    """
     refused = []
     in_order = sorted(changes, key=_key)  # so that two nodes never wait for each other
-    statement, row_of = writing(_touched(in_order))
-    for one, is_changed in zip(in_order, await tx.each(statement, [row_of(one) for one in in_order]), strict=True):
+    statement, row_of = writing(_touched(in_order), along)
+    rows = [row_of(one) for one in in_order]
+    if along is not None:
+        none = (None,) * len(along.columns)
+        rows = [(*beside.get(one.stored.key, none), *row) for one, row in zip(in_order, rows, strict=True)]
+    for one, is_changed in zip(in_order, await tx.each(statement, rows), strict=True):
         key, message = one.stored.key, one.message
         if not is_changed:
             refused.append(key)
@@ -638,27 +659,35 @@ def _touched(changes: Iterable[Change]) -> frozenset[str]:
 
 
 @cache
-def writing(fields: frozenset[str]) -> tuple[Statement, Callable[[Change], Row]]:
-    """What writes these fields for a set of changes, and the parameters of one change. A decision touches few of them,
-    and each column costs."""
+def writing(fields: frozenset[str], along: Along | None = None) -> tuple[Statement, Callable[[Change], Row]]:
+    """What writes these fields for a set of changes, and the parameters of one change, behind those for `along`. A
+    decision touches few of them, and each column costs."""
     columns = {name: of for name, of in CHANGING.items() if of.field in fields}
-    types = [of.type for of in columns.values()]
-    names = [*columns, "finished_at_ms", "timeline", "account_id", "id", "fence"]
+    beside = dict(along.columns) if along else {}
+    types = [*beside.values(), *(of.type for of in columns.values())]
+    names = [*beside, *columns, "finished_at_ms", "timeline", "account_id", "id", "fence"]
+    changing = f"""
+        UPDATE message SET {"".join(f"{name} = new.{name}, " for name in columns)}
+            finished_at_ms = coalesce(new.finished_at_ms, message.finished_at_ms),
+            timeline = message.timeline || new.timeline, fence = message.fence + 1
+        FROM {unnest(*types, "bigint", "text", "bigint", "bytea", "bigint")}
+            WITH ORDINALITY AS new ({", ".join(names)}, place)
+        WHERE message.account_id = new.account_id AND message.id = new.id AND message.fence = new.fence
+        RETURNING new.place
+    """  # noqa: S608 - constants only
+    if along:
+        changing = f"""
+            WITH changed AS ({changing}, new.account_id, new.id, {", ".join(f"new.{name}" for name in beside)}),
+                added AS ({along.insertion})
+            SELECT place FROM changed
+        """  # noqa: S608
     statement = Statement(
         sqlite=f"""
             UPDATE message SET {"".join(f"{name} = ?, " for name in columns)}
                 finished_at_ms = coalesce(?, finished_at_ms), timeline = timeline || ?, fence = fence + 1
             WHERE account_id = ? AND id = ? AND fence = ?
         """,  # noqa: S608 - constants only
-        postgres=f"""
-            UPDATE message SET {"".join(f"{name} = new.{name}, " for name in columns)}
-                finished_at_ms = coalesce(new.finished_at_ms, message.finished_at_ms),
-                timeline = message.timeline || new.timeline, fence = message.fence + 1
-            FROM {unnest(*types, "bigint", "text", "bigint", "bytea", "bigint")}
-                WITH ORDINALITY AS new ({", ".join(names)}, place)
-            WHERE message.account_id = new.account_id AND message.id = new.id AND message.fence = new.fence
-            RETURNING new.place
-        """,  # noqa: S608
+        postgres=changing,
     )
     values = [of.value for of in columns.values()]
 

@@ -14,7 +14,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -129,6 +129,7 @@ class _PostgresTransaction(_PostgresReader, Wakes):
     def __init__(self, connection: Any, listeners: Listeners, courier: Courier, *, is_distributed: bool) -> None:
         _PostgresReader.__init__(self, connection, is_distributed=is_distributed)
         Wakes.__init__(self)
+        self.has_writing_with = not is_distributed
         self.listeners = listeners
         self.courier = courier
         self.recent: RecentDigests | None = None
@@ -397,16 +398,26 @@ class PostgresDatabase(Database):
             yield transaction
 
     @asynccontextmanager
+    async def single(self) -> AsyncIterator[Transaction]:
+        async with self._transaction(self._pool, STATEMENT_S, is_single=not self._is_citus) as transaction:
+            yield transaction
+
+    @asynccontextmanager
     async def vital_transaction(self) -> AsyncIterator[Transaction]:
         async with self._transaction(self._vital, VITAL_S) as transaction:
             yield transaction
 
     @asynccontextmanager
-    async def _transaction(self, pool: Any, patience_s: float) -> AsyncIterator[Transaction]:
+    async def _transaction(
+        self, pool: Any, patience_s: float, *, is_single: bool = False
+    ) -> AsyncIterator[Transaction]:
         transaction: _PostgresTransaction | None = None
         try:
             with _store_errors():
-                async with _there(pool).acquire(timeout=patience_s) as connection, connection.transaction():
+                async with (
+                    _there(pool).acquire(timeout=patience_s) as connection,
+                    nullcontext() if is_single else connection.transaction(),
+                ):
                     transaction = _PostgresTransaction(
                         connection, self.listeners, self.courier, is_distributed=self._is_citus
                     )

@@ -7,13 +7,15 @@ the answer to its own send, stays and is looked at again until it is too old.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import orjson
+
 from cascade.core.message import State
 from cascade.core.node import ALONE, Share
 from cascade.core.receipt import Receipt, ReceiptState
 from cascade.core.words import Reason
 from cascade.store import messages
 from cascade.store.database import Insertion, Reader, Row, Statement, Transaction, unnest
-from cascade.store.messages import Key
+from cascade.store.messages import Along, Change, Key
 from cascade.store.texts import storable
 
 KEPT_MS = 24 * 3600 * 1000
@@ -54,6 +56,23 @@ class SentPart(NamedTuple):
     part: int
 
 
+class Sent(NamedTuple):
+    """An attempt that a provider accepted, under different ids for its parts, the first of which is that of part 0."""
+
+    link: str
+    key: Key
+    attempt: int
+    step: int
+    provider_ids: Sequence[str]
+
+    @property
+    def parts(self) -> list[SentPart]:
+        return [
+            SentPart(self.link, provider_id, self.key, self.attempt, self.step, part)
+            for part, provider_id in enumerate(self.provider_ids)
+        ]
+
+
 ADD = Insertion(
     "receipt",
     own={"provider_id": "text", "state": "text", "reason": "text", "detail": "text", "recipient": "text"},
@@ -88,6 +107,15 @@ ADD_PART = Insertion(
     },
     """ON CONFLICT (link, provider_id) DO UPDATE SET account_id = excluded.account_id, message_id = excluded.message_id,
         attempt = excluded.attempt, step = excluded.step, part = excluded.part""",
+)
+# The ids of one are JSON, since in an array of arrays each is as long as the others.
+ADD_PARTS_OF_CHANGED = Along(
+    (("sent_by", "text"), ("sent_attempt", "integer"), ("sent_step", "integer"), ("provider_ids", "text")),
+    f"""INSERT INTO sent_part (link, provider_id, account_id, message_id, attempt, step, part)
+        SELECT sent_by, given.id, account_id, changed.id, sent_attempt, sent_step, given.place - 1
+        FROM changed CROSS JOIN LATERAL
+            json_array_elements_text(provider_ids::json) WITH ORDINALITY AS given (id, place)
+        {ADD_PART.and_then}""",  # noqa: S608 - constants only
 )
 FIND_PARTS = """
     SELECT provider_id, account_id, message_id, attempt, step, part FROM sent_part
@@ -166,6 +194,32 @@ async def done(tx: Transaction, ids: Iterable[int]) -> None:
 async def postpone(tx: Transaction, again: Iterable[tuple[int, int]]) -> None:
     """Let receipts, by their ids, be looked at again at these times."""
     await tx.many(POSTPONE, [(at_ms, id_) for id_, at_ms in again])
+
+
+async def answered(
+    tx: Transaction, changes: Sequence[Change], sent: Sequence[Sent], *, is_apart: bool = False
+) -> list[Key]:
+    """Write decisions like `messages.change`, and of those that are not refused whose the provider's ids are. If those
+    `are_apart`, PostgreSQL does it in one statement."""
+    if not sent:
+        return await messages.change(tx, changes)
+    if tx.has_writing_with and (is_apart or are_apart(sent)):
+        beside = {one.key: (one.link, one.attempt, one.step, _json(one.provider_ids)) for one in sent}
+        return await messages.change(tx, changes, ADD_PARTS_OF_CHANGED, beside)
+    refused = await messages.change(tx, changes)
+    without = set(refused)
+    await add_parts(tx, [part for one in sent if one.key not in without for part in one.parts])
+    return refused
+
+
+def _json(provider_ids: Iterable[str]) -> str:
+    return orjson.dumps(list(map(storable, provider_ids))).decode()
+
+
+def are_apart(sent: Sequence[Sent]) -> bool:
+    """Whether no two are of one message, and no provider gave an id twice."""
+    ids = {(one.link, provider_id) for one in sent for provider_id in one.provider_ids}
+    return len({one.key for one in sent}) == len(sent) and len(ids) == sum(len(one.provider_ids) for one in sent)
 
 
 async def add_parts(tx: Transaction, parts: Sequence[SentPart]) -> None:

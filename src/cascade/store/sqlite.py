@@ -154,6 +154,8 @@ class _ColdSqliteReader:
 
 
 class _SqliteTransaction(_SqliteReader, Wakes):
+    has_writing_with = False
+
     def __init__(
         self,
         connection: sqlite3.Connection,

@@ -171,6 +171,11 @@ class SmppTransport:
             return Reason.THROTTLED, None
         return next(iter(self._troubles.values()), None)
 
+    def answers_soon(self) -> bool:
+        """See `AnswersTogether`."""
+        session = self._submitting_session()
+        return session is None or session.answered_after_s < AHEAD_FROM_S
+
     def spare(self) -> int:
         """See `HoldsMore`: an eighth of the window, beyond that which is claimed ahead."""
         if self._is_stopping or not self._is_open():
@@ -318,9 +323,7 @@ class SmppTransport:
 
     def _ahead(self) -> int:
         """How many more than the window's may be here, all of them or none: a claim for each answer would be dear."""
-        session = self._submitting_session()
-        is_slow = session is not None and session.answered_after_s >= AHEAD_FROM_S
-        return self._throttle.window // AHEAD if is_slow else 0
+        return 0 if self.answers_soon() else self._throttle.window // AHEAD
 
     def _slow_down(self) -> None:
         pause_s = self._throttle.slow_down()

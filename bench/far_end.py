@@ -101,7 +101,7 @@ class NotingSink(Provider):
 
 
 async def serve(pipe: Connection, answer_delay_s: float) -> None:
-    """Answer each word of the pipe, until `STOP`: the arrivals since the last time, or the CPU seconds used."""
+    """Answer each word of the pipe, until `STOP` or its end: the arrivals since the last time, or the CPU used."""
     loop = asyncio.get_running_loop()
     smsc = NotingSmsc(People(), HOST, 0, keep_inbox=False, answer_delay_s=answer_delay_s)
     await smsc.start()
@@ -110,7 +110,14 @@ async def serve(pipe: Connection, answer_delay_s: float) -> None:
     pipe.send(Ports(smsc.port, provider.sockets[0].getsockname()[1], sink.sockets[0].getsockname()[1]))
     noted = Arrivals(NotingSmsc.arrivals_ns, NotingProvider.arrivals_ns, NotingSink.arrivals_ns, NotingSmsc.watched_ns)
     asked = asyncio.Queue[str]()
-    loop.add_reader(pipe.fileno(), lambda: asked.put_nowait(pipe.recv()))
+
+    def hear() -> None:
+        try:
+            asked.put_nowait(pipe.recv())
+        except EOFError:  # whoever measures was killed
+            asked.put_nowait(STOP)
+
+    loop.add_reader(pipe.fileno(), hear)
     os.set_blocking(pipe.fileno(), True)  # a hundred thousand arrivals do not go in one piece
     while (word := await asked.get()) != STOP:
         if word == CPU:

@@ -28,6 +28,7 @@ from cascade.store import (
     messages,
     receipts,
     repeats,
+    statistics,
     subscribers,
     webhooks,
 )
@@ -273,6 +274,76 @@ async def test_a_connection_knows_what_arrays_are(postgres_url: str) -> None:
         await connection.close()
 
 
+# Connections
+
+
+PID = "SELECT pg_backend_pid()"
+
+
+async def pid_of(database: Database) -> int:
+    async with database.reading() as reader:
+        [(pid,)] = await reader.rows(PID)
+    return int(pid)
+
+
+@pytest.fixture
+async def lone(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
+    """A store with one connection."""
+    opened = PostgresDatabase(postgres_url, 1)
+    await opened.open(owner=False)
+    yield opened
+    await opened.close()
+
+
+async def test_the_connection_used_last_is_used_next(postgres: PostgresDatabase) -> None:
+    async with postgres.reading() as outer, postgres.reading() as inner:
+        [(longer,)], [(shorter,)] = await outer.rows(PID), await inner.rows(PID)
+    assert longer != shorter
+    assert await pid_of(postgres) == await pid_of(postgres) == longer
+
+
+async def test_a_use_that_is_broken_off_leaves_a_connection_to_the_next(lone: PostgresDatabase) -> None:
+    async def dawdle() -> None:
+        async with lone.transaction() as tx:
+            await messages.add(tx, [new(1)])
+            await tx.rows("SELECT pg_sleep(60)")
+
+    dawdling = asyncio.create_task(dawdle())
+    await asyncio.sleep(0.1)
+    dawdling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dawdling
+    async with asyncio.timeout(PATIENCE_S), lone.reading() as reader:
+        assert await counts(reader) == {}
+
+
+async def test_a_connection_that_dies_while_nobody_uses_it_is_replaced(
+    lone: PostgresDatabase, postgres_url: str
+) -> None:
+    dead = await pid_of(lone)
+    assert lone._pool is not None
+    [(kept, _)] = lone._pool._kept
+    await terminate(postgres_url, "cascade")
+    await eventually(lambda: kept._con is None)  # asyncpg has noticed, and taken it back
+    assert await pid_of(lone) != dead
+
+
+async def test_the_pool_looks_at_a_connection_now_and_then(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    async def look(connection: Any) -> None:
+        looks.append(connection)
+
+    monkeypatch.setattr(engine, "_keep", look)
+    monkeypatch.setattr(engine, "MOST_USES", 3)
+    lone = PostgresDatabase(postgres_url, 1)
+    await lone.open(owner=False)  # the first use
+    for _ in range(7):
+        await pid_of(lone)
+    assert len(looks) == 2
+    await lone.close()
+
+
 # Two nodes
 
 
@@ -300,6 +371,31 @@ async def test_an_answer_with_its_ids_is_one_statement_without_begin_and_commit(
     sent = [Sent("sms.smpp", one, 1, 0, [str(n)]) for n, one in enumerate(known)]
     written, _ = await decisions.apply_at_once(postgres, news, known, sent)
     assert (len(written), len(said)) == (2, 1)
+
+
+async def test_sums_of_hours_days_and_moments_are_one_statement(
+    postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = statistics.Tally()
+    postgres.observers.append(tally)
+    await add(postgres, new(1), new(2, urgent()))
+    said: list[str] = []
+
+    def listening(statement: str) -> str:
+        said.append(statement)
+        return translate(statement)
+
+    monkeypatch.setattr(engine, "translate", listening)
+    monkeypatch.setattr(asyncpg.transaction.Transaction, "start", None)
+    async with postgres.single() as tx:
+        await statistics.write(tx, tally.take())
+    assert len(said) == 1
+    async with postgres.reading() as reader:
+        for account_id in (new(1).key.account_id, statistics.ALL):
+            for by_days in (False, True):
+                sums = await statistics.totals(reader, account_id, T0, T0 + 1, by_days=by_days)
+                assert sum(one.number for one in sums if one.kind is statistics.Kind.ACCEPTED) == 2
+            assert [pulse.accepted for pulse in await statistics.pulses(reader, account_id, 0)] == [2]
 
 
 async def test_claimers_of_two_nodes_never_get_the_same_message(node: Open) -> None:

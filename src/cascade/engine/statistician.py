@@ -59,16 +59,27 @@ class Statistician:
             return
         taken = self.tally.take()
         try:
-            async with self._database.transaction() as tx:
+            async with self._database.single() as tx:
                 await statistics.write(tx, taken)
-                if self._now_ms() - self._purged_at_ms >= PURGE_EVERY_MS:
-                    await statistics.purge_pulse(tx, self._now_ms())
-                    await statistics.purge_hours(tx, await accounts.ids(tx), self._now_ms())
-                    await console.forget_failures(tx, self._now_ms())
-                    self._purged_at_ms = self._now_ms()
         except StoreUnavailableError as error:
             self.tally.give_back(taken)
             log.error("statistics_delayed", error=str(error))
+        else:
+            await self._purge()
+
+    async def _purge(self) -> None:
+        now_ms = self._now_ms()
+        if now_ms - self._purged_at_ms < PURGE_EVERY_MS:
+            return
+        try:
+            async with self._database.transaction() as tx:
+                await statistics.purge_pulse(tx, now_ms)
+                await statistics.purge_hours(tx, await accounts.ids(tx), now_ms)
+                await console.forget_failures(tx, now_ms)
+        except StoreUnavailableError as error:
+            log.error("statistics_delayed", error=str(error))
+        else:
+            self._purged_at_ms = now_ms
 
     async def _keep_looking(self) -> None:
         loop = asyncio.get_running_loop()

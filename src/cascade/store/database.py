@@ -190,6 +190,10 @@ class Transaction(Reader, Protocol):
         """Insert a set; the number of rows inserted, or changed by what follows."""
         ...
 
+    async def insert_all(self, sets: Sequence[tuple[Insertion, Sequence[Sequence[Any]]]]) -> None:
+        """Insert sets into several tables: by one statement, where one can."""
+        ...
+
     async def each(self, statement: Statement, parameters: Sequence[Sequence[Any]]) -> list[bool]:
         """Like `many`; of each set of parameters, whether it changed a row.
 

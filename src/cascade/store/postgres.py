@@ -14,7 +14,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -58,6 +58,8 @@ CHANNEL = "cascade"
 SCHEMA_LOCK = 0x63617363
 """Of all nodes that start at once on an empty database, one makes the tables."""
 CACHED_STATEMENTS = 300
+MOST_USES = 1_000
+"""Of a connection, until the pool may look at it."""
 ARRAYS = {"bool": (16, 1000), "bytea": (17, 1001), "int8": (20, 1016), "int4": (23, 1007), "text": (25, 1009)}
 """Whose arrays the statements take: a type's number and its array's, which are the same on every server."""
 SETTINGS = {
@@ -152,6 +154,17 @@ class _PostgresTransaction(_PostgresReader, Wakes):
             return 0
         return _count(await self._connection.execute(translate(into.postgres), *shared, *zip(*rows, strict=True)))
 
+    async def insert_all(self, sets: Sequence[tuple[Insertion, Sequence[Sequence[Any]]]]) -> None:
+        some = [(into, rows) for into, rows in sets if rows]
+        if self.has_writing_with and len(some) > 1:
+            *first, last = [into.postgres for into, _ in some]
+            others = ", ".join(f"insertion_{place} AS ({text})" for place, text in enumerate(first))
+            columns = [column for _, rows in some for column in zip(*rows, strict=True)]
+            await self._connection.execute(translate(f"WITH {others} {last}"), *columns)
+        else:
+            for into, rows in some:
+                await self.insert(into, rows)
+
     async def each(self, statement: Statement, parameters: Sequence[Sequence[Any]]) -> list[bool]:
         if not parameters:
             return []
@@ -185,10 +198,64 @@ async def _prepare(connection: Any) -> None:
     )
 
 
-def _there(pool: Any) -> Any:
-    if pool is None:
+def _there(connections: "_Connections | None") -> "_Connections":
+    if connections is None:
         raise StoreUnavailableError("not connected yet")
-    return pool
+    return connections
+
+
+class _Connections:
+    """Up to `number` of a pool's connections, which stay with us between two uses: to give one back and to take it
+    again costs us half of what a short statement does (docs/decisions/0007). Whose use ends in an error goes back, for
+    the pool to tidy up; so does one now and then, for the pool to replace it when it is old."""
+
+    def __init__(self, pool: Any, number: int) -> None:
+        self._pool = pool
+        self._room = asyncio.Semaphore(number)
+        self._kept: list[tuple[Any, int]] = []
+
+    @asynccontextmanager
+    async def acquire(self, timeout: float) -> AsyncIterator[Any]:  # noqa: ASYNC109 - as the pool has it
+        """One for whoever asks, the last used first: its caches are the warmest."""
+        if self._room.locked():
+            async with asyncio.timeout(timeout):
+                await self._room.acquire()
+        else:
+            await self._room.acquire()
+        try:
+            connection, uses = await self._take(timeout)
+            try:
+                yield connection
+            except BaseException:
+                await self._pool.release(connection)
+                raise
+            if uses < MOST_USES:
+                self._kept.append((connection, uses + 1))
+            else:
+                await self._pool.release(connection)
+        finally:
+            self._room.release()
+
+    async def _take(self, timeout: float) -> tuple[Any, int]:  # noqa: ASYNC109
+        while self._kept:
+            connection, uses = self._kept.pop()
+            with suppress(asyncpg.InterfaceError):  # it ended meanwhile, and the pool has it back
+                if not connection.is_closed():
+                    return connection, uses
+            await self._pool.release(connection)
+        return await self._pool.acquire(timeout=timeout), 0
+
+    async def close(self) -> None:
+        while self._kept:
+            await self._pool.release(self._kept.pop()[0])
+        await _close(self._pool)
+
+
+async def _close(pool: Any) -> None:
+    try:
+        await asyncio.wait_for(pool.close(), CLOSE_S)
+    except TimeoutError:
+        pool.terminate()
 
 
 async def _keep(connection: Any) -> None:
@@ -277,16 +344,17 @@ class PostgresDatabase(Database):
         self._replica: Any = None
         self._is_citus = is_citus
         self._connections = connections
-        self._pool: Any = None
-        self._vital: Any = None
+        self._pool: _Connections | None = None
+        self._vital: _Connections | None = None
         self._cold_turns = asyncio.Semaphore(COLD_READERS)
         self._post: _Post | None = None
 
     async def open(self, *, owner: bool) -> None:
         try:
             with _opening(self._url):
-                self._pool = await self._connect(self._url, self._connections, CONNECT_S, STATEMENT_S)
-                self._vital = await self._connect(self._url, 1, VITAL_S, VITAL_S)
+                hot = await self._connect(self._url, self._connections, CONNECT_S, STATEMENT_S)
+                self._pool = _Connections(hot, self._connections)
+                self._vital = _Connections(await self._connect(self._url, 1, VITAL_S, VITAL_S), 1)
                 if self._read_url is not None:
                     self._replica = await self._connect(self._read_url, COLD_READERS, CONNECT_S, STATEMENT_S)
                 await self._make_tables()
@@ -312,7 +380,7 @@ class PostgresDatabase(Database):
         )
 
     async def _make_tables(self) -> None:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with _there(self._pool).acquire(STATEMENT_S) as connection, connection.transaction():
             server = connection.get_server_version()
             if server < OLDEST_POSTGRES:
                 raise ConfigError(
@@ -338,24 +406,23 @@ class PostgresDatabase(Database):
         if self._post is not None:
             await self._post.stop()
             self._post = None
-        for pool in (self._vital, self._pool, self._replica):
-            if pool is not None:
-                try:
-                    await asyncio.wait_for(pool.close(), CLOSE_S)
-                except TimeoutError:
-                    pool.terminate()
+        for connections in (self._vital, self._pool):
+            if connections is not None:
+                await connections.close()
+        if self._replica is not None:
+            await _close(self._replica)
         self._vital = self._pool = self._replica = None
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Reader]:
-        with _store_errors():
-            async with _there(self._pool).acquire(timeout=STATEMENT_S) as connection:
-                yield _PostgresReader(connection, is_distributed=self._is_citus)
+    def reading(self) -> AbstractAsyncContextManager[Reader]:
+        return self._reading(self._pool, STATEMENT_S)
+
+    def vital_reading(self) -> AbstractAsyncContextManager[Reader]:
+        return self._reading(self._vital, VITAL_S)
 
     @asynccontextmanager
-    async def vital_reading(self) -> AsyncIterator[Reader]:
+    async def _reading(self, connections: _Connections | None, patience_s: float) -> AsyncIterator[Reader]:
         with _store_errors():
-            async with _there(self._vital).acquire(timeout=VITAL_S) as connection:
+            async with _there(connections).acquire(patience_s) as connection:
                 yield _PostgresReader(connection, is_distributed=self._is_citus)
 
     @asynccontextmanager
@@ -389,33 +456,27 @@ class PostgresDatabase(Database):
                 finally:
                     await self._replica.release(connection)
                 return
-        async with pool.acquire(timeout=STATEMENT_S) as connection:
+        async with pool.acquire(STATEMENT_S) as connection:
             yield connection
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        async with self._transaction(self._pool, STATEMENT_S) as transaction:
-            yield transaction
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._transaction(self._pool, STATEMENT_S)
 
-    @asynccontextmanager
-    async def single(self) -> AsyncIterator[Transaction]:
-        async with self._transaction(self._pool, STATEMENT_S, is_single=not self._is_citus) as transaction:
-            yield transaction
+    def single(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._transaction(self._pool, STATEMENT_S, is_single=not self._is_citus)
 
-    @asynccontextmanager
-    async def vital_transaction(self) -> AsyncIterator[Transaction]:
-        async with self._transaction(self._vital, VITAL_S) as transaction:
-            yield transaction
+    def vital_transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._transaction(self._vital, VITAL_S)
 
     @asynccontextmanager
     async def _transaction(
-        self, pool: Any, patience_s: float, *, is_single: bool = False
+        self, connections: _Connections | None, patience_s: float, *, is_single: bool = False
     ) -> AsyncIterator[Transaction]:
         transaction: _PostgresTransaction | None = None
         try:
             with _store_errors():
                 async with (
-                    _there(pool).acquire(timeout=patience_s) as connection,
+                    _there(connections).acquire(patience_s) as connection,
                     nullcontext() if is_single else connection.transaction(),
                 ):
                     transaction = _PostgresTransaction(

@@ -191,6 +191,10 @@ class _SqliteTransaction(_SqliteReader, Wakes):
                 start += size
         return changed
 
+    async def insert_all(self, sets: Sequence[tuple[Insertion, Sequence[Sequence[Any]]]]) -> None:
+        for into, rows in sets:
+            await self.insert(into, rows)
+
     async def each(self, statement: Statement, parameters: Sequence[Sequence[Any]]) -> list[bool]:
         text = statement.sqlite
         return [self._connection.execute(text, row).rowcount > 0 for row in parameters]

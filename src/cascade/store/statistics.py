@@ -320,9 +320,13 @@ async def write(tx: Transaction, taken: Taken) -> None:
         known = pulse.get((ALL, at_ms), [0, 0, 0])
         pulse[ALL, at_ms] = [mine + more for mine, more in zip(known, beats, strict=True)]
     # In order, so that two nodes never wait for each other.
-    await tx.insert(ADD_HOURS, [(*key, *values) for key, values in sorted(sums.items())])
-    await tx.insert(ADD_DAYS, [(*key, *values) for key, values in sorted(days.items())])
-    await tx.insert(ADD_PULSE, [(*key, *values) for key, values in sorted(pulse.items())])
+    await tx.insert_all(
+        [
+            (ADD_HOURS, [(*key, *values) for key, values in sorted(sums.items())]),
+            (ADD_DAYS, [(*key, *values) for key, values in sorted(days.items())]),
+            (ADD_PULSE, [(*key, *values) for key, values in sorted(pulse.items())]),
+        ]
+    )
 
 
 def _put(sums: dict[_Key, list[int]], key: _Key, more: Sequence[int]) -> None:

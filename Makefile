@@ -57,6 +57,7 @@ profile: install
 chaos: install
 	$(BIN)/python -m bench.chaos
 	$(BIN)/python -m bench.chaos --nodes 4
+	$(BIN)/python -m bench.chaos --nodes 4 --untold --kills 50 --store-kills 5 --cuts 1 --messages 25000
 	$(BIN)/python -m bench.fuzz
 	$(BIN)/python -m bench.campaign
 

@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from bench.figures import machine
 from bench.gateway import Gateway, require_command
 
 
-async def chaos(home: Path, kills: int, seed: int) -> list[dict[str, Any]]:
+async def chaos(home: Path, kills: int, seed: int, *, is_told: bool) -> list[dict[str, Any]]:
     """Do it all; the figures."""
     async with sandbox(home) as (http_port, smsc_port):
         gateway = Gateway(home, settings(http_port, smsc_port))
@@ -39,7 +40,7 @@ async def chaos(home: Path, kills: int, seed: int) -> list[dict[str, Any]]:
         load = Load(gateway, http_port, seed, RATE_PER_S, TTL_S)
         killer = Killer(gateway, seed, report)
         try:
-            async with listening(gateway, seed) as told:
+            async with listening(gateway, seed) if is_told else nullcontext() as told:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(load.run())
                     await killer.run(kills)
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--store-kills", type=int, default=10, help="of PostgreSQL itself")
     parser.add_argument("--cuts", type=int, default=3, help="of the network between a node and PostgreSQL")
     parser.add_argument("--messages", type=int, default=100_000, help="so many at least, with several nodes")
+    parser.add_argument("--untold", action="store_true", help="no webhook: then answers are written another way")
     parser.add_argument("--home", type=Path, help="where store and logs lie and stay; without it they are removed")
     given = parser.parse_args()
     require_command()
@@ -87,11 +89,16 @@ def main() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if given.nodes > 1:
                 plan = nodes.Plan(
-                    ["all"] * given.nodes, given.kills or 200, given.store_kills, given.cuts, given.messages
+                    ["all"] * given.nodes,
+                    given.kills or 200,
+                    given.store_kills,
+                    given.cuts,
+                    given.messages,
+                    is_told=not given.untold,
                 )
                 said = runner.run(nodes.chaos(home, plan, seed))
             else:
-                said = runner.run(chaos(home, given.kills or 50, seed))
+                said = runner.run(chaos(home, given.kills or 50, seed, is_told=not given.untold))
     for figure in said:
         print(json.dumps(figure | {"seed": seed}))
     if any(figure["value"] for figure in said if figure["figure"].startswith("broken_")):

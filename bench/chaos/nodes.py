@@ -51,7 +51,8 @@ OWNERS = "SELECT link, node_id, node.name FROM link_owner LEFT JOIN node ON node
 
 
 class Plan(NamedTuple):
-    """`roles` has one entry for each node. `late_s`: what is waited for after all is final, for late receipts."""
+    """`roles` has one entry for each node. `late_s`: what is waited for after all is final, for late receipts.
+    `is_told`: whether the account has a webhook."""
 
     roles: Sequence[str]
     kills: int
@@ -60,6 +61,7 @@ class Plan(NamedTuple):
     messages: int
     ttl_s: int = TTL_S
     late_s: float = LATE_S
+    is_told: bool = True
 
 
 class Node:
@@ -268,7 +270,7 @@ async def chaos(home: Path, plan: Plan, seed: int) -> list[dict[str, Any]]:
         await postgres.start()
         nodes = await _nodes(stack, home, postgres, plan.roles, settings(http_port, smsc_port, SMPP))
         watch = Watch(postgres.url, nodes)
-        told = await stack.enter_async_context(listening(nodes[0].gateway, seed))
+        told = await stack.enter_async_context(listening(nodes[0].gateway, seed)) if plan.is_told else None
         await asyncio.sleep(HEARD_S)
         load = Load(Cluster(nodes, seed), http_port, seed, RATE_PER_S, plan.ttl_s, SENDERS)
         killer = NodeKiller(nodes, postgres, watch, seed)

@@ -120,18 +120,19 @@ async def judge(
     sandbox_port: int,
     load: Load,
     away: Away,
-    told: Told,
+    told: Told | None,
     *,
     ttl_s: int = TTL_S,
     late_s: float = LATE_S,
 ) -> Tally:
-    """What became of every message, when all are final or their time is up, and what was told of it. `ports` are
-    gateways to ask."""
+    """What became of every message, when all are final or their time is up, and what was told of it, if somebody was.
+    `ports` are gateways to ask."""
     ids = list(load.accepted)
     statuses = await _until_final(ports, key, ids, ttl_s)
     await asyncio.sleep(late_s)
     statuses |= await _statuses(ports, key, ids)
-    await told.until_told(statuses, away)
+    if told is not None:
+        await told.until_told(statuses, away)
     reached = await _inboxes(sandbox_port, [load.accepted[id_].phone for id_ in ids])
     tally = Tally()
     for id_, things in zip(ids, reached, strict=True):
@@ -173,7 +174,7 @@ async def _inboxes(sandbox_port: int, phones: Sequence[str]) -> list[list[Reache
     return [[Reached(one["channel"], one["text"]) for one in orjson.loads(answer.body)] for answer in answers]
 
 
-def figures(load: Load, deaths: Deaths, tally: Tally, told: Told) -> list[dict[str, Any]]:
+def figures(load: Load, deaths: Deaths, tally: Tally, told: Told | None) -> list[dict[str, Any]]:
     """What every run says."""
     said: list[dict[str, Any]] = [
         {"figure": "kills", "value": deaths.kills, "unit": "kill -9"},
@@ -195,9 +196,9 @@ def figures(load: Load, deaths: Deaths, tally: Tally, told: Told) -> list[dict[s
         )
     for broken in Broken:
         said.append({"figure": f"broken_{broken.value}", "value": tally.broken[broken], "unit": "messages"})
-    said += told.figures()
+    said += [] if told is None else told.figures()
     said.append({"figure": "broken_drains", "value": len(deaths.bad_stops), "unit": "SIGTERM"})
-    for example in (*tally.examples, *told.examples):
+    for example in (*tally.examples, *([] if told is None else told.examples)):
         report(f"broken: {json.dumps(example)}")
     for stop in deaths.bad_stops:
         report(f"broken: {stop}")

@@ -344,6 +344,23 @@ async def test_the_pool_looks_at_a_connection_now_and_then(postgres_url: str, mo
     await lone.close()
 
 
+async def test_whoever_closes_waits_for_what_is_under_way_and_no_longer(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CLOSE_S", 10 * PATIENCE_S)
+    database = PostgresDatabase(postgres_url, 2)
+    await database.open(owner=False)
+    async with database.transaction() as tx:
+        await messages.add(tx, [new(1)])
+        async with database.reading() as reader:
+            assert await counts(reader) == {}
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+    async with asyncio.timeout(PATIENCE_S):
+        await closing
+
+
 # Two nodes
 
 

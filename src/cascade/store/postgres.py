@@ -213,6 +213,7 @@ class _Connections:
         self._pool = pool
         self._room = asyncio.Semaphore(number)
         self._kept: list[tuple[Any, int]] = []
+        self._is_closing = False
 
     @asynccontextmanager
     async def acquire(self, timeout: float) -> AsyncIterator[Any]:  # noqa: ASYNC109 - as the pool has it
@@ -229,7 +230,7 @@ class _Connections:
             except BaseException:
                 await self._pool.release(connection)
                 raise
-            if uses < MOST_USES:
+            if uses < MOST_USES and not self._is_closing:
                 self._kept.append((connection, uses + 1))
             else:
                 await self._pool.release(connection)
@@ -246,6 +247,8 @@ class _Connections:
         return await self._pool.acquire(timeout=timeout), 0
 
     async def close(self) -> None:
+        """Wait for those that are in use, but not for long."""
+        self._is_closing = True
         while self._kept:
             await self._pool.release(self._kept.pop()[0])
         await _close(self._pool)

@@ -33,6 +33,8 @@ SMPP = ("one", "two")
 """With the two bots these make four links."""
 MOVE_S = 10.0
 """How long a link may be nobody's after its owner's death."""
+SLOW_MOVE_S = 8.0
+"""From then on it is told when it happened."""
 WATCH_S = 0.05
 PAUSE_S = (0.5, 4.0)
 STOP_SHARE = 0.2
@@ -134,7 +136,10 @@ class Watch:
         for link, (dead_id, since_s) in list(self._orphans.items()):
             node_id, owner = self._owners.get(link, (None, None))
             if owner is not None and node_id != dead_id:
-                self.moves_s.append(time.monotonic() - since_s)
+                moved_in_s = time.monotonic() - since_s
+                if moved_in_s > SLOW_MOVE_S:
+                    report(f"{link} moved from node {dead_id} to {node_id} in {moved_in_s:.1f} s")
+                self.moves_s.append(moved_in_s)
                 del self._orphans[link]
 
 

@@ -178,6 +178,16 @@ async def test_links_are_spread_evenly_and_move_when_a_node_comes_or_goes(start:
     assert [each.late for each in second.transports.values()] == [0] * 4
 
 
+async def test_what_is_free_waits_for_no_node_that_has_gone_quiet(
+    start: Start, client: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "LEASE", Lease(lease_s=60.0, sure_s=30.0))
+    async with client.transaction() as tx:
+        await nodes.join(tx, "quiet", Role.ALL, 29_000)  # it lives for longer than this test
+    first = await start(*MANY)
+    await eventually(lambda: first.serves == set(MANY))
+
+
 @pytest.mark.parametrize("added", ["viber_bot.", "viber_bot.9"], ids=["before the others", "behind them"])
 async def test_while_one_node_alone_knows_a_new_link_all_others_are_served(start: Start, added: str) -> None:
     """Nodes are given a new configuration one after the other."""

@@ -201,18 +201,28 @@ class Ownership:
             links = await nodes.links(reader)
         if self._role.has_engine:
             may_bury = bool(dead) and self._clock_s() >= self._buries_from_s
-            self.share = _share(node_id, living)
+            self.share = self._share(node_id, living)
             if may_bury or states != self._told or self._may_take(node_id, links):
                 async with self._database.vital_transaction() as tx:
                     if may_bury:
                         _report(await nodes.bury(tx, self._now_ms()))
                     living, _ = await nodes.standing(tx)
                     links = await nodes.links(tx)
-                    self.share = _share(node_id, living)
+                    self.share = self._share(node_id, living)
                     links |= await self._take(tx, node_id, links)
                     await self._tell(tx, node_id, states)
         self.nodes, self.links, self._told = living, links, states
         metrics.LINKS_UNOWNED.set(len(links) - len(self._served_by_the_living()))
+
+    def _share(self, node_id: int, living: Sequence[Node]) -> Share:
+        """Without those that have let half of their lease pass: what is free does not wait for one that has died to be
+        buried, too."""
+        quiet_ms = self._lease.lease_s * 1000 / 2
+        engines = [
+            node.id for node in living if node.role.has_engine and (node.id == node_id or node.lease_left_ms > quiet_ms)
+        ]
+        # Its own lease may have ended between the renewal and the look: then it is the next that counts.
+        return Share(engines.index(node_id), len(engines)) if node_id in engines else ALONE
 
     def _may_take(self, node_id: int, links: Mapping[str, Owned]) -> bool:
         known = set(self._known())
@@ -291,12 +301,6 @@ class Ownership:
 def _report(buried: Buried) -> None:
     if buried.ids:
         log.warning("nodes_buried", node_ids=buried.ids, links=len(buried.links), leases=buried.leases)
-
-
-def _share(node_id: int, living: Sequence[Node]) -> Share:
-    engines = [node.id for node in living if node.role.has_engine]
-    # Its own lease may have ended between the renewal and the look: then it is the next that counts.
-    return Share(engines.index(node_id), len(engines)) if node_id in engines else ALONE
 
 
 def _links_of(node_id: int, links: Mapping[str, Owned]) -> list[str]:

@@ -23,7 +23,7 @@ NAMESAKES = "DELETE FROM node WHERE name = ? RETURNING id"
 RENAME = "UPDATE node SET name = ? WHERE id = ?"
 RENEW = f"UPDATE node SET lease_ends_at_ms = {NOW_MS} + ? WHERE id = ? RETURNING 1"  # noqa: S608
 LEAVE = "DELETE FROM node WHERE id = ?"
-STANDING = f"SELECT lease_ends_at_ms > {NOW_MS}, id, name, role, started_at_ms FROM node ORDER BY id"  # noqa: S608
+STANDING = f"SELECT id, name, role, started_at_ms, lease_ends_at_ms - {NOW_MS} FROM node ORDER BY id"  # noqa: S608
 BURY = f"""
     DELETE FROM node WHERE id = ANY(ARRAY(
         SELECT id FROM node WHERE lease_ends_at_ms <= {NOW_MS} FOR UPDATE SKIP LOCKED))
@@ -44,10 +44,13 @@ TELL = "UPDATE link_owner SET is_up = ? WHERE node_id = ? AND link IN (*)"
 
 
 class Node(NamedTuple):
+    """`lease_left_ms`: as of the look at it; others may bury it when nothing is left."""
+
     id: int
     name: str
     role: Role
     started_at_ms: int
+    lease_left_ms: int
 
 
 class Owned(NamedTuple):
@@ -111,8 +114,8 @@ async def _bury(tx: Transaction, ids: list[int], now_ms: int) -> Buried:
 async def standing(reader: Reader) -> tuple[list[Node], list[Node]]:
     """Those whose leases run, and those that are to be buried; the oldest first."""
     nodes: dict[bool, list[Node]] = {True: [], False: []}
-    for is_living, id_, name, role, started_at_ms in await reader.rows(STANDING):
-        nodes[is_living].append(Node(id_, name, Role(role), started_at_ms))
+    for id_, name, role, started_at_ms, lease_left_ms in await reader.rows(STANDING):
+        nodes[lease_left_ms > 0].append(Node(id_, name, Role(role), started_at_ms, lease_left_ms))
     return nodes[True], nodes[False]
 
 

@@ -4,9 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
+from cascade.core.events import EventType, Happened
 from cascade.core.message import Message, State, Status
 from cascade.core.node import ALONE, Role
+from cascade.core.secret import Secret
 from cascade.core.words import Channel, MessageType
 from cascade.engine import janitor
 from cascade.engine.janitor import Janitor, Keep
@@ -14,6 +17,7 @@ from cascade.store import (
     accounts,
     console,
     engines,
+    events,
     messages,
     nodes,
     receipts,
@@ -22,7 +26,9 @@ from cascade.store import (
     short_links,
     surveys,
     tags,
+    webhooks,
 )
+from cascade.store.accounts import Seal
 from cascade.store.console import Done
 from cascade.store.database import Database
 from cascade.store.ids import new_ids
@@ -126,6 +132,30 @@ async def test_a_link_that_no_node_knows_or_serves_is_forgotten(postgres_url: st
     await Janitor(shared, Keep(None, None, None, None), lambda: NOW, lambda: ALONE, lambda: ["viber_bot.1"]).tidy()
     async with shared.reading() as reader:
         assert set(await nodes.links(reader)) == {"sms.smpp", "viber_bot.1"}
+    await shared.close()
+
+
+async def test_what_was_being_added_for_a_webhook_as_it_was_removed_is_forgotten(postgres_url: str) -> None:
+    shared = engines.database(postgres_url, 4)
+    await shared.open(owner=True)
+    keys = Seal([Secret(Fernet.generate_key().decode())])
+    async with shared.transaction() as tx:
+        account_id = await accounts.add_account(tx, "acme", NOW)
+        for _ in range(2):
+            await webhooks.add(tx, webhooks.new(account_id, "https://example.com/", keys, NOW)[0])
+        removed, stays = await webhooks.of_account(tx, account_id)
+    happened = Happened(account_id, None, EventType.TEST, NOW, {})
+    async with shared.transaction() as adding:
+        for _ in range(4):
+            await events.add_for(adding, happened, [removed.id, stays.id])
+        async with shared.transaction() as tx:
+            assert await webhooks.remove(tx, *removed.key)
+    told = "SELECT webhook_id, count(*) FROM delivery GROUP BY webhook_id"
+    async with shared.reading() as reader:
+        assert dict(await reader.rows(told)) == {removed.id: 4, stays.id: 4}
+    await Janitor(shared, Keep(None, None, None, None), lambda: NOW, lambda: ALONE).tidy()
+    async with shared.reading() as reader:
+        assert dict(await reader.rows(told)) == {stays.id: 4}
     await shared.close()
 
 

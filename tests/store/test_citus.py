@@ -174,6 +174,7 @@ async def test_a_messages_whole_life_is_its_accounts_nodes_work(postgres_url: st
         await messages.next_due_at_ms(reader, BULK)
         await messages.waiting_for_link(reader, BULK, T0 + LEASE_MS, 5)
         await deliveries.of_message(reader, *key(1), 5)
+        await deliveries.left_behind(reader, 1)
         await deliveries.page(reader, (1, "wh_1"), None, deliveries.AFTER_ALL, 5, message_id=key(1).id)
     await database.close()
     assert len(set(said)) > 12

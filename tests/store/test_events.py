@@ -50,6 +50,7 @@ STATEMENTS: dict[str, str | Statement] = {
     "redeliver a range": deliveries.REDELIVER_FAILED,
     "forget deliveries": deliveries.FORGET[0],
     "forget events": deliveries.FORGET[1],
+    "forget what was left behind": deliveries.FORGET_LEFT,
 }
 
 
@@ -178,6 +179,21 @@ async def test_nothing_is_added_for_a_webhook_that_was_removed_since_the_last_lo
         await webhooks.remove(tx, *HOOK)
     await tell(database)
     assert await count(database, "delivery") == 0
+
+
+async def test_only_what_a_removed_webhook_left_behind_is_found_and_forgotten(database: Database) -> None:
+    await listen(database, hook("wh_a"), hook("wh_b"), hook("wh_c"), hook("wh_a", 2))
+    for number in range(5):
+        await tell(database, number)
+    async with database.transaction() as tx:
+        await webhooks.disable(tx, 1, "wh_c", "why", T0)
+        assert await deliveries.left_behind(tx, 1) == []
+        await tx.execute("DELETE FROM webhook WHERE account_id = 1 AND id = 'wh_b'")
+        assert await deliveries.left_behind(tx, 1) == [(1, "wh_b")]
+        assert await deliveries.left_behind(tx, 2) == []
+        assert [await deliveries.forget_left(tx, (1, "wh_b"), 3) for _ in range(3)] == [3, 2, 0]
+        assert await deliveries.left_behind(tx, 1) == []
+    assert await count(database, "delivery") == 10
 
 
 async def test_an_event_shares_the_fate_of_what_caused_it(database: Database) -> None:

@@ -238,6 +238,19 @@ async def test_a_page_of_deliveries_costs_what_it_shows(
     assert most_read(json.loads(plan)[0]["Plan"]) <= 50
 
 
+async def test_whose_deliveries_were_left_behind_costs_a_look_for_each_webhook(
+    postgres: PostgresDatabase, postgres_url: str
+) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    for one in MANY:
+        await connection.execute(one)
+    await connection.close()
+    async with postgres.cold_reading() as reader:
+        assert await deliveries.left_behind(reader, 1) == [(1, "wh")]
+        [(plan,)] = await reader.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {deliveries.LEFT_BEHIND}", (1, 1, 1))
+    assert most_read(json.loads(plan)[0]["Plan"]) <= 2
+
+
 def most_read(node: dict[str, Any]) -> float:
     """Rows that a step of the plan, or one below it, looked at."""
     rows: float = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]

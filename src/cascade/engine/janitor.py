@@ -9,7 +9,7 @@ import structlog
 from cascade.core.errors import CascadeError
 from cascade.core.node import Share
 from cascade.engine import metrics
-from cascade.store import accounts, erasure, nodes, retention
+from cascade.store import accounts, deliveries, erasure, nodes, retention
 from cascade.store.database import Database
 from cascade.store.erasure import Asked
 
@@ -75,12 +75,14 @@ class Janitor:
 
     async def tidy(self) -> None:
         """One pass over all that has an age, or that nobody knows any more."""
+        async with self._database.reading() as reader:
+            account_ids = await accounts.ids(reader)
         if self._database.is_shared:
             async with self._database.transaction() as tx:
                 self._count("link_owner", await nodes.forget_links(tx, self._links()))
+            for account_id in account_ids:
+                await self._forget_left_behind(account_id)
         if self._keep.messages_ms is not None:
-            async with self._database.reading() as reader:
-                account_ids = await accounts.ids(reader)
             for account_id in account_ids:
                 await self._forget_messages(account_id, self._now_ms() - self._keep.messages_ms)
         if self._keep.inbound_ms is not None:
@@ -93,6 +95,18 @@ class Janitor:
                 if age_ms is not None:
                     await self._sweep(table, self._now_ms() - age_ms)
             self._swept_at_ms = self._now_ms()
+
+    async def _forget_left_behind(self, account_id: int) -> None:
+        async with self._database.reading() as reader:
+            removed = await deliveries.left_behind(reader, account_id)
+        for webhook in removed:
+            forgotten = LARGEST_SET
+            while forgotten == LARGEST_SET:
+                begun_at_s = self._time_s()
+                async with self._database.transaction() as tx:
+                    forgotten = await deliveries.forget_left(tx, webhook, LARGEST_SET)
+                self._count("delivery", forgotten)
+                await self._rest(begun_at_s)
 
     async def _forget_messages(self, account_id: int, before_ms: int) -> None:
         after_id = b""

@@ -266,6 +266,20 @@ FORGET = (
     " AND event_id <= ?",
     "DELETE FROM event WHERE account_id = ? AND id <= ?",
 )
+# The recursion visits each webhook that has deliveries once, by the primary key, however many there are of each.
+LEFT_BEHIND = """
+    WITH RECURSIVE told (webhook_id) AS (
+        SELECT min(webhook_id) FROM delivery WHERE account_id = ?
+        UNION ALL
+        SELECT (SELECT min(webhook_id) FROM delivery WHERE account_id = ? AND webhook_id > told.webhook_id)
+        FROM told WHERE told.webhook_id IS NOT NULL)
+    SELECT webhook_id FROM told
+    WHERE webhook_id IS NOT NULL AND webhook_id NOT IN (SELECT id FROM webhook WHERE account_id = ?)
+"""
+FORGET_LEFT = """
+    DELETE FROM delivery WHERE account_id = ? AND webhook_id = ? AND event_id IN (
+        SELECT event_id FROM delivery WHERE account_id = ? AND webhook_id = ? ORDER BY event_id LIMIT ?)
+"""
 AFTER_ALL = "msg_g"
 """Greater than every id: they are hexadecimal."""
 
@@ -450,6 +464,18 @@ async def forget(tx: Transaction, account_id: int, before_ms: int, limit: int) -
         return 0
     await tx.execute(FORGET[0], (account_id, account_id, last_id))
     return await tx.execute(FORGET[1], (account_id, last_id))
+
+
+async def left_behind(reader: Reader, account_id: int) -> list[WebhookKey]:
+    """The account's webhooks that were removed and have deliveries still: on PostgreSQL those that were just being
+    added. Their ids never come again."""
+    rows = await reader.rows(LEFT_BEHIND, (account_id, account_id, account_id))
+    return [(account_id, webhook_id) for (webhook_id,) in rows]
+
+
+async def forget_left(tx: Transaction, webhook: WebhookKey, limit: int) -> int:
+    """Delete up to `limit` deliveries of a webhook that was removed; how many."""
+    return await tx.execute(FORGET_LEFT, (*webhook, *webhook, limit))
 
 
 async def _with_bodies(tx: Transaction, webhook: WebhookKey, rows: list[Row]) -> list[Claimed]:

@@ -203,7 +203,8 @@ async def change(tx: Transaction, webhook: Webhook) -> None:
 
 
 async def remove(tx: Transaction, account_id: int, id_: str) -> bool:
-    """Forget a webhook and its deliveries; False when there is none."""
+    """Forget a webhook and its deliveries; False when there is none. Those that are just being added it neither sees
+    nor waits for on PostgreSQL: see `deliveries.left_behind`."""
     await tx.execute("DELETE FROM delivery WHERE account_id = ? AND webhook_id = ?", (account_id, id_))
     is_removed = await tx.execute("DELETE FROM webhook WHERE account_id = ? AND id = ?", (account_id, id_))
     await accounts.changed(tx)

@@ -387,6 +387,75 @@ async def test_what_waits_for_a_link_goes_on_when_no_node_has_it_any_more(
     await eventually(lambda: len(first.transports[SMS].attempts) == 1)
 
 
+# The link of a bot that was removed
+
+
+BOT = "viber_bot.9"
+BY_BOT = queued(route=(Step(Channel.VIBER_BOT, BOT, 60), Step(Channel.SMS, SMS, None)), address="abc=")
+
+
+async def known_links(client: Database) -> set[str]:
+    async with client.reading() as reader:
+        return set(await nodes.links(reader))
+
+
+async def test_it_is_served_while_something_is_on_its_way_and_then_by_nobody(start: Start, client: Database) -> None:
+    engines = [await start(SMS, BOT) for _ in range(2)]
+    await eventually(lambda: all(len(node.serves) == 1 for node in engines))
+    [owner] = [node for node in engines if BOT in node.serves]
+    owner.transports[BOT].answer = None
+    await add(client, new(1, BY_BOT))
+    await eventually(lambda: owner.transports[BOT].numbers == [1])
+    for node in engines:
+        await node.worker.retire_link(BOT)
+    await asyncio.sleep(0.3)  # six polls, and as many beats
+    assert BOT in owner.serves
+    owner.transports[BOT].answer = accept
+    owner.transports[BOT].settle_all(accept)
+
+    async def is_forgotten() -> bool:
+        return await known_links(client) == {SMS}
+
+    def sent() -> list[int]:
+        return sorted(number for node in engines for number in node.transports[BOT].numbers)
+
+    await eventually(is_forgotten)
+    await eventually(lambda: {link for node in engines for link in node.serves} == {SMS})
+    await add(client, new(2, BY_BOT))  # a message whose earlier step is over
+    await eventually(lambda: sent() == [1, 2])
+    await eventually(is_forgotten)
+    assert [each.late for node in engines for each in node.transports.values()] == [0] * 4
+    again = [FakeTransport(Channel.VIBER_BOT) for _ in engines]
+    for node, each in zip(engines, again, strict=True):
+        node.worker.add_link("viber_bot.10", LinkSetup(each, None))  # added again, a bot has another number
+    await eventually(lambda: [each.is_started for each in again].count(True) == 1)
+
+
+async def test_it_counts_no_more_when_links_are_shared_out(start: Start) -> None:
+    engines = [await start(*MANY) for _ in range(2)]
+    await eventually(lambda: all(len(node.serves) == 2 for node in engines))
+    for link in engines[0].serves:
+        for node in engines:
+            await node.worker.retire_link(link)
+    await eventually(lambda: all(len(node.serves) == 1 for node in engines))
+    await eventually(lambda: REGISTRY.get_sample_value("cascade_links_unowned") == 0.0)
+
+
+async def test_what_waits_for_it_goes_on_when_who_knows_it_has_no_room(
+    start: Start, client: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "GONE_S", 0.0)
+    others = (*MANY[:2], SMS)
+    first = await start(*others, BOT)
+    await eventually(lambda: first.serves == {*others, BOT})
+    await first.worker.retire_link(BOT)
+    second = await start(*others)
+    await eventually(lambda: (len(first.serves), len(second.serves)) == (2, 1) and BOT not in first.serves)
+    await add(client, new(1, BY_BOT._replace(due_at_ms=T0 - HOUR_MS)))
+    await eventually(lambda: first.transports[SMS].numbers + second.transports[SMS].numbers == [1])
+    assert first.transports[BOT].numbers == []
+
+
 # Cut off
 
 

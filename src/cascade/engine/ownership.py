@@ -51,7 +51,8 @@ def boot_s() -> float:
 
 
 class Ownership:
-    """`name`: two nodes that live at once never have the same. `known` are the links that this node could serve.
+    """`name`: two nodes that live at once never have the same. `known` are the links that this node could serve,
+    `at_rest` those that it could and that nobody needs at present: they are given away, and forgotten when free.
     `serve(link, held)` begins to; `leave(link, grace_s)` ends it, waiting so long for what is on the wire, and says
     whether all that came of it is written down. `link_states` says which of the links it serves are up."""
 
@@ -62,6 +63,7 @@ class Ownership:
         role: Role,
         *,
         known: Callable[[], Collection[str]],
+        at_rest: Callable[[], Collection[str]],
         serve: Callable[[str, Held], None],
         leave: Callable[[str, float], Coroutine[Any, Any, bool]],
         link_states: Callable[[], Mapping[str, bool]],
@@ -73,6 +75,7 @@ class Ownership:
         self._name = name
         self._role = role
         self._known = known
+        self._at_rest = at_rest
         self._serve = serve
         self._leave = leave
         self._link_states = link_states
@@ -202,10 +205,13 @@ class Ownership:
         if self._role.has_engine:
             may_bury = bool(dead) and self._clock_s() >= self._buries_from_s
             self.share = self._share(node_id, living)
-            if may_bury or states != self._told or self._may_take(node_id, links):
+            at_rest = {link for link in self._at_rest() if link in links and links[link].node_id is None}
+            if may_bury or at_rest or states != self._told or self._may_take(node_id, links):
                 async with self._database.vital_transaction() as tx:
                     if may_bury:
                         _report(await nodes.bury(tx, self._now_ms()))
+                    if at_rest:
+                        await nodes.forget_links(tx, links.keys() - at_rest)
                     living, _ = await nodes.standing(tx)
                     links = await nodes.links(tx)
                     self.share = self._share(node_id, living)
@@ -259,9 +265,11 @@ class Ownership:
                 await nodes.tell(tx, node_id, news, is_up=is_up)
 
     def _follow(self, node_id: int) -> None:
-        """Serve what is ours, and give away what is more than our part."""
+        """Serve what is ours, and give away what is at rest or more than our part."""
         mine = [link for link in _links_of(node_id, self.links) if link not in self._leaving]
-        surplus = max(len(mine) - self._quota(self.links), 0)
+        at_rest = set(self._at_rest())
+        mine.sort(key=at_rest.__contains__)  # last: whoever is last goes
+        surplus = max(len(mine) - self._quota(self.links), len(at_rest.intersection(mine)))
         for place, link in enumerate(mine):
             if place >= len(mine) - surplus:
                 self._begin_to_leave(link, HAND_OVER_S)

@@ -76,6 +76,7 @@ class Worker:
         self._timekeeper = Timekeeper(database, now_ms, self._transport, self._revoker, lambda: self.share)
         self._setups: dict[str, LinkSetup] = {}
         self._retired: set[str] = set()
+        self._at_rest: set[str] = set()
         self._dispatchers: dict[str, Dispatcher] = {}
         self._notifier: Notifier | None = None
         self._clicks: ClickCounter | None = None
@@ -93,7 +94,8 @@ class Worker:
                 database,
                 name,
                 role,
-                known=self._setups.keys,
+                known=lambda: self._setups.keys() - self._at_rest,
+                at_rest=lambda: self._at_rest,
                 serve=self._serve,
                 leave=self._leave,
                 link_states=self._up,
@@ -162,7 +164,8 @@ class Worker:
         self._poll.set()
 
     async def retire_link(self, name: str) -> None:
-        """Its bot was removed: what is on its way by it still goes, nothing is heard of it, and nobody watches it."""
+        """Its bot was removed: what is on its way by it still goes, nothing is heard of it, and nobody watches it. Nor
+        is it owned where there are several nodes, while nothing is on its way."""
         self._retired.add(name)
         self._setups[name] = self._setups[name]._replace(beside=None)
         await self._end(f"beside {name}")
@@ -350,10 +353,17 @@ class Worker:
                     self._lane_ready(lane, due_at_ms)
                 for dispatcher in served:
                     dispatcher.lanes_known()
+                self._rest(found)
                 await self._sweep_gone(found)
             except StoreUnavailableError as error:
                 log.error("lanes_delayed", error=str(error))
             await wait(self._poll, POLL_LANES_S)
+
+    def _rest(self, lanes: Collection[Lane]) -> None:
+        """Of the links of removed bots, let those rest by which nothing is on its way. A later step of a message may
+        call for one again."""
+        retired, served = self._retired - {lane.link for lane in lanes}, self._dispatchers
+        self._at_rest = {link for link in retired if link not in served or not served[link].health().in_flight}
 
     async def _sweep_gone(self, lanes: Collection[Lane]) -> None:
         """Let go on what waits for a link that is in no configuration any more: no dispatcher would."""
@@ -370,10 +380,12 @@ class Worker:
 
     def _is_nobodys(self, link: str) -> bool:
         """As far as this node can tell; of several one looks."""
-        if link in self._setups or not self.share.is_first:
+        if not self.share.is_first:
             return False
         if self._ownership is None:
-            return True
+            return link not in self._setups
+        if link in self._setups and link not in self._retired:
+            return False  # retired, it may fall to a node which was begun since and does not know it
         owned = self._ownership.links.get(link)
         return bool(self._ownership.nodes) and (owned is None or owned.node_id is None)
 

@@ -12,7 +12,7 @@ from cascade.core.message import Message, State, Status
 from cascade.core.words import Channel, MessageType
 from cascade.store import batches, ids, messages, queries, subscribers, tags
 from cascade.store.batches import BatchNumbers
-from cascade.store.database import Database, Statement
+from cascade.store.database import Database, Reader, Row, Statement
 from cascade.store.eras import ERA_MESSAGES, ERA_MS, Eras
 from cascade.store.ids import first_id, new_ids
 from cascade.store.messages import Change, Key, NewMessage
@@ -183,7 +183,6 @@ def test_sums_by_tag_begin_with_the_tags(sqlite: SqliteDatabase, wanted: Filter)
 
 STATEMENTS = {
     "by ids": queries.BY_IDS,
-    "by tracking ids": queries.BY_TRACKING_IDS,
     "lanes": queries.LANES,
     "subscribers": queries.SUBSCRIBERS,
     "subscriber": queries.SUBSCRIBER,
@@ -205,6 +204,13 @@ def test_eras_are_found_by_steps_in_the_index(sqlite: SqliteDatabase) -> None:
     found = [line for line in lines if line.startswith("SEARCH")]
     assert len(found) == 2
     assert all("(account_id=? AND era<?)" in line for line in found)
+
+
+@pytest.mark.parametrize("size", [LIST_SIZES[0], LIST_SIZES[-1]])
+def test_tracking_ids_are_looked_up_in_each_era_by_their_index(sqlite: SqliteDatabase, size: int) -> None:
+    lines = plan(sqlite, with_list(queries.BY_TRACKING_IDS.sqlite, size), [1] * (size + 2))
+    used = [line for line in lines if "message" in line]
+    assert used == ["SEARCH message USING INDEX message_by_tracking_id (account_id=? AND era=? AND tracking_id=?)"]
 
 
 async def test_pages_hold_every_message_once(database: Database) -> None:
@@ -258,6 +264,44 @@ async def test_of_messages_with_one_tracking_id_the_newest_is_found(database: Da
     async with database.cold_reading() as reader:
         found = await queries.by_tracking_ids(reader, 1, ["promo-001", "once", "never"])
     assert {name: one.id for name, one in found.items()} == {"promo-001": given[1].key.id, "once": given[3].key.id}
+
+
+class Counting:
+    """A reader that counts what it is asked, and the rows it answers with."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.is_distributed = reader.is_distributed
+        self.answers: list[int] = []
+
+    async def rows(self, statement: str | Statement, parameters: Sequence[Any] = ()) -> list[Row]:
+        rows = await self._reader.rows(statement, parameters)
+        self.answers.append(len(rows))
+        return rows
+
+
+LOOKED_UP = {  # tracking ids in a store of 100 eras, who is found, how many statements it takes
+    "unknown: each statement has twice the eras": (["never"], [], 8),
+    "the oldest": (["order-0"], [0], 8),
+    "the newest: no farther than its time reaches": (["order-99"], [99], 2),
+    "new and old": (["order-99", "order-0", "never"], [99, 0], 8),
+    "one that all have: its newest alone": (["campaign"], [199], 2),
+}
+
+
+@pytest.mark.parametrize(("names", "numbers", "statements"), LOOKED_UP.values(), ids=LOOKED_UP.keys())
+async def test_a_look_up_of_many_eras_takes_few_statements(
+    database: Database, names: list[str], numbers: list[int], statements: int
+) -> None:
+    given = [message(n, at_ms=T0 + n % 100 * HOUR_MS) for n in range(200)]
+    given[100:] = [one._replace(tracking_id="campaign") for one in given[100:]]
+    await add(database, *given)
+    async with database.cold_reading() as reader:
+        counting = Counting(reader)
+        found = await queries.by_tracking_ids(counting, 1, names)
+    assert [one.id for one in found.values()] == [given[n].key.id for n in numbers]
+    assert len(counting.answers) == statements
+    assert max(counting.answers[1:]) <= len(names)
 
 
 async def test_a_phone_is_found_in_every_era_of_the_time_asked_for(database: Database) -> None:

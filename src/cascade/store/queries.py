@@ -96,9 +96,6 @@ COLUMNS = """message.id, message.tracking_id, message.batch_id, message.sender, 
     message.status, message.delivered_by, message.cost_micros, message.accepted_at_ms,
     CASE WHEN message.state = 'scheduled' THEN message.due_at_ms END, message.finished_at_ms"""
 BY_IDS = f"SELECT {COLUMNS} FROM message WHERE account_id = ? AND id IN (*)"  # noqa: S608 - constants only
-BY_TRACKING_IDS = f"""
-    SELECT {COLUMNS} FROM message WHERE account_id = ? AND era = ? AND tracking_id IN (*)
-"""  # noqa: S608
 # A step back in the index for each era, from one bound to the other.
 ERAS = """
     WITH RECURSIVE present (era) AS (
@@ -109,6 +106,20 @@ ERAS = """
 """
 ERA_BY_ERA, OF_ERA = "present CROSS JOIN message", "message.era = present.era"
 ERAS_OF = f"{ERAS} SELECT era FROM present WHERE era IS NOT NULL"  # noqa: S608
+# Of each tracking id the newest alone: thousands of messages may share it. By the time and not by the id alone: to look
+# for a single one SQLite would take the index of ids.
+NEWEST = f"""
+    SELECT * FROM (
+        SELECT {COLUMNS}, row_number() OVER (PARTITION BY tracking_id ORDER BY accepted_at_ms DESC, id DESC) AS place
+        FROM message WHERE account_id = ? AND era {{of_eras}} AND tracking_id IN (*)) AS found
+    WHERE place = 1
+"""  # noqa: S608
+# The eras are one text, as SQLite has no arrays. PostgreSQL must see how many they are: of a few it believes that they
+# hold next to nothing, and reads them from end to end by the index of phones.
+BY_TRACKING_IDS = Statement(
+    sqlite=NEWEST.format(of_eras="IN (SELECT value FROM json_each('[' || ? || ']'))"),
+    postgres=NEWEST.format(of_eras="= ANY(string_to_array(?, ',')::bigint[])"),
+)
 LANES = """
     SELECT link, is_urgent, count(*), min(due_at_ms) FROM message
     WHERE account_id = ? AND state = 'queued' GROUP BY link, is_urgent ORDER BY link, is_urgent
@@ -160,16 +171,20 @@ async def by_ids(reader: Reader, account_id: int, ids: Sequence[bytes]) -> dict[
 async def by_tracking_ids(reader: Reader, account_id: int, tracking_ids: Sequence[str]) -> dict[str, Summary]:
     """The newest message of each of these tracking ids."""
     found: dict[str, Summary] = {}
-    for (era,) in await reader.rows(ERAS_OF, (account_id, LATEST_MS, account_id, 0)):
+    eras = [era for (era,) in await reader.rows(ERAS_OF, (account_id, LATEST_MS, account_id, 0))]
+    done = 0
+    # The newest era, then two, four, eight: what is new is found at once, what is old in few statements.
+    while some := eras[done : 2 * done + 1]:
         # Eras of several processes overlap: one that began a little earlier may hold a newer message.
-        open_ = [one for one in tracking_ids if one not in found or found[one].accepted_at_ms < era + ERA_MS]
+        open_ = [one for one in tracking_ids if one not in found or found[one].accepted_at_ms < some[0] + ERA_MS]
         if not open_:
             break
-        for row in await reader.rows(BY_TRACKING_IDS, (account_id, era, open_)):
+        for *row, _ in await reader.rows(BY_TRACKING_IDS, (account_id, ",".join(map(str, some)), open_)):
             summary = Summary(*row)
             known = found.get(summary.tracking_id)
             if known is None or known.id < summary.id:
                 found[summary.tracking_id] = summary
+        done += len(some)
     return found
 
 

@@ -26,6 +26,7 @@ from cascade.store import (
     events,
     inbound,
     messages,
+    queries,
     receipts,
     repeats,
     statistics,
@@ -40,6 +41,7 @@ from cascade.store.deliveries import Tried
 from cascade.store.ids import first_id
 from cascade.store.messages import Change, Key
 from cascade.store.postgres import SETTINGS, PostgresDatabase, shown, translate
+from cascade.store.queries import Filter
 from cascade.store.receipts import Sent
 from cascade.store.versions import HEAD
 from cascade.store.webhooks import Format, Webhook
@@ -255,6 +257,54 @@ def most_read(node: dict[str, Any]) -> float:
     """Rows that a step of the plan, or one below it, looked at."""
     rows: float = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
     return max([rows, *map(most_read, node.get("Plans", []))])
+
+
+# Messages of twenty accounts in a hundred eras each, half of them of the first account and with a tag.
+STORED = (
+    """
+    INSERT INTO message (account_id, id, tracking_id, sender, phone, type, is_urgent, text, route, accepted_at_ms,
+        expires_at_ms, state, status, step, due_at_ms, step_ends_at_ms, timeline, batch_id, era)
+    SELECT account_id, decode(lpad(to_hex(n), 32, '0'), 'hex'), 'order-' || n, 'Shop', '+38050' || n, 'promo', FALSE,
+        'Hello', '[]', n, n, 'final', 'delivered', 0, n, n, '', 0, n / 400 * 400 + account_id
+    FROM (SELECT n, CASE n % 2 WHEN 0 THEN 1 ELSE n % 20 + 1 END AS account_id FROM generate_series(1, 40000) AS n)
+        AS numbered
+    """,
+    "INSERT INTO message_tag SELECT account_id, 'autumn', id FROM message WHERE account_id = 1",
+    "VACUUM ANALYZE",
+)
+
+
+@pytest.fixture
+async def stored(postgres: PostgresDatabase, postgres_url: str) -> PostgresDatabase:
+    connection = await asyncpg.connect(postgres_url)
+    for one in STORED:
+        await connection.execute(one)
+    await connection.close()
+    return postgres
+
+
+async def test_tracking_ids_are_looked_up_by_their_index(stored: PostgresDatabase) -> None:
+    eras = ",".join(str(n * 400 + 1) for n in range(32))
+    async with stored.cold_reading() as reader:
+        names = [f"order-{n}" for n in range(1_000)]
+        rows = await reader.rows(f"EXPLAIN {queries.BY_TRACKING_IDS.postgres}", (1, eras, names))
+    plan = "\n".join(line for (line,) in rows)
+    assert "Index Cond: ((account_id = '1'::bigint) AND (era = ANY" in plan
+    assert "message_by_phone" not in plan
+
+
+# Costs as they are among a million messages.
+AS_IF_LARGE = ("random_page_cost = 40", "min_parallel_index_scan_size = 0", "min_parallel_table_scan_size = 0")
+
+
+async def test_a_page_of_a_tag_is_read_without_workers(stored: PostgresDatabase) -> None:
+    statement, parameters = queries.find_statement(1, Filter(tag="autumn"), None, 500)
+    assert isinstance(statement, Statement)
+    async with stored.cold_reading() as reader:
+        for setting in AS_IF_LARGE:
+            await reader.rows(f"SET LOCAL {setting}")
+        rows = await reader.rows(f"EXPLAIN {statement.postgres}", parameters)
+    assert [line for (line,) in rows if "Gather" in line] == []
 
 
 async def test_a_value_that_does_not_fit_is_no_store_away(postgres: PostgresDatabase) -> None:

@@ -192,6 +192,7 @@ def of_console(one: Sample) -> dict[str, str]:
         **{path[1:]: path for path in ("/accounts", "/accounts/1", "/setup", "/send", "/me", "/users", "/audit")},
         "audit, a page in the middle": "/audit?before=1000",
         "export of a 60th of all": "/messages/export?account=1&tag=week-20&span=ever",
+        "export of a fifth of all": f"/messages/export?account=1&tag={BIG}&span=ever",
     }
 
 

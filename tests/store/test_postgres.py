@@ -226,28 +226,31 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize(("statement", "parameters"), PAGES.values(), ids=PAGES.keys())
-async def test_a_page_of_deliveries_costs_what_it_shows(
-    postgres: PostgresDatabase, postgres_url: str, statement: str, parameters: Sequence[object]
-) -> None:
-    """However many newer ones there are."""
-    connection = await asyncpg.connect(postgres_url)
-    for one in MANY:
+async def fill(url: str, statements: Sequence[str]) -> None:
+    connection = await asyncpg.connect(url)
+    for one in statements:
         await connection.execute(one)
     await connection.close()
-    async with postgres.cold_reading() as reader:
+
+
+@pytest.fixture
+async def delivering(postgres: PostgresDatabase, postgres_url: str) -> PostgresDatabase:
+    await fill(postgres_url, MANY)
+    return postgres
+
+
+@pytest.mark.parametrize(("statement", "parameters"), PAGES.values(), ids=PAGES.keys())
+async def test_a_page_of_deliveries_costs_what_it_shows(
+    delivering: PostgresDatabase, statement: str, parameters: Sequence[object]
+) -> None:
+    """However many newer ones there are."""
+    async with delivering.cold_reading() as reader:
         [(plan,)] = await reader.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
     assert most_read(json.loads(plan)[0]["Plan"]) <= 50
 
 
-async def test_whose_deliveries_were_left_behind_costs_a_look_for_each_webhook(
-    postgres: PostgresDatabase, postgres_url: str
-) -> None:
-    connection = await asyncpg.connect(postgres_url)
-    for one in MANY:
-        await connection.execute(one)
-    await connection.close()
-    async with postgres.cold_reading() as reader:
+async def test_whose_deliveries_were_left_behind_costs_a_look_for_each_webhook(delivering: PostgresDatabase) -> None:
+    async with delivering.cold_reading() as reader:
         assert await deliveries.left_behind(reader, 1) == [(1, "wh")]
         [(plan,)] = await reader.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {deliveries.LEFT_BEHIND}", (1, 1, 1))
     assert most_read(json.loads(plan)[0]["Plan"]) <= 2
@@ -276,10 +279,7 @@ STORED = (
 
 @pytest.fixture
 async def stored(postgres: PostgresDatabase, postgres_url: str) -> PostgresDatabase:
-    connection = await asyncpg.connect(postgres_url)
-    for one in STORED:
-        await connection.execute(one)
-    await connection.close()
+    await fill(postgres_url, STORED)
     return postgres
 
 

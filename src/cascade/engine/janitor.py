@@ -1,7 +1,8 @@
 """Lets go of what is too old, slowly: after each small batch it rests many times as long as that took."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -10,7 +11,7 @@ from cascade.core.errors import CascadeError
 from cascade.core.node import Share
 from cascade.engine import metrics
 from cascade.store import accounts, deliveries, erasure, nodes, retention
-from cascade.store.database import Database
+from cascade.store.database import Database, Transaction
 from cascade.store.erasure import Asked
 
 log = structlog.get_logger()
@@ -100,13 +101,7 @@ class Janitor:
         async with self._database.reading() as reader:
             removed = await deliveries.left_behind(reader, account_id)
         for webhook in removed:
-            forgotten = LARGEST_SET
-            while forgotten == LARGEST_SET:
-                begun_at_s = self._time_s()
-                async with self._database.transaction() as tx:
-                    forgotten = await deliveries.forget_left(tx, webhook, LARGEST_SET)
-                self._count("delivery", forgotten)
-                await self._rest(begun_at_s)
+            await self._forget("delivery", partial(deliveries.forget_left, webhook=webhook, limit=LARGEST_SET))
 
     async def _forget_messages(self, account_id: int, before_ms: int) -> None:
         after_id = b""
@@ -129,12 +124,16 @@ class Janitor:
             await self._rest(begun_at_s)
 
     async def _forget_audit(self, before_ms: int) -> None:
+        await self._forget("console_audit", partial(retention.forget_audit, before_ms=before_ms, limit=LARGEST_SET))
+
+    async def _forget(self, table: str, some: Callable[[Transaction], Awaitable[int]]) -> None:
+        """`some` deletes up to a set, and says how many."""
         forgotten = LARGEST_SET
         while forgotten == LARGEST_SET:
             begun_at_s = self._time_s()
             async with self._database.transaction() as tx:
-                forgotten = await retention.forget_audit(tx, before_ms, LARGEST_SET)
-            self._count("console_audit", forgotten)
+                forgotten = await some(tx)
+            self._count(table, forgotten)
             await self._rest(begun_at_s)
 
     async def _sweep(self, table: str, before_ms: int) -> None:

@@ -28,15 +28,21 @@ def request(method: str, path: str, key: str = "", body: bytes = b"") -> bytes:
 class Connection(asyncio.Protocol):
     """A keep-alive connection. `async with await Connection.open(port) as connection`."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
+        self._port = port
         self._rest = b""
         self._answer: asyncio.Future[Answer] | None = None
 
     @classmethod
     async def open(cls, port: int) -> Self:
         """Raises OSError when nobody listens."""
-        _, connection = await asyncio.get_running_loop().create_connection(cls, HOST, port)
+        connection = cls(port)
+        await connection._connect()
         return connection
+
+    async def _connect(self) -> None:
+        self._rest = b""
+        await asyncio.get_running_loop().create_connection(lambda: self, HOST, self._port)
 
     async def __aenter__(self) -> Self:
         return self
@@ -47,9 +53,10 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     async def ask(self, octets: bytes) -> Answer:
-        """Send a request and wait for its answer. Raises ConnectionError when the connection ends first."""
+        """Send a request and wait for its answer; by a new connection if the gateway has hung up, as it does after five
+        idle seconds. Raises ConnectionError when the connection ends first, OSError when nobody listens."""
         if self._transport.is_closing():
-            raise ConnectionResetError("the connection has ended")
+            await self._connect()
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(octets)
         return await self._answer

@@ -129,26 +129,24 @@ async def _waits_ms(
 ) -> list[float]:
     """From just before each request to its submit_sm, one after the other, no more than so many a second."""
     waits_ms = []
-    for number in range(first, first + count):
-        body = [
-            {
-                "id": f"{message_type}-{number}",
-                "fromName": "YourBrand",
-                "toPhone": traffic.phone(number),
-                "messageType": message_type,
-                "text": f"{WATCHED.decode()} {number:07d}.",
-            }
-        ]
-        # Each by a connection of its own: the gateway hangs up after five idle seconds, and on a busy machine the one
-        # before may have taken as long.
-        async with await Connection.open(gateway.port) as connection:
+    async with await Connection.open(gateway.port) as connection:
+        for number in range(first, first + count):
+            body = [
+                {
+                    "id": f"{message_type}-{number}",
+                    "fromName": "YourBrand",
+                    "toPhone": traffic.phone(number),
+                    "messageType": message_type,
+                    "text": f"{WATCHED.decode()} {number:07d}.",
+                }
+            ]
             # Not in step with any timer of the gateway.
             await asyncio.sleep(random.uniform(0.5, 1.5) / rate_per_s)
             posted_ns = time.monotonic_ns()
             answer = await connection.ask(request("POST", traffic.SEND_PATH, key, orjson.dumps(body)))
-        if answer.status != 200:
-            raise RuntimeError(f"the gateway answered {answer.status}: {answer.body[:300]!r}")
-        waits_ms.append((await _arrival_ns(providers) - posted_ns) / 1e6)
+            if answer.status != 200:
+                raise RuntimeError(f"the gateway answered {answer.status}: {answer.body[:300]!r}")
+            waits_ms.append((await _arrival_ns(providers) - posted_ns) / 1e6)
     return waits_ms
 
 

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import NamedTuple, Self, cast
 
 HOST = "127.0.0.1"
+IDLE_S = 4.0
+"""A gateway hangs up after five idle seconds: whoever was held up for so long may not have heard of it yet."""
 
 
 class Answer(NamedTuple):
@@ -32,6 +34,7 @@ class Connection(asyncio.Protocol):
         self._port = port
         self._rest = b""
         self._answer: asyncio.Future[Answer] | None = None
+        self._used_s = 0.0
 
     @classmethod
     async def open(cls, port: int) -> Self:
@@ -42,6 +45,7 @@ class Connection(asyncio.Protocol):
 
     async def _connect(self) -> None:
         self._rest = b""
+        self._used_s = time.monotonic()
         await asyncio.get_running_loop().create_connection(lambda: self, HOST, self._port)
 
     async def __aenter__(self) -> Self:
@@ -53,13 +57,16 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     async def ask(self, octets: bytes) -> Answer:
-        """Send a request and wait for its answer; by a new connection if the gateway has hung up, as it does after five
-        idle seconds. Raises ConnectionError when the connection ends first, OSError when nobody listens."""
-        if self._transport.is_closing():
+        """Send a request and wait for its answer; by a new connection if the gateway has hung up, or is about
+        to. Raises ConnectionError when the connection ends first, OSError when nobody listens."""
+        if self._transport.is_closing() or time.monotonic() - self._used_s > IDLE_S:
+            self._transport.close()
             await self._connect()
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(octets)
-        return await self._answer
+        answer = await self._answer
+        self._used_s = time.monotonic()
+        return answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

@@ -2,26 +2,30 @@
 
 import random
 import socket
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from itertools import cycle
 
 from bench.http_client import HOST
 
 BELOW_EPHEMERAL = range(20_000, 32_000)
-"""Ports that no outgoing connection takes while we look at them."""
+"""Ports that no outgoing connection takes between our look at them and their use."""
+
+_first = random.randrange(len(BELOW_EPHEMERAL))
+_walk: Iterator[int] = cycle([*BELOW_EPHEMERAL[_first:], *BELOW_EPHEMERAL[:_first]])
 
 
 def free_ports(count: int) -> int:
-    """The first of so many free ports in a row."""
+    """The first of so many free ports in a row. No port is given out twice: nobody may listen on the last one yet."""
     while True:
-        first = random.choice(BELOW_EPHEMERAL)
+        ports = [next(_walk) for _ in range(count)]
+        if ports[-1] - ports[0] != count - 1:
+            continue  # at the end of the range
         with ExitStack() as stack, suppress(OSError):
-            for port in range(first, first + count):
+            for port in ports:
                 stack.enter_context(socket.socket()).bind((HOST, port))
-            return first
+            return ports[0]
 
 
 def free_port() -> int:
-    """Of many that are asked for at once no two are the same: the system gives them one after the other."""
-    with socket.create_server((HOST, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    return free_ports(1)

@@ -1,6 +1,7 @@
 """How attempts ended: written in sets, kept while the store is away, and never over what is newer."""
 
 import math
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,11 +12,13 @@ from cascade.core.message import State, Status
 from cascade.core.receipt import ReceiptState
 from cascade.core.timeline import Mark
 from cascade.core.words import Reason
+from cascade.engine.recorder import LARGEST_SET, Recorder, Result
 from cascade.store import decisions, receipts
 from cascade.store.decisions import News
+from cascade.store.messages import Stored
 from store.given import LEASE_MS, SMS, key, new, phone, queued, urgent
 
-from .running import Engine, eventually
+from .running import Engine, Store, eventually
 from .transport import FakeTransport, accept
 
 
@@ -46,6 +49,31 @@ async def test_a_store_that_is_away_delays_results_and_loses_none(engine: Engine
         engine.store.is_away = False
         await eventually(lambda: engine.has(State.WAITING, 50))
     assert len(sms.attempts) == 50
+
+
+async def test_nothing_more_is_sent_while_answers_cannot_be_written(engine: Engine) -> None:
+    """Neither by a claim nor handed over: it would only add to what is in doubt should the process die now."""
+    sms = FakeTransport()
+    await engine.start(sms=sms)
+    await engine.add(*(new(n) for n in range(10)))
+    await eventually(lambda: len(sms.open) == 10)
+    with capture_logs() as logs:
+        engine.store.is_away = True
+        sms.settle_all(accept)
+        await eventually(lambda: any(entry["event"] == "results_delayed" for entry in logs))
+        engine.store.is_away = False
+        await engine.add(new(10), new(11, urgent()))
+        await eventually(lambda: sms.has_sent(12))
+    assert await engine.has(State.WAITING, 10)
+
+
+def test_a_recorder_is_behind_when_a_whole_set_waits(tmp_path: Path) -> None:
+    recorder = Recorder(Store(tmp_path / "cascade.db"))
+    stored = Stored(key(1), 1, "order-1", phone(1), queued())
+    for number in range(LARGEST_SET):
+        assert not recorder.is_behind, number
+        recorder.add(Result(stored, "sms.smpp", AnswerLost(), 0, takes_our_id=False, has_receipts=True))
+    assert recorder.is_behind
 
 
 async def test_a_result_that_nobody_foresaw_is_dropped_and_holds_up_no_other(engine: Engine) -> None:

@@ -46,6 +46,8 @@ IDLE_S = 1.0
 GATHER_S = 0.005
 """How long a claim from a shared store waits for the other answers to the last set (docs/decisions/0007)."""
 STALLED_CHECK_MS = 500
+BEHIND_MS = 50
+"""How long until we look again whether answers are written."""
 STORE_RETRY_S = 1.0
 
 
@@ -283,7 +285,7 @@ class Dispatcher:
 
     def _room(self, now_ms: int) -> int:
         """For what is claimed."""
-        if not self._held.is_sure():
+        if self._recorder.is_behind or not self._held.is_sure():
             return 0
         room = min(self.transport.room() - self._reserved.total(), LARGEST_CLAIM)
         for limit in (self._pace.room(now_ms), self._breaker.room(now_ms)):
@@ -293,7 +295,9 @@ class Dispatcher:
 
     def _room_at_once(self, now_ms: int, *, with_spare: bool) -> int:
         """For what is handed over."""
-        if self._is_stopping or self._breaker.is_open or not (self._knows_lanes and self._held.is_sure()):
+        if self._is_stopping or self._breaker.is_open or self._recorder.is_behind:
+            return 0
+        if not (self._knows_lanes and self._held.is_sure()):
             return 0
         room = self.transport.room() - self._reserved.total()
         if with_spare and self._holds_more is not None:
@@ -303,6 +307,8 @@ class Dispatcher:
 
     def _sleep_s(self, now_ms: int, room: int, has_ready: bool) -> float:
         waits_ms = [IDLE_S * 1000]
+        if self._recorder.is_behind:
+            waits_ms.append(BEHIND_MS)
         if has_ready and room <= 0:
             waits_ms += [wait for wait in (self._pace.refills_in_ms(), self._breaker.opens_in_ms(now_ms)) if wait > 0]
         elif self._lanes:

@@ -69,6 +69,13 @@ class Recorder:
         self._idle = asyncio.Event()
         self._idle.set()
         self._may_be_written = False
+        self._is_delayed = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a whole set waits, or the store is away: what is sent meanwhile would only add to what is in doubt
+        when this process dies."""
+        return self._is_delayed or len(self._waiting) >= LARGEST_SET
 
     def add(self, result: Result) -> None:
         self._waiting.append(result)
@@ -82,8 +89,9 @@ class Recorder:
                 await asyncio.sleep(GATHER_S)
             try:
                 await sets.work(self._waiting[:LARGEST_SET], self._record, self._drop)
-                self._may_be_written = False
+                self._may_be_written = self._is_delayed = False
             except StoreUnavailableError as error:
+                self._is_delayed = True
                 log.error("results_delayed", waiting=len(self._waiting), error=str(error))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue

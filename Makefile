@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install system-packages run test coverage check clients docs bench profile chaos migration
+.PHONY: install system-packages run test proofs coverage check clients docs bench profile chaos migration
 
 # pip without --group (before 25.1) cannot read dependency groups, so pip itself comes first.
 $(VENV)/.installed: pyproject.toml
@@ -23,7 +23,11 @@ run: install
 test: install
 	$(BIN)/python -m pytest -n 2
 
-# The same, and which lines it reached: a fifth slower.
+# What `make bench`, `make chaos` and `python -m bench.fuzz` do, in small: that they work, and keep what they promise.
+proofs: install
+	$(BIN)/python -m pytest -n 2 -m proof
+
+# The suite, and which lines it reached: a fifth slower.
 coverage: install
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
 

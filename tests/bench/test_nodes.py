@@ -20,6 +20,7 @@ WILLING = {
 SEED = int(os.environ.get("CASCADE_SEED", "7"))
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(240)
 async def test_nodes_die_and_their_store_dies_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,7 +1,7 @@
 """`make bench`: JSON lines on standard output, the machine first and then one a figure; a table on standard error.
 
 The gateway is the real `cascade serve`; the providers, and this process with the load, are processes of their own.
-`--quick` measures once and less, to see that all of it works.
+`--quick` measures once and less, to see that all of it works. `--runs 12 --only nodes` asks a noisy machine often.
 """
 
 import argparse
@@ -106,12 +106,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench")
     parser.add_argument("--quick", action="store_true", help="one short run of everything")
     parser.add_argument("--only", choices=SCENARIOS, action="append", help="this scenario, and no parts; repeatable")
+    parser.add_argument("--runs", type=int, help="how often each scenario is run")
     given = parser.parse_args()
     require_command()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every `finally` ends its process
     with tempfile.TemporaryDirectory(prefix="cascade-bench-", ignore_cleanup_errors=True) as home:
         print(json.dumps({"machine": machine(Path(home))}), flush=True)
         scale = QUICK if given.quick else FULL
+        scale = scale._replace(runs=given.runs or scale.runs)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             figures = runner.run(measure(scale, given.only or list(SCENARIOS), Path(home)))
         if not given.only:

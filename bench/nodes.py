@@ -1,7 +1,8 @@
 """1, 2 and 4 engine processes on one PostgreSQL, with one process of doors: what a message costs as they become more.
 
 There are as many links as the largest number of engines. Everything runs on one machine: the rate says what is left of
-its cores, the CPU a message says what sharing costs.
+its cores, the CPU a message says what sharing costs. `…_growth` compares with the run of one engine just before, since
+a machine may be slower a quarter of an hour later.
 """
 
 import asyncio
@@ -25,14 +26,15 @@ CONNECTIONS = 4
 LONGEST_S = 180.0
 SETTLE_S = 2.0
 """Until each engine has its part of the links."""
-WARM_MESSAGES = 20_000
-"""Sent first and not counted: connections, each of which asks for types (10 ms of PostgreSQL) and plans, and caches."""
+WARM_MESSAGES = 40_000
+"""Sent first and not counted: each engine opens its connections and prepares its statements on each."""
 IDLE_S = 4.0
 """How long is measured what they cost when there is nothing to do."""
 
 
 async def engines(scale: Scale, home: Path) -> list[Sample]:
     samples = []
+    of_one: float | None = None
     for count in ENGINES:
         place = home / str(count)
         place.mkdir(parents=True)
@@ -41,10 +43,20 @@ async def engines(scale: Scale, home: Path) -> list[Sample]:
         try:
             await postgres.start()
             with far_end() as providers:
-                samples += await _measure(count, place, postgres, settings(providers.ports), scale.smpp_messages)
+                some = await _measure(count, place, postgres, settings(providers.ports), scale.smpp_messages)
         finally:
             await postgres.stop()
+        samples += some
+        cpu_us = sum(sample.value for sample in some if sample.unit == "us/message")
+        if of_one is None:
+            of_one = cpu_us
+        else:
+            samples.append(Sample(f"{_name(count)}_growth", (cpu_us / of_one - 1) * 100, "%"))
     return samples
+
+
+def _name(count: int) -> str:
+    return f"nodes_{count}_engine{'s' if count > 1 else ''}"
 
 
 def settings(ports: Ports) -> str:
@@ -82,7 +94,7 @@ async def _measure(count: int, home: Path, postgres: Postgres, toml: str, messag
             tasks.create_task(ask_all(doors.port, requests, CONNECTIONS))
             tasks.create_task(_until_delivered(nodes, WARM_MESSAGES + messages))
         elapsed_s = time.perf_counter() - began_s
-        name = f"nodes_{count}_engine{'s' if count > 1 else ''}"
+        name = _name(count)
         return [
             Sample(name, messages / elapsed_s, "messages/s"),
             Sample(f"{name}_cpu", (_cpu_s(nodes) - engine_s) / messages * 1e6, "us/message"),

@@ -60,18 +60,21 @@ FIGURES = {
     ),
     *(f"delivery_smpp_with_webhooks_on_postgres{kind}" for kind in ("", "_cpu", "_provider_cpu", "_postgres_cpu")),
     *(
-        f"nodes_2_engines{kind}"
+        f"nodes_{engines}{kind}"
+        for engines in ("1_engine", "2_engines")
         for kind in ("", "_cpu", "_doors_cpu", "_postgres_cpu", "_idle_cpu_each", "_idle_postgres_cpu")
     ),
+    "nodes_2_engines_growth",
 }
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(180)  # a score of gateways, one after the other
 async def test_every_scenario_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "ENGINES", (2,))
+    monkeypatch.setattr(nodes, "ENGINES", (1, 2))
     monkeypatch.setattr(nodes, "WARM_MESSAGES", 200)
     monkeypatch.setattr(nodes, "IDLE_S", 1.0)
     samples = await asyncio.gather(*(once(TINY, tmp_path / name) for name, once in SCENARIOS.items()))
     figures = summary(sample for some in samples for sample in some)
     assert {figure.figure for figure in figures} == FIGURES
-    assert all(figure.value >= 0 for figure in figures)
+    assert all(figure.value >= 0 or figure.unit == "%" for figure in figures)

@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench")
     parser.add_argument("--quick", action="store_true", help="one short run of everything")
     parser.add_argument("--only", choices=SCENARIOS, action="append", help="this scenario, and no parts; repeatable")
-    parser.add_argument("--runs", type=int, help="how often each scenario is run")
+    parser.add_argument("--runs", type=int, choices=range(1, 101), metavar="N", help="how often each scenario is run")
     given = parser.parse_args()
     require_command()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every `finally` ends its process

@@ -16,7 +16,8 @@ _walk: Iterator[int] = cycle([*BELOW_EPHEMERAL[_first:], *BELOW_EPHEMERAL[:_firs
 
 
 def free_ports(count: int) -> int:
-    """The first of so many free ports in a row. No port is given out twice: nobody may listen on the last one yet."""
+    """The first of so many free ports in a row. None is given out twice, until all were: nobody may
+    listen on the last one yet."""
     while True:
         ports = [next(_walk) for _ in range(count)]
         if ports[-1] - ports[0] != count - 1:

@@ -117,7 +117,14 @@ class Reader:
             self.serve(serves[2].split(), dict(word.split("=", 1) for word in serves[1].split()))
             return
         ended = subprocess.run(
-            ["bash", "-e", "-o", "pipefail", "-c", f"{command}\n:"],  # it stays there: some ask by which shell they run
+            [
+                "bash",
+                "-e",
+                "-o",
+                "pipefail",
+                "-c",
+                f"{command}\nexit",
+            ],  # it stays there: some ask by which shell they run
             cwd=self.home,
             env=self.variables,
             input="y\n",  # whoever follows a page means it

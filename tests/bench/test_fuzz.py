@@ -8,6 +8,7 @@ from bench.fuzz import DOORS, fuzz
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(180)
 def test_no_door_breaks_its_own_description() -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     made, faults, told = fuzz(4 * DOORS, seed, "fuzzing")

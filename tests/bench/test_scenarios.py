@@ -69,7 +69,7 @@ FIGURES = {
 
 
 @pytest.mark.proof
-@pytest.mark.timeout(180)  # a score of gateways, one after the other
+@pytest.mark.timeout(300)  # a score of gateways, one after the other
 async def test_every_scenario_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "ENGINES", (1, 2))
     monkeypatch.setattr(nodes, "WARM_MESSAGES", 200)

@@ -22,6 +22,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def engine(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
     for module in (dispatcher, receiver, recorder, timekeeper):
         monkeypatch.setattr(module, "STORE_RETRY_S", 0.01)
+    monkeypatch.setattr(recorder, "FIRST_RETRY_S", 0.01)
     monkeypatch.setattr(supervision, "RESTART_S", 0.01)
     monkeypatch.setattr(worker, "POLL_LANES_S", 0.02)
     monkeypatch.setattr(timekeeper, "TICK_S", 0.005)

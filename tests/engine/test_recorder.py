@@ -1,7 +1,7 @@
 """How attempts ended: written in sets, kept while the store is away, and never over what is newer."""
 
+import asyncio
 import math
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,7 +18,7 @@ from cascade.store.decisions import News
 from cascade.store.messages import Stored
 from store.given import LEASE_MS, SMS, key, new, phone, queued, urgent
 
-from .running import Engine, Store, eventually
+from .running import Engine, eventually
 from .transport import FakeTransport, accept
 
 
@@ -67,13 +67,34 @@ async def test_nothing_more_is_sent_while_answers_cannot_be_written(engine: Engi
     assert await engine.has(State.WAITING, 10)
 
 
-def test_a_recorder_is_behind_when_a_whole_set_waits(tmp_path: Path) -> None:
-    recorder = Recorder(Store(tmp_path / "cascade.db"))
+def result() -> Result:
     stored = Stored(key(1), 1, "order-1", phone(1), queued())
-    for number in range(LARGEST_SET):
-        assert not recorder.is_behind, number
-        recorder.add(Result(stored, "sms.smpp", AnswerLost(), 0, takes_our_id=False, has_receipts=True))
+    return Result(stored, "sms.smpp", AnswerLost(), 0, takes_our_id=False, has_receipts=True)
+
+
+def test_a_recorder_is_behind_when_a_whole_set_waits(engine: Engine) -> None:
+    recorder = Recorder(engine.store)
+    with capture_logs() as logs:
+        for _ in range(LARGEST_SET):
+            assert not recorder.is_behind
+            recorder.add(result())
     assert recorder.is_behind
+    assert [entry["event"] for entry in logs] == ["results_delayed"]
+
+
+async def test_a_recorder_tells_when_it_has_caught_up(engine: Engine) -> None:
+    told = []
+    recorder = Recorder(engine.store, lambda: told.append(recorder.is_behind))
+    running = asyncio.create_task(recorder.run())
+    engine.store.is_away = True
+    with capture_logs():
+        recorder.add(result())
+        await eventually(lambda: recorder.is_behind)
+        assert told == []
+        engine.store.is_away = False
+        await eventually(lambda: not recorder.is_behind)
+    assert told == [False]
+    running.cancel()
 
 
 async def test_a_result_that_nobody_foresaw_is_dropped_and_holds_up_no_other(engine: Engine) -> None:

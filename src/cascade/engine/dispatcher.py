@@ -46,8 +46,6 @@ IDLE_S = 1.0
 GATHER_S = 0.005
 """How long a claim from a shared store waits for the other answers to the last set (docs/decisions/0007)."""
 STALLED_CHECK_MS = 500
-BEHIND_MS = 50
-"""How long until we look again whether answers are written."""
 STORE_RETRY_S = 1.0
 
 
@@ -307,8 +305,6 @@ class Dispatcher:
 
     def _sleep_s(self, now_ms: int, room: int, has_ready: bool) -> float:
         waits_ms = [IDLE_S * 1000]
-        if self._recorder.is_behind:
-            waits_ms.append(BEHIND_MS)
         if has_ready and room <= 0:
             waits_ms += [wait for wait in (self._pace.refills_in_ms(), self._breaker.opens_in_ms(now_ms)) if wait > 0]
         elif self._lanes:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from cascade.store.receipts import Sent, SentPart
 log = structlog.get_logger()
 
 LARGEST_SET = 2_000
+FIRST_RETRY_S = 0.05
+"""What fails once may only have been a deadlock, or a connection that ended."""
 STORE_RETRY_S = 1.0
 GATHER_S = 0.005
 """How long results wait for others where a set costs most: on a shared store (docs/decisions/0007)."""
@@ -56,10 +58,12 @@ def _keep_latest(recent: dict[Any, Any]) -> None:
 
 
 class Recorder:
-    """Results wait in memory until they are written; a store that is away delays them and loses none."""
+    """Results wait in memory until they are written; a store that is away delays them and loses none. `caught_up` is
+    called when it is behind no more."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, caught_up: Callable[[], None] = lambda: None) -> None:
         self._database = database
+        self._caught_up = caught_up
         self._waiting: list[Result] = []
         self._written = 0
         self._recent: dict[Key, Stored] = {}
@@ -79,6 +83,10 @@ class Recorder:
 
     def add(self, result: Result) -> None:
         self._waiting.append(result)
+        if len(self._waiting) == LARGEST_SET:
+            log.warning(
+                "results_delayed", waiting=LARGEST_SET, error="the store is slow: nothing more is sent meanwhile"
+            )
         self._idle.clear()
         self._news.set()
 
@@ -89,11 +97,12 @@ class Recorder:
                 await asyncio.sleep(GATHER_S)
             try:
                 await sets.work(self._waiting[:LARGEST_SET], self._record, self._drop)
-                self._may_be_written = self._is_delayed = False
+                self._may_be_written = False
             except StoreUnavailableError as error:
-                self._is_delayed = True
                 log.error("results_delayed", waiting=len(self._waiting), error=str(error))
-                await asyncio.sleep(STORE_RETRY_S)
+                retry_s = STORE_RETRY_S if self._is_delayed else FIRST_RETRY_S
+                self._is_delayed = True
+                await asyncio.sleep(retry_s)
                 continue
             if not self._waiting:
                 self._news.clear()
@@ -204,7 +213,11 @@ class Recorder:
         _keep_latest(self._parts)
 
     def _let_go(self, count: int) -> None:
+        was_behind = self.is_behind
         del self._waiting[:count]
+        self._is_delayed = False
+        if was_behind and not self.is_behind:
+            self._caught_up()
         self._written += count
         while self._until and self._until[0][0] <= self._written:
             _, future = self._until.popleft()

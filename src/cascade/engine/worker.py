@@ -70,7 +70,7 @@ class Worker:
         self._database = database
         self._now_ms = now_ms
         self._role = role
-        self._recorder = Recorder(database)
+        self._recorder = Recorder(database, self._caught_up)
         self._receiver = Receiver(database, self._recorder, now_ms, lambda: self.share, self._recipients)
         self._revoker = Revoker(database, now_ms, self._revoking)
         self._timekeeper = Timekeeper(database, now_ms, self._transport, self._revoker, lambda: self.share)
@@ -256,6 +256,10 @@ class Worker:
     async def take_heard(self, link: str, heard: Heard) -> None:
         """Store what a provider told us; when this returns it is safe."""
         await self._receiver.take(link, heard)
+
+    def _caught_up(self) -> None:
+        for dispatcher in self._dispatchers.values():
+            dispatcher.room_grew()
 
     def _recipients(self, link: str) -> set[str]:
         dispatcher = self._dispatchers.get(link)

@@ -48,6 +48,8 @@ ELSEWHERE = {  # how a command begins: why it is not run here
 SERVES = re.compile(r"((?:\w+=\S+ )*)(?:\.venv/bin/)?cascade serve\b([^#]*)")
 MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 ABBREVIATED = re.compile(r"\b01[0-9a-f]{2}[0-9a-f-]*…")
+SHELL = ("bash", "-e", "-o", "pipefail", "-c")
+"""It stays until its command has ended: some ask by which shell they are run."""
 PEOPLE = "Name,Mobile,Code\nОлена,0501112233,1111\nІван,0671112233,2222\n"
 
 
@@ -117,14 +119,7 @@ class Reader:
             self.serve(serves[2].split(), dict(word.split("=", 1) for word in serves[1].split()))
             return
         ended = subprocess.run(
-            [
-                "bash",
-                "-e",
-                "-o",
-                "pipefail",
-                "-c",
-                f"{command}\nexit",
-            ],  # it stays there: some ask by which shell they run
+            [*SHELL, f"{command}\nexit"],
             cwd=self.home,
             env=self.variables,
             input="y\n",  # whoever follows a page means it
